@@ -1,0 +1,561 @@
+//! Envelopes, version 1: a draft becomes sealed bytes, and stored bytes are read back and checked.
+//!
+//! Sealing writes the canonical bytes once, with room for `event_hash` in its place, and hashes what stands around it.
+//! Reading scans the stored text once, checks that it is in one of the two exact forms, and gives the fields as
+//! slices; no values are built until somebody asks for the payload.
+
+use crate::canonical::{self, Form, Scanner, Scratch};
+use crate::chain::Link;
+use crate::error::{Error, JsonProblem};
+use crate::id::{self, BlobRef, EventHash, EventRef, RunId, Seq, Timestamp};
+use crate::json::{self, Limits, Object, Text, Value};
+use crate::stage::Stage;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::ops::Range;
+
+/// The version of the envelope that this crate writes and reads.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventType {
+    /// A run began; commits to its policy and stage graph.
+    RunStart,
+    /// The run went to another stage.
+    StageAdvance,
+    /// Evidence was put on record.
+    EvidencePut,
+    /// A policy was evaluated.
+    Evaluation,
+    /// Somebody decided.
+    Decision,
+    /// Something was done about a failure.
+    Remediation,
+    /// The run ended; nothing may follow.
+    RunFinalize,
+    /// Retention removed a blob's bytes.
+    BlobExpire,
+}
+
+impl EventType {
+    /// Every type.
+    pub const ALL: [Self; 8] = [
+        Self::RunStart,
+        Self::StageAdvance,
+        Self::EvidencePut,
+        Self::Evaluation,
+        Self::Decision,
+        Self::Remediation,
+        Self::RunFinalize,
+        Self::BlobExpire,
+    ];
+
+    /// The word in the envelope, such as `RUN_START`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RunStart => "RUN_START",
+            Self::StageAdvance => "STAGE_ADVANCE",
+            Self::EvidencePut => "EVIDENCE_PUT",
+            Self::Evaluation => "EVALUATION",
+            Self::Decision => "DECISION",
+            Self::Remediation => "REMEDIATION",
+            Self::RunFinalize => "RUN_FINALIZE",
+            Self::BlobExpire => "BLOB_EXPIRE",
+        }
+    }
+
+    /// From exactly such a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Who did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// What kind of actor, such as `system`, `human` or `agent`.
+    pub kind: String,
+    /// Which one.
+    pub id: String,
+}
+
+impl Actor {
+    /// An actor.
+    pub fn new(kind: impl Into<String>, id: impl Into<String>) -> Self {
+        Self { kind: kind.into(), id: id.into() }
+    }
+}
+
+/// Which policy and stage graph an event was made under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyRef {
+    /// The policy's id.
+    pub policy_id: String,
+    /// Its version.
+    pub policy_version: String,
+    /// The id of the stage graph.
+    pub stage_graph_id: String,
+}
+
+/// An envelope before it has its place: all that its writer decides.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Draft {
+    /// What happened.
+    pub event_type: EventType,
+    /// The stage that the run is in; for STAGE_ADVANCE the new one.
+    pub stage: Stage,
+    /// The run's policy.
+    pub policy: PolicyRef,
+    /// Who did it.
+    pub actor: Actor,
+    /// What there is to say of it.
+    pub payload: Object,
+    /// Blobs that it is about.
+    pub blobs: Vec<BlobRef>,
+    /// Events that it is about.
+    pub events: Vec<EventRef>,
+    /// When.
+    pub ts: Timestamp,
+    /// Further members of the envelope, which are kept and hashed. None may have the name of a member of version 1.
+    pub extra: Object,
+}
+
+/// The members of an envelope, version 1, in the order in which they are hashed.
+const MEMBERS: [&str; 12] = [
+    "actor",
+    "event_hash",
+    "event_schema_version",
+    "event_type",
+    "payload",
+    "policy",
+    "prev_event_hash",
+    "refs",
+    "run_id",
+    "seq",
+    "stage",
+    "ts",
+];
+
+/// What stands in the text for the hash until it is known.
+const NO_HASH: &[u8] = b"\"event_hash\":\"sha256:0000000000000000000000000000000000000000000000000000000000000000\",";
+
+/// An event that has its place and its hash, as the exact bytes to be stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Its place.
+    pub link: Link,
+    /// What happened.
+    pub event_type: EventType,
+    /// Its hash.
+    pub hash: EventHash,
+    /// The canonical text with `event_hash` in it: ASCII.
+    pub text: Vec<u8>,
+}
+
+impl Draft {
+    /// Gives the draft its place, writes its canonical bytes and hashes them.
+    ///
+    /// # Errors
+    /// [`Error::Draft`] for an extra member with a name of version 1, [`Error::Json`] for a payload over a limit.
+    pub fn seal(&self, link: Link) -> Result<Sealed, Error> {
+        let mut text = Vec::with_capacity(1024);
+        text.push(b'{');
+        let mut hash_at = 0;
+        let mut extra = self.extra.iter().peekable();
+        for name in MEMBERS {
+            while let Some((key, value)) = extra.next_if(|(key, _)| key.as_bytes() <= name.as_bytes()) {
+                if *key == name {
+                    let problem = format!("{name} is a member that the kernel writes");
+                    return Err(Error::Draft { field: "extra", problem });
+                }
+                write_extra(&mut text, key, value)?;
+            }
+            if name == "event_hash" {
+                hash_at = text.len();
+                text.extend_from_slice(NO_HASH);
+            } else {
+                self.write_member(&mut text, name, &link)?;
+                text.push(b',');
+            }
+        }
+        for (key, value) in extra {
+            write_extra(&mut text, key, value)?;
+        }
+        text.pop();
+        text.push(b'}');
+        let hash = hash_around(&text, hash_at..hash_at + NO_HASH.len());
+        text[hash_at + NO_HASH.len() - 66..hash_at + NO_HASH.len() - 2].copy_from_slice(&id::hex(hash.as_bytes()));
+        Ok(Sealed { link, event_type: self.event_type, hash, text })
+    }
+
+    fn write_member(&self, out: &mut Vec<u8>, name: &str, link: &Link) -> Result<(), Error> {
+        write_name(out, name);
+        match name {
+            "actor" => write_strings(out, &[("id", &self.actor.id), ("kind", &self.actor.kind)]),
+            "event_schema_version" => canonical::write_i64(out, SCHEMA_VERSION),
+            "event_type" => write_plain(out, self.event_type.as_str()),
+            "payload" => canonical::write_object(out, &self.payload, INNER)?,
+            "policy" => write_strings(
+                out,
+                &[
+                    ("policy_id", &self.policy.policy_id),
+                    ("policy_version", &self.policy.policy_version),
+                    ("stage_graph_id", &self.policy.stage_graph_id),
+                ],
+            ),
+            "prev_event_hash" => match link.prev {
+                Some(hash) => {
+                    out.extend_from_slice(b"\"sha256:");
+                    out.extend_from_slice(&id::hex(hash.as_bytes()));
+                    out.push(b'"');
+                }
+                None => out.extend_from_slice(b"null"),
+            },
+            "refs" => {
+                write_list(out, b"{\"blobs\":[", self.blobs.iter().map(BlobRef::to_string));
+                write_list(out, b"],\"events\":[", self.events.iter().map(EventRef::to_string));
+                out.extend_from_slice(b"]}");
+            }
+            "run_id" => write_text(out, link.run_id.as_str()),
+            "seq" => canonical::write_i64(out, link.seq.get()),
+            "stage" => write_text(out, self.stage.as_str()),
+            _ => write_plain(out, &self.ts.to_string()),
+        }
+        Ok(())
+    }
+}
+
+/// What may stand inside an envelope, which is itself one level deep.
+const INNER: Limits = Limits { depth: Limits::WRITE.depth - 1, ..Limits::WRITE };
+
+fn write_extra(out: &mut Vec<u8>, key: &Text, value: &Value) -> Result<(), Error> {
+    if key.as_str().is_none() {
+        return Err(Error::Json { offset: out.len(), problem: JsonProblem::SurrogateKey });
+    }
+    canonical::write_string(out, key);
+    out.push(b':');
+    canonical::write_value(out, value, INNER)?;
+    out.push(b',');
+    Ok(())
+}
+
+fn write_name(out: &mut Vec<u8>, name: &str) {
+    write_plain(out, name);
+    out.push(b':');
+}
+
+/// Text that is known to need no escapes.
+fn write_plain(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+fn write_text(out: &mut Vec<u8>, text: &str) {
+    canonical::write_utf8(out, text);
+}
+
+fn write_strings(out: &mut Vec<u8>, members: &[(&str, &str)]) {
+    for (index, (name, value)) in members.iter().enumerate() {
+        out.push(if index == 0 { b'{' } else { b',' });
+        write_name(out, name);
+        write_text(out, value);
+    }
+    out.push(b'}');
+}
+
+fn write_list(out: &mut Vec<u8>, before: &[u8], items: impl Iterator<Item = String>) {
+    out.extend_from_slice(before);
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_text(out, &item);
+    }
+}
+
+/// The hash of canonical text without its `event_hash` member, whose place (its comma with it) is given.
+fn hash_around(text: &[u8], member: Range<usize>) -> EventHash {
+    let mut hasher = Sha256::new();
+    hasher.update(&text[..member.start]);
+    hasher.update(&text[member.end..]);
+    EventHash::from_bytes(hasher.finalize().into())
+}
+
+/// An envelope as it was read: checked to be in an exact form, hashed, and its fields at hand as slices.
+///
+/// Slices are of the compact form. Strings among them are JSON, with quotes and escapes.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    text: &'a [u8],
+    /// What happened.
+    pub event_type: EventType,
+    /// The place that the envelope says it has.
+    pub seq: Seq,
+    /// The hash that the envelope says it has.
+    pub claimed_hash: EventHash,
+    /// The hash of its bytes.
+    pub hash: EventHash,
+    /// The hash of the event before, as the envelope says.
+    pub prev: Option<EventHash>,
+    /// The stored form.
+    pub form: Form,
+    run_id: &'a [u8],
+    stage: &'a [u8],
+    ts: &'a [u8],
+    payload: &'a [u8],
+    policy: &'a [u8],
+    actor: &'a [u8],
+    refs: &'a [u8],
+}
+
+/// Where each member of version 1 stands in the compact form, by its index in [`MEMBERS`].
+type Places = [Option<Range<usize>>; MEMBERS.len()];
+
+impl<'a> Envelope<'a> {
+    /// Reads stored text, which must be in one of the two exact forms and have every member of version 1.
+    ///
+    /// The claimed hash is *not* compared with the real one: both are given.
+    ///
+    /// # Errors
+    /// [`Error::Json`] for text in neither form; [`Error::Draft`] for one that is not an envelope of version 1.
+    pub fn read(stored: &'a [u8], scratch: &'a mut Scratch) -> Result<Self, Error> {
+        let (form, places, hash_member) = scan(stored, scratch)?;
+        let text = match form {
+            Form::Compact => stored,
+            Form::Spaced => scratch.compact.as_slice(),
+        };
+        let field = |name: &'static str| {
+            let index = MEMBERS.iter().position(|member| *member == name);
+            let place = index.and_then(|index| places[index].clone());
+            place.map(|place| &text[place]).ok_or_else(|| malformed(name, "it is missing"))
+        };
+        let version = field("event_schema_version")?;
+        if version != b"1" {
+            let newer = std::str::from_utf8(version).ok().and_then(|text| text.parse::<i64>().ok()).is_some_and(|v| v > 1);
+            let problem = if newer { "it is newer than supported: update receipt-kernel" } else { "it must be the integer 1" };
+            return Err(malformed("event_schema_version", problem));
+        }
+        let hash = |name| quoted(field(name)?).and_then(EventHash::parse_bytes).ok_or_else(|| malformed(name, "it must be sha256: and 64 hexadecimal digits"));
+        let prev = match field("prev_event_hash")? {
+            b"null" => None,
+            _ => Some(hash("prev_event_hash")?),
+        };
+        let envelope = Self {
+            text,
+            event_type: event_type(field("event_type")?)?,
+            seq: integer(field("seq")?).and_then(Seq::new).ok_or_else(|| malformed("seq", "it must be an integer from 1 on"))?,
+            claimed_hash: hash("event_hash")?,
+            hash: hash_around(text, hash_member),
+            prev,
+            form,
+            run_id: string("run_id", field("run_id")?)?,
+            stage: string("stage", field("stage")?)?,
+            ts: string("ts", field("ts")?)?,
+            payload: field("payload")?,
+            policy: field("policy")?,
+            actor: field("actor")?,
+            refs: field("refs")?,
+        };
+        envelope.check_shapes()?;
+        Ok(envelope)
+    }
+
+    fn check_shapes(&self) -> Result<(), Error> {
+        if self.payload.first() != Some(&b'{') {
+            return Err(malformed("payload", "it must be an object"));
+        }
+        if !has_strings(self.policy, &["policy_id", "policy_version", "stage_graph_id"]) {
+            return Err(malformed("policy", "it must have policy_id, policy_version and stage_graph_id, all strings"));
+        }
+        if !has_strings(self.actor, &["id", "kind"]) {
+            return Err(malformed("actor", "it must have id and kind, both strings"));
+        }
+        if self.refs != br#"{"blobs":[],"events":[]}"# {
+            let refs = json::parse(self.refs, Limits::READ)?;
+            let lists = ["blobs", "events"].map(|key| refs.get(key).and_then(Value::as_array));
+            let strings = |items: &[Value]| items.iter().all(|item| item.as_text().is_some());
+            if !lists.into_iter().all(|list| list.is_some_and(strings)) {
+                return Err(malformed("refs", "it must have blobs and events, both lists of strings"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole envelope in compact form.
+    pub fn compact(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// The run that the envelope says it is of.
+    pub fn run_id(&self) -> Text {
+        decode(self.run_id)
+    }
+
+    /// Whether the envelope says that it is of this run.
+    pub fn is_of(&self, run_id: &str) -> bool {
+        same_text(self.run_id, run_id.as_bytes())
+    }
+
+    /// The stage, as the JSON string that it is, for quick comparison.
+    pub fn stage_json(&self) -> &'a [u8] {
+        self.stage
+    }
+
+    /// The stage.
+    pub fn stage(&self) -> Stage {
+        Stage::new(decode(self.stage).to_string_lossy())
+    }
+
+    /// When, as written; see [`Timestamp::parse`].
+    pub fn ts(&self) -> Text {
+        decode(self.ts)
+    }
+
+    /// The payload as JSON, an object.
+    pub fn payload_json(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// The policy reference as JSON, for quick comparison.
+    pub fn policy_json(&self) -> &'a [u8] {
+        self.policy
+    }
+
+    /// The references as JSON.
+    pub fn refs_json(&self) -> &'a [u8] {
+        self.refs
+    }
+
+    /// The whole envelope as a value.
+    ///
+    /// # Errors
+    /// None that the scan has not ruled out.
+    pub fn to_value(&self) -> Result<Value, Error> {
+        json::parse(self.text, Limits::READ)
+    }
+}
+
+/// One pass over the text: its form, the members of version 1, and where `event_hash` stands with its comma.
+fn scan(stored: &[u8], scratch: &mut Scratch) -> Result<(Form, Places, Range<usize>), Error> {
+    let mut scanner = Scanner::new(stored, scratch);
+    let mut places = Places::default();
+    let scanned = scan_members(&mut scanner, stored, &mut places).and_then(|member| scanner.end().map(|()| member));
+    let member = scanned.map_err(|problem| scanner.error(problem))?;
+    let form = scanner.form();
+    match member {
+        Some(member) => Ok((form, places, member)),
+        None => Err(malformed("event_hash", "it is missing")),
+    }
+}
+
+fn scan_members(
+    scanner: &mut Scanner<'_, '_>,
+    stored: &[u8],
+    places: &mut Places,
+) -> Result<Option<Range<usize>>, JsonProblem> {
+    if !scanner.take(b'{') {
+        return Err(JsonProblem::Shape { wanted: "an object" });
+    }
+    if scanner.take(b'}') {
+        return Ok(None);
+    }
+    let mut hash_member = None;
+    let mut last_key = None;
+    let mut expected = 0;
+    loop {
+        let member_start = scanner.place();
+        let key = scanner.key(last_key.take())?;
+        let value = scanner.value()?;
+        let name = &stored[key.start + 1..key.end - 1];
+        // Members are sorted, so that the one looked for is nearly always the next one.
+        let found = MEMBERS[expected..].iter().position(|member| member.as_bytes() == name);
+        let is_hash = name == b"event_hash";
+        if let Some(index) = found {
+            places[expected + index] = Some(value);
+            expected += index + 1;
+        }
+        last_key = Some(key);
+        if scanner.take(b'}') {
+            if is_hash {
+                // Last: the comma before it goes with it.
+                hash_member = Some(member_start.saturating_sub(1).max(1)..scanner.place() - 1);
+            }
+            return Ok(hash_member);
+        }
+        scanner.separator(b',')?;
+        if is_hash {
+            hash_member = Some(member_start..scanner.place());
+        }
+    }
+}
+
+fn malformed(field: &'static str, problem: &str) -> Error {
+    Error::Draft { field, problem: problem.to_owned() }
+}
+
+fn quoted(json: &[u8]) -> Option<&[u8]> {
+    json.strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
+fn string<'a>(field: &'static str, json: &'a [u8]) -> Result<&'a [u8], Error> {
+    if json.first() == Some(&b'"') { Ok(json) } else { Err(malformed(field, "it must be a string")) }
+}
+
+fn integer(json: &[u8]) -> Option<i64> {
+    std::str::from_utf8(json).ok()?.parse().ok()
+}
+
+fn event_type(json: &[u8]) -> Result<EventType, Error> {
+    let word = quoted(json).and_then(|word| std::str::from_utf8(word).ok());
+    word.and_then(EventType::parse).ok_or_else(|| malformed("event_type", "it is not one of the eight types"))
+}
+
+fn decode(json: &[u8]) -> Text {
+    json::parse_string(json).unwrap_or_default()
+}
+
+/// Whether a JSON string, as checked by the scanner, stands for this text.
+pub(crate) fn same_text(json: &[u8], text: &[u8]) -> bool {
+    let inner = quoted(json).unwrap_or_default();
+    if inner.contains(&b'\\') { decode(json).as_bytes() == text } else { inner == text }
+}
+
+/// Whether a JSON object, as checked by the scanner, has these members, all strings. Quick for exactly these members.
+fn has_strings(json: &[u8], names: &[&str]) -> bool {
+    let mut rest = json;
+    let quick = names.iter().enumerate().all(|(index, name)| {
+        let before: &[u8] = if index == 0 { b"{\"" } else { b",\"" };
+        let value = rest
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_prefix(name.as_bytes()))
+            .and_then(|rest| rest.strip_prefix(b"\":\""));
+        let end = value.and_then(|value| Some((value, value.iter().position(|byte| matches!(byte, b'"' | b'\\'))?)));
+        match end {
+            Some((value, end)) if value[end] == b'"' => {
+                rest = &value[end + 1..];
+                true
+            }
+            _ => false,
+        }
+    });
+    if quick && rest == b"}" {
+        return true;
+    }
+    let Ok(value) = json::parse(json, Limits::READ) else { return false };
+    names.iter().all(|name| value.get(name).and_then(Value::as_text).is_some())
+}
+
+impl RunId {
+    /// The id in an envelope; `None` where it holds a lone surrogate, which no writer can have stored as a column.
+    pub fn from_text(text: &Text) -> Option<Self> {
+        text.as_str().map(Self::new)
+    }
+}

@@ -1,0 +1,270 @@
+//! Names, hashes, references and instants: text that was parsed once and cannot be wrong afterwards.
+
+use crate::error::Error;
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use std::fmt;
+use std::str::FromStr;
+
+/// The name of a run: any UTF-8 text, slashes and the empty text among it.
+///
+/// That is what a ledger may hold; a run that is *started* here is held to [`RunId::for_new_run`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RunId(String);
+
+impl RunId {
+    /// The longest id, in bytes, of a run that is started here.
+    pub const MAX_LEN: usize = 256;
+
+    /// The id as it stands in a ledger.
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// The id of a run to be started: 1 to [`Self::MAX_LEN`] bytes, no control characters, no white space at the
+    /// ends, no `@` in front (the command line gives that a meaning).
+    ///
+    /// # Errors
+    /// [`Error::Id`] otherwise.
+    pub fn for_new_run(id: &str) -> Result<Self, Error> {
+        let fits = (1..=Self::MAX_LEN).contains(&id.len());
+        if !fits || id.trim() != id || id.starts_with('@') || id.chars().any(char::is_control) {
+            return Err(Error::id(
+                "a run id (1 to 256 bytes, no control characters, no white space at the ends, no @ in front)",
+                id,
+            ));
+        }
+        Ok(Self(id.to_owned()))
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Writes `bytes` as lower-case hexadecimal into a 64-byte buffer.
+pub(crate) fn hex(bytes: &[u8; 32]) -> [u8; 64] {
+    let mut out = [0; 64];
+    HEXLOWER.encode_mut(bytes, &mut out);
+    out
+}
+
+fn from_hex(text: &[u8]) -> Option<[u8; 32]> {
+    let mut out = [0; 32];
+    let exact = text.len() == 64;
+    (exact && HEXLOWER.decode_mut(text, &mut out) == Ok(32)).then_some(out)
+}
+
+macro_rules! digest {
+    ($(#[$doc:meta])* $name:ident, prefix $prefix:literal, wanted $wanted:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 32]);
+
+        impl $name {
+            /// From the 32 raw bytes.
+            pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+                Self(bytes)
+            }
+
+            /// The SHA-256 (FIPS 180-4) of `bytes`.
+            pub fn of(bytes: &[u8]) -> Self {
+                Self(Sha256::digest(bytes).into())
+            }
+
+            /// The 32 raw bytes.
+            pub const fn as_bytes(&self) -> &[u8; 32] {
+                &self.0
+            }
+
+            /// From the exact bytes of its text form; `None` for anything else, upper-case digits among it.
+            pub fn parse_bytes(text: &[u8]) -> Option<Self> {
+                text.strip_prefix($prefix.as_bytes()).and_then(from_hex).map(Self)
+            }
+
+            /// The 64 lower-case hexadecimal digits, without any prefix.
+            pub fn to_hex(&self) -> String {
+                HEXLOWER.encode(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(text: &str) -> Result<Self, Error> {
+                Self::parse_bytes(text.as_bytes()).ok_or_else(|| Error::id($wanted, text))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.to_hex())
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+    };
+}
+
+digest! {
+    /// The hash of an event: SHA-256 of its canonical bytes without `event_hash`. Text: `sha256:` and 64 digits.
+    EventHash, prefix "sha256:", wanted "an event hash (sha256: and 64 lower-case hexadecimal digits)"
+}
+
+digest! {
+    /// The address of a blob: SHA-256 of the bytes that are stored. Text: 64 digits, no prefix.
+    BlobHash, prefix "", wanted "a blob hash (64 lower-case hexadecimal digits)"
+}
+
+digest! {
+    /// The digest of a policy: SHA-256 of its canonical JSON. Text: `sha256:` and 64 digits.
+    PolicyDigest, prefix "sha256:", wanted "a policy digest (sha256: and 64 lower-case hexadecimal digits)"
+}
+
+/// Where a blob lies: `blob://sha256:{hex}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlobRef(pub BlobHash);
+
+impl BlobRef {
+    const PREFIX: &'static str = "blob://sha256:";
+
+    /// From text of exactly this form.
+    pub fn parse(text: &str) -> Option<Self> {
+        BlobHash::parse_bytes(text.strip_prefix(Self::PREFIX)?.as_bytes()).map(Self)
+    }
+}
+
+impl FromStr for BlobRef {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text).ok_or_else(|| Error::id("a blob reference (blob://sha256: and 64 hexadecimal digits)", text))
+    }
+}
+
+impl fmt::Display for BlobRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", Self::PREFIX, self.0)
+    }
+}
+
+/// The place of an event in its run: 1, 2, 3 and so on to 2^63 - 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(i64);
+
+impl Seq {
+    /// The first event of a run.
+    pub const FIRST: Self = Self(1);
+
+    /// From a number from 1 on.
+    pub const fn new(value: i64) -> Option<Self> {
+        if value >= 1 { Some(Self(value)) } else { None }
+    }
+
+    /// The number.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// The place behind this one; `None` behind the last that a ledger can hold.
+    pub const fn next(self) -> Option<Self> {
+        match self.0.checked_add(1) {
+            Some(value) => Some(Self(value)),
+            None => None,
+        }
+    }
+}
+
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where an event is: `event://{run_id}/{seq}`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventRef {
+    /// The run; it may hold slashes.
+    pub run_id: RunId,
+    /// The place in it.
+    pub seq: Seq,
+}
+
+impl EventRef {
+    /// From text of exactly this form: the part behind the last slash is the seq, without sign, space or leading zero.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (run_id, seq) = text.strip_prefix("event://")?.rsplit_once('/')?;
+        let exact = matches!(seq.as_bytes(), [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
+        let seq = exact.then(|| seq.parse().ok()).flatten().and_then(Seq::new)?;
+        Some(Self { run_id: RunId::new(run_id), seq })
+    }
+}
+
+impl FromStr for EventRef {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text).ok_or_else(|| Error::id("an event reference (event://RUN/SEQ)", text))
+    }
+}
+
+impl fmt::Display for EventRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "event://{}/{}", self.run_id, self.seq)
+    }
+}
+
+/// An instant in UTC, to the microsecond, written as Python's `datetime.isoformat` writes it:
+/// `2026-01-01T00:00:00.000001+00:00`, with no fraction at all where the microseconds are 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(jiff::Timestamp);
+
+impl Timestamp {
+    /// From microseconds since 1970; clamped to the years that can be written.
+    pub fn from_micros(micros: i64) -> Self {
+        let limit = if micros < 0 { jiff::Timestamp::UNIX_EPOCH } else { jiff::Timestamp::MAX };
+        Self(jiff::Timestamp::from_microsecond(micros).unwrap_or(limit))
+    }
+
+    /// Microseconds since 1970.
+    pub fn as_micros(self) -> i64 {
+        self.0.as_microsecond()
+    }
+
+    /// From RFC 3339 text with an offset; a time without one names no instant and is refused.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|instant| Self::from_micros(instant.as_microsecond()))
+    }
+}
+
+impl FromStr for Timestamp {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text).ok_or_else(|| Error::id("an instant (2026-01-01T00:00:00.000001+00:00)", text))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let civil = jiff::tz::Offset::UTC.to_datetime(self.0);
+        let (year, month, day) = (civil.year(), civil.month(), civil.day());
+        let (hour, minute, second) = (civil.hour(), civil.minute(), civil.second());
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        match civil.subsec_nanosecond() / 1000 {
+            0 => f.write_str("+00:00"),
+            micros => write!(f, ".{micros:06}+00:00"),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The pure core of receipt-kernel: what an event's bytes are, how events chain, how a run is read back and judged.
+//!
+//! Nothing here knows I/O, a clock, randomness, threads or SQL. Data flows one way: a [`envelope::Draft`] is sealed
+//! to canonical bytes with a hash; rows that a store gives back are read by [`run::RunReader`] into a
+//! [`run::Snapshot`]; [`invariant`]s judge the snapshot; a [`policy::Policy`] says which, and what the overall
+//! [`Verdict`] is.
+
+pub mod canonical;
+pub mod chain;
+pub mod envelope;
+pub mod error;
+pub mod evidence;
+pub mod id;
+pub mod invariant;
+pub mod json;
+pub mod policy;
+pub mod run;
+pub mod stage;
+pub mod verdict;
+
+pub use error::Error;
+pub use verdict::{InvariantResult, Reason, Verdict};

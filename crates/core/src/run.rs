@@ -1,0 +1,692 @@
+//! A run read back: rows in, verified facts out. Nothing else reads rows.
+//!
+//! [`RunReader`] takes a run's rows one by one, in the order of their seq, in memory that does not grow with the run. It
+//! re-hashes every event, follows the chain, compares every column with its envelope, and walks the stages. What does
+//! not fit is a [`Finding`], never an error. [`Snapshot`] keeps the typed events as well, for invariants to judge.
+
+use crate::canonical::Scratch;
+use crate::envelope::{Envelope, EventType};
+use crate::error::{Error, JsonProblem};
+use crate::evidence::BlobFact;
+use crate::id::{BlobHash, BlobRef, EventHash, EventRef, RunId, Seq};
+use crate::json::{self, Limits, Object, Text, Value};
+use crate::policy::{Commitment, Policy};
+use crate::stage::{Stage, StageGraph};
+use crate::verdict::{Reason, Verdict};
+use std::collections::BTreeMap;
+
+/// A column's value as a store holds it, whatever its declared type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cell<'a> {
+    /// NULL.
+    Null,
+    /// An integer.
+    Integer(i64),
+    /// A float.
+    Real(f64),
+    /// Text, which may not be UTF-8.
+    Text(&'a [u8]),
+    /// Bytes.
+    Blob(&'a [u8]),
+}
+
+impl<'a> Cell<'a> {
+    /// The bytes, where it is text.
+    pub fn text(self) -> Option<&'a [u8]> {
+        match self {
+            Self::Text(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The text, where it is UTF-8 text.
+    pub fn as_str(self) -> Option<&'a str> {
+        self.text().and_then(|bytes| std::str::from_utf8(bytes).ok())
+    }
+
+    /// The integer, where it is one.
+    pub fn integer(self) -> Option<i64> {
+        match self {
+            Self::Integer(value) => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// A row of `events`, as it lies in the store.
+#[derive(Clone, Copy, Debug)]
+pub struct EventRow<'a> {
+    /// The place in the run.
+    pub seq: Cell<'a>,
+    /// The type.
+    pub event_type: Cell<'a>,
+    /// The envelope.
+    pub envelope_json: Cell<'a>,
+    /// The hash.
+    pub event_hash: Cell<'a>,
+    /// The hash of the event before.
+    pub prev_event_hash: Cell<'a>,
+    /// When the store wrote it: advisory, bound by nothing.
+    pub created_at: Cell<'a>,
+}
+
+/// A row of `runs`, as it lies in the store.
+#[derive(Clone, Copy, Debug)]
+pub struct RunRow<'a> {
+    /// The policy's id.
+    pub policy_id: Cell<'a>,
+    /// Its version.
+    pub policy_version: Cell<'a>,
+    /// The stage graph's id.
+    pub stage_graph_id: Cell<'a>,
+    /// When the run began.
+    pub created_at: Cell<'a>,
+    /// What its writer said about it.
+    pub meta_json: Cell<'a>,
+}
+
+/// Which kind of tampering a finding speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Area {
+    /// Events edited, reordered, removed or spliced in.
+    Content,
+    /// A column that its envelope contradicts.
+    Columns,
+    /// Stages and endings against what the run committed to.
+    Path,
+}
+
+/// Something in a ledger that should not be so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The kind.
+    pub area: Area,
+    /// What it is.
+    pub reason: Reason,
+}
+
+/// How many findings are kept for one run; beyond them they are only counted.
+const MAX_FINDINGS: usize = 1000;
+
+/// What reading a run showed.
+#[derive(Clone, Debug, Default)]
+pub struct RunFacts {
+    /// How many rows there were.
+    pub events: u64,
+    /// The last event that could be read: its seq and the hash of its bytes.
+    pub head: Option<(Seq, EventHash)>,
+    /// What should not be so, in the order of the rows.
+    pub findings: Vec<Finding>,
+    /// How many findings there were beyond those kept.
+    pub more_findings: u64,
+    /// How many rows could not be read as events at all.
+    pub unreadable: u64,
+    /// The policy and stage graph that RUN_START commits to; a run written by the Python package has none.
+    pub commitment: Option<Commitment>,
+    /// The verdict that RUN_FINALIZE recorded; `None` for a run that is unfinished or has none that can be read.
+    pub recorded_verdict: Option<Verdict>,
+    /// Whether there is a RUN_FINALIZE.
+    pub finalized: bool,
+    /// The first event's ts.
+    pub started: Option<Text>,
+    /// The stage of the last event.
+    pub stage: Option<Stage>,
+}
+
+impl RunFacts {
+    /// The findings of one kind.
+    pub fn findings(&self, area: Area) -> impl Iterator<Item = &Reason> {
+        self.findings.iter().filter(move |finding| finding.area == area).map(|finding| &finding.reason)
+    }
+
+    fn find(&mut self, area: Area, reason: Reason) {
+        if self.findings.len() < MAX_FINDINGS {
+            self.findings.push(Finding { area, reason });
+        } else {
+            self.more_findings += 1;
+        }
+    }
+}
+
+/// Reads a run's rows one by one.
+#[derive(Debug)]
+pub struct RunReader {
+    run_id: RunId,
+    scratch: Scratch,
+    facts: RunFacts,
+    next_seq: i64,
+    /// The hashes that the next event may name as the one before: one, or two where the last event's claim is wrong.
+    /// `None` where the last row could not be read.
+    prev: Option<[Option<EventHash>; 2]>,
+    /// The stage of the last event, as JSON.
+    stage: Vec<u8>,
+    /// The policy reference of the first event, as JSON.
+    policy: Vec<u8>,
+}
+
+impl RunReader {
+    /// A reader at the beginning of a run.
+    pub fn new(run_id: RunId) -> Self {
+        Self {
+            run_id,
+            scratch: Scratch::default(),
+            facts: RunFacts::default(),
+            next_seq: 1,
+            prev: Some([None; 2]),
+            stage: Vec::new(),
+            policy: Vec::new(),
+        }
+    }
+
+    /// The next row: every column compared with its envelope, the envelope with its hash and with the event before.
+    ///
+    /// Gives the envelope where the text is one, even if something is wrong with it; what is wrong is in the facts.
+    pub fn read<'s>(&'s mut self, row: &EventRow<'s>) -> Option<Envelope<'s>> {
+        let Self { run_id, scratch, facts, next_seq, prev, stage, policy } = self;
+        let mut check = RowCheck { run_id, facts, seq: *next_seq };
+        check.facts.events += 1;
+        check.seq(row, next_seq);
+        let read = check.envelope_text(row).and_then(|text| match Envelope::read(text, scratch) {
+            Ok(envelope) => Some(envelope),
+            Err(error) => {
+                check.unreadable(&error);
+                None
+            }
+        });
+        let Some(envelope) = read else {
+            check.facts.unreadable += 1;
+            *prev = None;
+            return None;
+        };
+        check.chain(&envelope, prev);
+        check.columns(row, &envelope);
+        check.path(&envelope, stage, policy);
+        check.facts.head = Some((envelope.seq, envelope.hash));
+        Some(envelope)
+    }
+
+    /// What the rows showed, once all have been read; `row` is the run's row in `runs`.
+    pub fn finish(mut self, row: Option<&RunRow<'_>>) -> RunFacts {
+        self.facts.stage = (!self.stage.is_empty()).then(|| {
+            Stage::new(json::parse_string(&self.stage).unwrap_or_default().to_string_lossy())
+        });
+        let mismatches = run_row_mismatches(row, &self.facts, &self.policy);
+        for reason in mismatches {
+            self.facts.find(Area::Columns, reason.at(format!("run://{}", self.run_id)));
+        }
+        self.facts
+    }
+}
+
+/// The checks of one row.
+struct RowCheck<'c> {
+    run_id: &'c RunId,
+    facts: &'c mut RunFacts,
+    seq: i64,
+}
+
+impl RowCheck<'_> {
+    fn find(&mut self, area: Area, code: &'static str, msg: impl Into<String>) {
+        let pointer = format!("event://{}/{}", self.run_id, self.seq);
+        self.facts.find(area, Reason::new(code, msg).at(pointer));
+    }
+
+    fn seq(&mut self, row: &EventRow<'_>, next_seq: &mut i64) {
+        let expected = *next_seq;
+        if let Some(seq) = row.seq.integer() {
+            self.seq = seq;
+            if seq != expected {
+                self.find(Area::Content, "SEQ_GAP", format!("Expected seq={expected}, got seq={seq}"));
+            }
+        } else {
+            self.bad_type("seq", "an integer");
+        }
+        *next_seq = self.seq.saturating_add(1);
+    }
+
+    fn bad_type(&mut self, column: &str, wanted: &str) {
+        self.find(Area::Columns, "BAD_COLUMN_TYPE", format!("column {column} must hold {wanted}"));
+    }
+
+    fn envelope_text<'r>(&mut self, row: &EventRow<'r>) -> Option<&'r [u8]> {
+        let text = row.envelope_json.text();
+        if text.is_none() {
+            self.find(Area::Content, "MALFORMED_ENVELOPE", "the envelope is not text");
+            self.bad_type("envelope_json", "text");
+        }
+        text
+    }
+
+    fn unreadable(&mut self, error: &Error) {
+        let code = match error {
+            Error::Json { problem: JsonProblem::NotCanonical, .. } => "NOT_CANONICAL",
+            _ => "MALFORMED_ENVELOPE",
+        };
+        self.find(Area::Content, code, error.to_string());
+    }
+
+    fn chain(&mut self, envelope: &Envelope<'_>, prev: &mut Option<[Option<EventHash>; 2]>) {
+        if envelope.hash != envelope.claimed_hash {
+            let (claimed, real) = (envelope.claimed_hash, envelope.hash);
+            let msg = format!("seq={}: the event says that its hash is {claimed}, but its bytes hash to {real}", self.seq);
+            self.find(Area::Content, "EVENT_HASH_MISMATCH", msg);
+        }
+        if let Some(expected) = *prev {
+            if !expected.contains(&envelope.prev) {
+                let show = |hash: Option<EventHash>| hash.map_or("none".to_owned(), |hash| hash.to_string());
+                let (got, wanted) = (show(envelope.prev), show(expected[0]));
+                let msg = format!("seq={}: prev_event_hash is {got}, but the event before has {wanted}", self.seq);
+                self.find(Area::Content, "PREV_HASH_MISMATCH", msg);
+            }
+        }
+        *prev = Some([Some(envelope.hash), Some(envelope.claimed_hash)]);
+        if !envelope.is_of(self.run_id.as_str()) {
+            let msg = format!("the event is of run {:?}", envelope.run_id());
+            self.find(Area::Content, "RUN_ID_MISMATCH", msg);
+        }
+    }
+
+    fn columns(&mut self, row: &EventRow<'_>, envelope: &Envelope<'_>) {
+        if row.seq.integer().is_some_and(|seq| seq != envelope.seq.get()) {
+            let (column, inner) = (self.seq, envelope.seq);
+            self.find(Area::Columns, "SEQ_MISMATCH", format!("column seq is {column}, the envelope says {inner}"));
+        }
+        match row.event_type.text() {
+            None => self.bad_type("event_type", "text"),
+            Some(text) if text == envelope.event_type.as_str().as_bytes() => {}
+            Some(text) => {
+                let msg = format!("column event_type is {:?}, the envelope says {}", lossy(text), envelope.event_type);
+                self.find(Area::Columns, "EVENT_TYPE_MISMATCH", msg);
+            }
+        }
+        match row.event_hash.text() {
+            None => self.bad_type("event_hash", "text"),
+            Some(text) if EventHash::parse_bytes(text) == Some(envelope.claimed_hash) => {}
+            Some(_) => self.find(Area::Columns, "EVENT_HASH_COLUMN_MISMATCH", "column event_hash is not the envelope's"),
+        }
+        let prev = match row.prev_event_hash {
+            Cell::Null => Some(None),
+            Cell::Text(text) => EventHash::parse_bytes(text).map(Some),
+            _ => return self.bad_type("prev_event_hash", "text or NULL"),
+        };
+        if prev != Some(envelope.prev) {
+            let msg = "column prev_event_hash is not the envelope's";
+            self.find(Area::Columns, "PREV_HASH_COLUMN_MISMATCH", msg);
+        }
+        if row.created_at.text().is_none() {
+            self.bad_type("created_at", "text");
+        }
+    }
+
+    /// Stages, beginnings and endings. Most events change nothing here and cost two comparisons.
+    fn path(&mut self, envelope: &Envelope<'_>, stage: &mut Vec<u8>, policy: &mut Vec<u8>) {
+        let first = self.facts.events == 1;
+        if self.facts.finalized {
+            let msg = format!("{} follows RUN_FINALIZE", envelope.event_type);
+            self.find(Area::Path, "EVENT_AFTER_FINALIZE", msg);
+        }
+        if first {
+            self.facts.started = Some(envelope.ts());
+            policy.extend_from_slice(envelope.policy_json());
+            if envelope.event_type == EventType::RunStart {
+                self.commitment(envelope);
+            }
+        }
+        if self.facts.commitment.is_some() {
+            self.committed_path(envelope, first, stage, policy);
+        }
+        if envelope.event_type == EventType::RunFinalize {
+            self.finalize(envelope);
+        }
+        if stage.as_slice() != envelope.stage_json() {
+            stage.clear();
+            stage.extend_from_slice(envelope.stage_json());
+        }
+    }
+
+    fn commitment(&mut self, envelope: &Envelope<'_>) {
+        match payload(envelope).and_then(|payload| Commitment::from_payload(&payload)) {
+            Ok(commitment) => self.facts.commitment = commitment,
+            Err(error) => self.find(Area::Content, "COMMITMENT_MALFORMED", error.to_string()),
+        }
+    }
+
+    fn committed_path(&mut self, envelope: &Envelope<'_>, first: bool, stage: &[u8], policy: &[u8]) {
+        if envelope.policy_json() != policy {
+            self.find(Area::Path, "POLICY_CHANGED", "the event names another policy or stage graph than RUN_START");
+        }
+        if !first && envelope.event_type == EventType::RunStart {
+            self.find(Area::Path, "SECOND_RUN_START", "a run begins once");
+        }
+        let advance = envelope.event_type == EventType::StageAdvance;
+        if !first && !advance && envelope.stage_json() != stage {
+            let (now, was) = (envelope.stage(), lossy(stage));
+            let msg = format!("the event is in stage {now}, the run was in {was}, and no STAGE_ADVANCE is between them");
+            self.find(Area::Path, "STAGE_JUMP", msg);
+        }
+        let Some(graph) = self.facts.commitment.as_ref().map(|commitment| commitment.policy.graph().clone()) else {
+            return;
+        };
+        if first && envelope.stage() != *graph.initial() {
+            let msg = format!("the run begins in {}, its graph begins in {}", envelope.stage(), graph.initial());
+            self.find(Area::Path, "WRONG_INITIAL_STAGE", msg);
+        }
+        if advance {
+            self.advance(envelope, stage, &graph);
+        }
+    }
+
+    fn advance(&mut self, envelope: &Envelope<'_>, stage: &[u8], graph: &StageGraph) {
+        let from = Stage::new(json::parse_string(stage).unwrap_or_default().to_string_lossy());
+        let to = envelope.stage();
+        if let Err(error) = graph.check_step(&from, &to) {
+            self.find(Area::Path, "ILLEGAL_TRANSITION", error.to_string());
+        }
+        let payload = payload(envelope).unwrap_or_default();
+        let says = |key: &str, stage: &Stage| payload.get(key).and_then(Value::as_str) == Some(stage.as_str());
+        if !says("from_stage", &from) || !says("to_stage", &to) {
+            let msg = format!("the payload does not say that the run goes from {from} to {to}");
+            self.find(Area::Path, "STAGE_CONTRADICTION", msg);
+        }
+    }
+
+    fn finalize(&mut self, envelope: &Envelope<'_>) {
+        if self.facts.finalized {
+            self.find(Area::Path, "MULTIPLE_FINALIZE", "a run ends once");
+        }
+        self.facts.finalized = true;
+        let payload = payload(envelope).unwrap_or_default();
+        let verdict = payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
+        let Some(commitment) = &self.facts.commitment else {
+            self.facts.recorded_verdict = verdict;
+            return;
+        };
+        let early = !commitment.policy.graph().is_terminal(&envelope.stage());
+        match verdict {
+            None => self.find(Area::Path, "BAD_VERDICT", "RUN_FINALIZE has no overall_verdict of the four"),
+            Some(verdict) if early && verdict.is_success() => {
+                let msg = format!("the run ended as {verdict} in {}, which is not terminal", envelope.stage());
+                self.find(Area::Path, "FINALIZED_EARLY", msg);
+            }
+            Some(_) => {}
+        }
+        self.facts.recorded_verdict = verdict;
+    }
+}
+
+fn payload(envelope: &Envelope<'_>) -> Result<Object, Error> {
+    match json::parse(envelope.payload_json(), Limits::READ)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(Error::Draft { field: "payload", problem: "it must be an object".to_owned() }),
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).chars().take(120).collect()
+}
+
+/// What the run's row says that RUN_START contradicts. A run without a commitment has a row that nothing binds; it must
+/// only be of the right types.
+fn run_row_mismatches(row: Option<&RunRow<'_>>, facts: &RunFacts, policy_json: &[u8]) -> Vec<Reason> {
+    let Some(row) = row else {
+        return vec![Reason::new("RUN_ROW_MISSING", "the run has events and no row in runs")];
+    };
+    let texts = [
+        ("policy_id", row.policy_id),
+        ("policy_version", row.policy_version),
+        ("stage_graph_id", row.stage_graph_id),
+        ("created_at", row.created_at),
+        ("meta_json", row.meta_json),
+    ];
+    let bad_type = texts.iter().filter(|(_, cell)| cell.text().is_none()).map(|(column, _)| {
+        Reason::new("BAD_COLUMN_TYPE", format!("column {column} of the run must hold text"))
+    });
+    let mut reasons: Vec<Reason> = bad_type.collect();
+    let Some(commitment) = &facts.commitment else { return reasons };
+    let start = json::parse(policy_json, Limits::READ).unwrap_or_default();
+    let policy = &commitment.policy;
+    let committed = [
+        ("policy_id", policy.id(), row.policy_id),
+        ("policy_version", policy.version(), row.policy_version),
+        ("stage_graph_id", policy.graph().id(), row.stage_graph_id),
+    ];
+    for (column, wanted, cell) in committed {
+        if cell.text() != Some(wanted.as_bytes()) {
+            let msg = format!("column {column} of the run is not what RUN_START commits to ({wanted:?})");
+            reasons.push(Reason::new("RUN_ROW_MISMATCH", msg));
+        }
+        if start.get(column).and_then(Value::as_str) != Some(wanted) {
+            let msg = format!("RUN_START names another {column} than the policy that it commits to");
+            reasons.push(Reason::new("COMMITMENT_MALFORMED", msg));
+        }
+    }
+    let started = facts.started.as_ref().map(Text::as_bytes);
+    if row.created_at.text() != started {
+        reasons.push(Reason::new("RUN_ROW_MISMATCH", "column created_at of the run is not the ts of RUN_START"));
+    }
+    let meta = row.meta_json.text().and_then(|text| json::parse(text, Limits::READ).ok());
+    if meta.and_then(|meta| meta.as_object().cloned()) != Some(commitment.meta.clone()) {
+        reasons.push(Reason::new("RUN_ROW_MISMATCH", "column meta_json of the run is not the meta of RUN_START"));
+    }
+    reasons
+}
+
+/// An event of a snapshot: checked and typed.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its place.
+    pub seq: Seq,
+    /// What happened.
+    pub event_type: EventType,
+    /// The stage that the run was in.
+    pub stage: Stage,
+    /// When, as written.
+    pub ts: Text,
+    /// The hash of its bytes.
+    pub hash: EventHash,
+    /// What it says.
+    pub payload: Object,
+    /// `refs.blobs`, as written.
+    pub blobs: Vec<Text>,
+    /// `refs.events`, as written.
+    pub events: Vec<Text>,
+    /// The exact bytes in compact form.
+    pub text: Box<[u8]>,
+}
+
+impl Event {
+    /// An event of an envelope that was read.
+    ///
+    /// # Errors
+    /// [`Error::Json`] where the payload is nested deeper than the reader goes.
+    pub fn from_envelope(envelope: &Envelope<'_>) -> Result<Self, Error> {
+        let refs = json::parse(envelope.refs_json(), Limits::READ)?;
+        let list = |key: &str| {
+            let items = refs.get(key).and_then(Value::as_array).unwrap_or_default();
+            items.iter().filter_map(Value::as_text).cloned().collect()
+        };
+        Ok(Self {
+            seq: envelope.seq,
+            event_type: envelope.event_type,
+            stage: envelope.stage(),
+            ts: envelope.ts(),
+            hash: envelope.hash,
+            payload: payload(envelope)?,
+            blobs: list("blobs"),
+            events: list("events"),
+            text: envelope.compact().into(),
+        })
+    }
+}
+
+/// A run as it was at one instant: its facts, its events, and what is known of the blobs that it speaks of.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    run_id: RunId,
+    facts: RunFacts,
+    events: Vec<Event>,
+    blobs: BTreeMap<BlobHash, BlobFact>,
+    unreadable: Option<String>,
+}
+
+/// Builds a [`Snapshot`] from rows.
+#[derive(Debug)]
+pub struct SnapshotBuilder {
+    reader: RunReader,
+    events: Vec<Event>,
+}
+
+impl SnapshotBuilder {
+    /// A snapshot of no events yet.
+    pub fn new(run_id: RunId) -> Self {
+        Self { reader: RunReader::new(run_id), events: Vec::new() }
+    }
+
+    /// The next row.
+    pub fn event(&mut self, row: &EventRow<'_>) {
+        let Some(envelope) = self.reader.read(row) else { return };
+        if let Ok(event) = Event::from_envelope(&envelope) {
+            self.events.push(event);
+        } else {
+            self.reader.facts.unreadable += 1;
+        }
+    }
+
+    /// All rows have been read; `row` is the run's row in `runs`.
+    pub fn finish(self, row: Option<&RunRow<'_>>) -> Snapshot {
+        let run_id = self.reader.run_id.clone();
+        let facts = self.reader.finish(row);
+        Snapshot { run_id, facts, events: self.events, blobs: BTreeMap::new(), unreadable: None }
+    }
+}
+
+/// A blob that a snapshot wants to know of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Wanted {
+    /// Which.
+    pub hash: BlobHash,
+    /// Whether its bytes are wanted too, and not just what state it is in.
+    pub bytes: bool,
+}
+
+impl Snapshot {
+    /// A snapshot that could not be taken: every invariant answers UNKNOWN with READ_FAILURE.
+    pub fn unreadable(run_id: RunId, problem: impl Into<String>) -> Self {
+        Self {
+            run_id,
+            facts: RunFacts::default(),
+            events: Vec::new(),
+            blobs: BTreeMap::new(),
+            unreadable: Some(problem.into()),
+        }
+    }
+
+    /// The run.
+    pub fn run_id(&self) -> &RunId {
+        &self.run_id
+    }
+
+    /// Why it could not be taken, where it could not.
+    pub fn read_failure(&self) -> Option<&str> {
+        self.unreadable.as_deref()
+    }
+
+    /// What reading it showed.
+    pub fn facts(&self) -> &RunFacts {
+        &self.facts
+    }
+
+    /// The policy that RUN_START commits to.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.facts.commitment.as_ref().map(|commitment| &commitment.policy)
+    }
+
+    /// The events that could be read, in the order of their rows.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The events of one type.
+    pub fn of_type(&self, event_type: EventType) -> impl DoubleEndedIterator<Item = &Event> {
+        self.events.iter().filter(move |event| event.event_type == event_type)
+    }
+
+    /// The reference of an event of this run.
+    pub fn event_ref(&self, event: &Event) -> EventRef {
+        EventRef { run_id: self.run_id.clone(), seq: event.seq }
+    }
+
+    /// The blobs that are spoken of and nothing is known of yet; to be asked again after [`Self::supply`], until there
+    /// are none. `keys` names the evidence whose bytes will be read, and whose references are followed.
+    pub fn wanted(&self, keys: &[&str]) -> Vec<Wanted> {
+        let mut wanted: BTreeMap<BlobHash, bool> = BTreeMap::new();
+        for event in self.of_type(EventType::EvidencePut) {
+            let bytes = event.payload.get("key").and_then(Value::as_str).is_some_and(|key| keys.contains(&key));
+            if let Some(hash) = evidence_hash(event) {
+                *wanted.entry(hash).or_default() |= bytes;
+            }
+        }
+        let named = self.events.iter().flat_map(|event| event.blobs.iter()).filter_map(|text| hash_in(text));
+        let known = self.blobs.values().filter_map(|fact| match fact {
+            BlobFact::Intact { bytes: Some(bytes), .. } => json::parse(bytes, Limits::READ).ok(),
+            _ => None,
+        });
+        let cited = known.flat_map(|value| hashes_in(&value)).collect::<Vec<_>>();
+        for hash in named.chain(cited) {
+            wanted.entry(hash).or_default();
+        }
+        let unknown = wanted.into_iter().filter(|(hash, bytes)| match self.blobs.get(hash) {
+            None => true,
+            Some(BlobFact::Intact { bytes: None, .. }) => *bytes,
+            Some(_) => false,
+        });
+        unknown.map(|(hash, bytes)| Wanted { hash, bytes }).collect()
+    }
+
+    /// What is known of a blob. Bytes that are supplied must have been hashed by whoever read them.
+    pub fn supply(&mut self, hash: BlobHash, fact: BlobFact) {
+        self.blobs.insert(hash, fact);
+    }
+
+    /// What is known of a blob; [`BlobFact::Missing`] where nothing was supplied.
+    pub fn blob(&self, hash: &BlobHash) -> &BlobFact {
+        self.blobs.get(hash).unwrap_or(&BlobFact::Missing)
+    }
+
+    /// Whether the blob of every EVIDENCE_PUT is there as it was put, or was removed by retention.
+    pub fn evidence_is_complete(&self) -> bool {
+        self.of_type(EventType::EvidencePut).all(|event| {
+            let fact = evidence_hash(event).map(|hash| self.blob(&hash));
+            matches!(fact, Some(BlobFact::Intact { .. } | BlobFact::TooLarge { .. } | BlobFact::Expired))
+        })
+    }
+}
+
+/// The address in an EVIDENCE_PUT event, where it has exactly one: `evidence.sha256`, and `evidence.ref` of the same.
+pub fn evidence_hash(event: &Event) -> Option<BlobHash> {
+    let evidence = event.payload.get("evidence")?;
+    let hash = BlobHash::parse_bytes(evidence.get("sha256")?.as_str()?.as_bytes())?;
+    (BlobRef::parse(evidence.get("ref")?.as_str()?)? == BlobRef(hash)).then_some(hash)
+}
+
+/// The blob that a text names, as a reference or as bare hexadecimal digits.
+fn hash_in(text: &Text) -> Option<BlobHash> {
+    let text = text.as_str()?;
+    BlobRef::parse(text).map(|blob| blob.0).or_else(|| BlobHash::parse_bytes(text.as_bytes()))
+}
+
+/// Every blob that a value names, however deep.
+fn hashes_in(value: &Value) -> Vec<BlobHash> {
+    let mut found = Vec::new();
+    let mut rest = vec![value];
+    while let Some(value) = rest.pop() {
+        match value {
+            Value::String(text) => found.extend(hash_in(text)),
+            Value::Array(items) => rest.extend(items),
+            Value::Object(object) => rest.extend(object.iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+    found
+}
+
