@@ -167,6 +167,9 @@ impl Seq {
     /// The first event of a run.
     pub const FIRST: Self = Self(1);
 
+    /// The last place that a ledger can hold.
+    pub const MAX: Self = Self(i64::MAX);
+
     /// From a number from 1 on.
     pub const fn new(value: i64) -> Option<Self> {
         if value >= 1 { Some(Self(value)) } else { None }

@@ -423,13 +423,15 @@ pub struct Limits {
     pub int_digits: Option<usize>,
     /// Whether keys may hold lone surrogates.
     pub surrogate_keys: bool,
+    /// Whether an object that holds a key twice is refused; if not, the last one wins.
+    pub unique_keys: bool,
 }
 
 impl Limits {
     /// For what goes into a ledger.
-    pub const WRITE: Self = Self { depth: 200, int_digits: Some(4300), surrogate_keys: false };
+    pub const WRITE: Self = Self { depth: 200, int_digits: Some(4300), surrogate_keys: false, unique_keys: false };
     /// For what comes out of one, whoever wrote it. The Python package can write a depth of 992.
-    pub const READ: Self = Self { depth: 1024, int_digits: None, surrogate_keys: true };
+    pub const READ: Self = Self { depth: 1024, int_digits: None, surrogate_keys: true, unique_keys: false };
 }
 
 /// Reads one JSON value that takes up all of `bytes`.
@@ -542,10 +544,20 @@ impl Parser<'_> {
         if !self.take(close) {
             return Err(self.peek().map_or(JsonProblem::End, |_| JsonProblem::Separator));
         }
-        Ok(open.pop().map(|closed| match closed {
-            Open::Array(items) => Value::Array(items),
-            Open::Object(members, _) => Value::Object(Object::from_members(members)),
-        }))
+        Ok(match open.pop() {
+            None => None,
+            Some(Open::Array(items)) => Some(Value::Array(items)),
+            Some(Open::Object(members, _)) => Some(Value::Object(self.object(members)?)),
+        })
+    }
+
+    fn object(&self, members: Vec<(Text, Value)>) -> Result<Object, JsonProblem> {
+        let count = members.len();
+        let object = Object::from_members(members);
+        if self.limits.unique_keys && object.len() < count {
+            return Err(JsonProblem::Shape { wanted: "each key of an object once" });
+        }
+        Ok(object)
     }
 
     fn end(&mut self) -> Result<(), JsonProblem> {

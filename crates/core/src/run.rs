@@ -205,6 +205,11 @@ impl RunReader {
         Some(envelope)
     }
 
+    /// Whether RUN_START, which must have been read, commits to a policy.
+    pub fn is_committed(&self) -> bool {
+        self.facts.commitment.is_some()
+    }
+
     /// What the rows showed, once all have been read; `row` is the run's row in `runs`.
     pub fn finish(mut self, row: Option<&RunRow<'_>>) -> RunFacts {
         self.facts.stage = (!self.stage.is_empty()).then(|| {

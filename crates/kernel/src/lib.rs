@@ -1,0 +1,28 @@
+//! receipt-kernel: an embeddable flight recorder for runs.
+//!
+//! A run is any piece of work that someone will later be asked about. The kernel records what happened as an
+//! append-only, hash-chained [`Ledger`], keeps the evidence by content address with secrets redacted before they are
+//! written, walks an explicit stage graph, evaluates invariants, and re-checks all of it on demand
+//! ([`Ledger::audit`]).
+
+pub mod audit;
+pub mod clock;
+pub mod error;
+pub mod evidence;
+pub mod ledger;
+pub mod store;
+pub mod writer;
+
+pub use audit::{Audit, Check, Report};
+pub use error::{Error, ErrorKind, Result};
+pub use evidence::{Put, Source, Spool};
+pub use ledger::Ledger;
+pub use receipt_core as core;
+pub use receipt_core::envelope::{Actor, EventType};
+pub use receipt_core::evidence::{BlobRecord, EvidenceClass};
+pub use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId, Timestamp};
+pub use receipt_core::json::{Object, Value};
+pub use receipt_core::policy::{Evaluation, Policy};
+pub use receipt_core::run::Snapshot;
+pub use receipt_core::verdict::{InvariantResult, Reason, Verdict};
+pub use writer::{Append, Appended, RunWriter};

@@ -1,0 +1,94 @@
+//! `claims.evidence_binding`: each claim cites evidence that is there.
+
+use super::claims::{Claim, Claimed};
+use super::evidence::check_blob;
+use super::mode::factual;
+use super::params::Params;
+use super::{Invariant, InvariantResult};
+use crate::error::Error;
+use crate::id::BlobRef;
+use crate::json::{Object, Value};
+use crate::run::Snapshot;
+use crate::verdict::{Reason, Verdict};
+
+/// The `claims_map` is there, and each claim in it cites at least one blob; each blob that is cited is in the store.
+#[derive(Clone, Debug)]
+pub struct ClaimsEvidenceBinding {
+    /// The modes that it concerns.
+    pub require_in_modes: Vec<String>,
+}
+
+impl Default for ClaimsEvidenceBinding {
+    fn default() -> Self {
+        Self { require_in_modes: factual() }
+    }
+}
+
+impl ClaimsEvidenceBinding {
+    /// Its id.
+    pub const ID: &'static str = "claims.evidence_binding";
+
+    /// From parameters: `require_in_modes`.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for an unknown parameter or one of the wrong type.
+    pub fn from_params(params: &Object) -> Result<Self, Error> {
+        let mut params = Params::new(Self::ID, params);
+        let require_in_modes = params.texts("require_in_modes")?.unwrap_or_else(factual);
+        params.end().map(|()| Self { require_in_modes })
+    }
+
+    fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
+        let missing = (Verdict::Fail, "claims_map evidence required in factual/mixed mode");
+        let mut claimed = Claimed::load(Self::ID, run, &self.require_in_modes, missing)?;
+        let claims = claimed.claims()?;
+        let output = claimed.evidence.latest("final_output").and_then(|put| put.hash).map(BlobRef);
+        let mut result = claimed.result;
+        if claims.is_empty() {
+            result.find(Verdict::Warn, Reason::new("NO_CLAIMS", "claims_map makes no claims"));
+        }
+        for (index, claim) in claims.iter().enumerate() {
+            if claims[..index].iter().any(|other| other.label == claim.label) {
+                let msg = format!("claim {}: another claim has this id", claim.label);
+                result.find(Verdict::Warn, Reason::new("CLAIM_ID_DUPLICATE", msg));
+            }
+            check_claim(&mut result, run, claim, output);
+        }
+        Ok(result)
+    }
+}
+
+fn check_claim(result: &mut InvariantResult, run: &Snapshot, claim: &Claim, output: Option<BlobRef>) {
+    let label = &claim.label;
+    claim.check_refs(run, result);
+    if claim.refs.is_empty() {
+        result.find(Verdict::Fail, Reason::new("CLAIM_UNBOUND", format!("claim {label} has no evidence_refs")));
+    } else if claim.blobs().next().is_none() {
+        result.find(Verdict::Fail, Reason::new("CLAIM_UNBOUND", format!("claim {label} cites no blob")));
+    } else if claim.blobs().all(|blob| Some(blob) == output) {
+        let msg = format!("claim {label} cites nothing but the output that makes it");
+        result.find(Verdict::Warn, Reason::new("CLAIM_CITES_OUTPUT", msg));
+    }
+    for blob in claim.blobs() {
+        result.evidence_refs.push(blob.to_string());
+        check_blob(result, run, blob.0, &format!("claim {label}: blob {blob}"), "EVIDENCE_REF_MISSING");
+    }
+}
+
+impl Invariant for ClaimsEvidenceBinding {
+    fn id(&self) -> &'static str {
+        Self::ID
+    }
+
+    fn params(&self) -> Object {
+        Object::from_iter([("require_in_modes", Value::from(self.require_in_modes.clone()))])
+    }
+
+    fn reads(&self) -> &'static [&'static str] {
+        &["claims_map"]
+    }
+
+    fn judge(&self, run: &Snapshot) -> InvariantResult {
+        self.answer(run).unwrap_or_else(std::convert::identity)
+    }
+}

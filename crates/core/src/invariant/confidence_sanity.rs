@@ -1,0 +1,96 @@
+//! `confidence.sanity`: no claim is surer than its evidence is strong.
+
+use super::claims::{Claim, Claimed, Level};
+use super::evidence::{Evidence, check_blob};
+use super::mode::factual;
+use super::params::Params;
+use super::{Invariant, InvariantResult};
+use crate::error::Error;
+use crate::evidence::EvidenceStrength;
+use crate::json::{Object, Value};
+use crate::run::Snapshot;
+use crate::verdict::{Reason, Verdict};
+
+/// A `high` claim cites something stronger than weak, by the kind that it was put as; a `high` or `medium` claim cites
+/// evidence that is there; not every claim is low.
+#[derive(Clone, Debug)]
+pub struct ConfidenceSanity {
+    /// The modes that it concerns.
+    pub require_in_modes: Vec<String>,
+}
+
+impl Default for ConfidenceSanity {
+    fn default() -> Self {
+        Self { require_in_modes: factual() }
+    }
+}
+
+impl ConfidenceSanity {
+    /// Its id.
+    pub const ID: &'static str = "confidence.sanity";
+
+    /// From parameters: `require_in_modes`.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for an unknown parameter or one of the wrong type.
+    pub fn from_params(params: &Object) -> Result<Self, Error> {
+        let mut params = Params::new(Self::ID, params);
+        let require_in_modes = params.texts("require_in_modes")?.unwrap_or_else(factual);
+        params.end().map(|()| Self { require_in_modes })
+    }
+
+    fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
+        let missing = (Verdict::Unknown, "cannot verify confidence without claims_map");
+        let mut claimed = Claimed::load(Self::ID, run, &self.require_in_modes, missing)?;
+        let claims = claimed.claims()?;
+        let (evidence, mut result) = (claimed.evidence, claimed.result);
+        for claim in &claims {
+            claim.check_confidence(&mut result);
+            if matches!(claim.confidence, Level::High | Level::Medium) {
+                check_substance(&mut result, run, &evidence, claim);
+            }
+        }
+        let count = |level| claims.iter().filter(|claim| claim.confidence == level).count();
+        let low = count(Level::Low) + count(Level::Unspecified);
+        if !claims.is_empty() && low == claims.len() {
+            let msg = format!("all {low} claims are low/unspecified confidence in {} mode", claimed.mode);
+            result.find(Verdict::Warn, Reason::new("ALL_LOW_CONFIDENCE", msg));
+        }
+        Ok(result.with("counts", Object::from_iter(Level::KNOWN.map(|level| (level.as_str(), count(level))))))
+    }
+}
+
+/// What a claim that is more than a guess must have.
+fn check_substance(result: &mut InvariantResult, run: &Snapshot, evidence: &Evidence<'_>, claim: &Claim) {
+    let (label, level) = (&claim.label, claim.confidence.as_str());
+    claim.check_refs(run, result);
+    let strength = claim.blobs().map(|blob| evidence.strength(blob.0)).max().unwrap_or(EvidenceStrength::Weak);
+    if claim.confidence == Level::High && strength == EvidenceStrength::Weak {
+        let msg = format!("claim {label}: high confidence but best evidence is {} (by provenance)", strength.as_str());
+        result.find(Verdict::Fail, Reason::new("HIGH_CONFIDENCE_WEAK_EVIDENCE", msg));
+    } else if claim.blobs().next().is_none() {
+        let msg = format!("claim {label}: {level} confidence but it cites no blob");
+        result.find(Verdict::Fail, Reason::new("CLAIM_UNBOUND", msg));
+    }
+    for blob in claim.blobs() {
+        check_blob(result, run, blob.0, &format!("claim {label}: blob {blob}"), "EVIDENCE_REF_MISSING");
+    }
+}
+
+impl Invariant for ConfidenceSanity {
+    fn id(&self) -> &'static str {
+        Self::ID
+    }
+
+    fn params(&self) -> Object {
+        Object::from_iter([("require_in_modes", Value::from(self.require_in_modes.clone()))])
+    }
+
+    fn reads(&self) -> &'static [&'static str] {
+        &["claims_map"]
+    }
+
+    fn judge(&self, run: &Snapshot) -> InvariantResult {
+        self.answer(run).unwrap_or_else(std::convert::identity)
+    }
+}

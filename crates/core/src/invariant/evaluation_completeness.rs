@@ -1,0 +1,233 @@
+//! `evaluation.completeness`: the run was evaluated, and the verdict on record is no better than its own results.
+
+use super::evidence::{Evidence, check_blob};
+use super::params::Params;
+use super::receipt_completeness::{ReceiptCompleteness, require_keys};
+use super::{Invariant, InvariantResult};
+use crate::envelope::EventType;
+use crate::error::Error;
+use crate::json::{Object, Value};
+use crate::run::{Event, Snapshot};
+use crate::verdict::{Reason, Verdict};
+
+/// The last EVALUATION has results, a verdict that follows from them, complete evidence, and the required invariants.
+///
+/// Of a run with a committed policy, the policy says which invariants are required, and those must be among the results.
+/// What the results *should* be is not recomputed here: that is what replaying an evaluation is for.
+#[derive(Clone, Debug, Default)]
+pub struct EvaluationCompleteness {
+    /// Keys that must be put before the EVALUATION.
+    pub required_evidence_keys: Vec<String>,
+    /// Invariants that must be among the results.
+    pub required_invariants: Vec<String>,
+    /// Whether the blobs of the required keys are looked at; of all that was put, where no keys are required.
+    pub verify_blobs: bool,
+    /// Whether `receipt.completeness` must be among the results.
+    pub require_receipt_completeness_in_results: bool,
+}
+
+impl EvaluationCompleteness {
+    /// Its id.
+    pub const ID: &'static str = "evaluation.completeness";
+
+    /// From parameters, named as the fields.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for an unknown parameter or one of the wrong type.
+    pub fn from_params(params: &Object) -> Result<Self, Error> {
+        let mut params = Params::new(Self::ID, params);
+        let invariant = Self {
+            required_evidence_keys: params.texts("required_evidence_keys")?.unwrap_or_default(),
+            required_invariants: params.texts("required_invariants")?.unwrap_or_default(),
+            verify_blobs: params.flag("verify_blobs", false)?,
+            require_receipt_completeness_in_results: params.flag("require_receipt_completeness_in_results", false)?,
+        };
+        params.end()?;
+        Ok(invariant)
+    }
+
+    /// The ids that must be among the results.
+    fn required_ids(&self, run: &Snapshot) -> Vec<String> {
+        let receipt = self.require_receipt_completeness_in_results.then_some(ReceiptCompleteness::ID);
+        let rules = run.policy().map(|policy| policy.rules()).unwrap_or_default();
+        let committed = rules.iter().filter(|rule| rule.required && !rule.invariant.is_about_the_ending());
+        let mut ids = self.required_invariants.clone();
+        ids.extend(receipt.into_iter().chain(committed.map(|rule| rule.invariant.id())).map(str::to_owned));
+        ids.dedup();
+        ids
+    }
+
+    /// What must have been put before the EVALUATION.
+    fn check_evidence(&self, run: &Snapshot, evaluation: &Event, result: &mut InvariantResult) {
+        let mut evidence = Evidence::of(run);
+        evidence.puts.retain(|put| put.seq < evaluation.seq);
+        require_keys(result, &evidence, &self.required_evidence_keys);
+        if !self.verify_blobs {
+            return;
+        }
+        let keys = &self.required_evidence_keys;
+        evidence.puts.retain(|put| keys.is_empty() || keys.iter().any(|key| put.is_of(key)));
+        evidence.report_problems(result);
+        for put in &evidence.puts {
+            if let (Some(key), Some(hash)) = (put.key, put.hash) {
+                check_blob(result, run, hash, &format!("Blob for evidence key '{key}'"), "BLOB_NOT_FOUND");
+            }
+        }
+    }
+}
+
+impl Invariant for EvaluationCompleteness {
+    fn id(&self) -> &'static str {
+        Self::ID
+    }
+
+    fn params(&self) -> Object {
+        Object::from_iter([
+            ("required_evidence_keys", Value::from(self.required_evidence_keys.clone())),
+            ("required_invariants", Value::from(self.required_invariants.clone())),
+            ("verify_blobs", Value::from(self.verify_blobs)),
+            ("require_receipt_completeness_in_results", Value::from(self.require_receipt_completeness_in_results)),
+        ])
+    }
+
+    fn is_about_the_ending(&self) -> bool {
+        true
+    }
+
+    fn judge(&self, run: &Snapshot) -> InvariantResult {
+        let mut result = InvariantResult::new(Self::ID, Verdict::Pass);
+        let Some(evaluation) = run.of_type(EventType::Evaluation).next_back() else {
+            result.find(Verdict::Fail, Reason::new("NO_EVALUATION", "No EVALUATION events found in run"));
+            return result;
+        };
+        let results = results(&mut result, evaluation);
+        let overall = overall_verdict(&mut result, evaluation);
+        if overall.is_some_and(Verdict::is_success) {
+            check_evidence_complete(&mut result, evaluation);
+        }
+        for id in self.required_ids(run) {
+            if !results.iter().any(|item| item.id == Some(&id)) {
+                let msg = format!("Required invariant '{id}' not found in evaluation results");
+                result.find(Verdict::Fail, Reason::new("MISSING_INVARIANT", msg).at(&id));
+            }
+        }
+        if let Some(overall) = overall {
+            check_consistency(&mut result, run, overall, &results);
+        }
+        self.check_evidence(run, evaluation, &mut result);
+        check_remediation(&mut result, run);
+        result
+    }
+}
+
+/// A result on record.
+struct Recorded<'r> {
+    id: Option<&'r str>,
+    verdict: Verdict,
+}
+
+/// The results of an EVALUATION that can be read, with what is wrong with the others added.
+fn results<'r>(result: &mut InvariantResult, evaluation: &'r Event) -> Vec<Recorded<'r>> {
+    let items = match evaluation.payload.get("results") {
+        None | Some(Value::Null) => &[],
+        Some(Value::Array(items)) => items.as_slice(),
+        Some(_) => {
+            malformed(result, "results must be a list");
+            return Vec::new();
+        }
+    };
+    if items.is_empty() {
+        result.find(Verdict::Fail, Reason::new("EMPTY_RESULTS", "EVALUATION event has no results"));
+    }
+    items.iter().filter_map(|item| recorded(result, item)).collect()
+}
+
+fn recorded<'r>(result: &mut InvariantResult, item: &'r Value) -> Option<Recorded<'r>> {
+    let Some(object) = item.as_object() else {
+        malformed(result, "a result must be an object");
+        return None;
+    };
+    let id = match object.get("invariant_id") {
+        None | Some(Value::Null) => None,
+        Some(id) => match id.as_str() {
+            None => {
+                malformed(result, "a result's invariant_id must be text");
+                return None;
+            }
+            id => id,
+        },
+    };
+    let verdict = object.get("verdict").and_then(Value::as_str).and_then(Verdict::parse);
+    if verdict.is_none() {
+        let msg = format!("Invariant '{}' has a verdict that is none of the four", id.unwrap_or("?"));
+        result.find(Verdict::Fail, Reason::new("BAD_VERDICT", msg));
+    }
+    verdict.map(|verdict| Recorded { id, verdict })
+}
+
+fn malformed(result: &mut InvariantResult, msg: &str) {
+    result.find(Verdict::Fail, Reason::new("EVALUATION_MALFORMED", format!("EVALUATION: {msg}")));
+}
+
+fn overall_verdict(result: &mut InvariantResult, evaluation: &Event) -> Option<Verdict> {
+    let verdict = match evaluation.payload.get("overall_verdict") {
+        None | Some(Value::Null) => {
+            result.find(Verdict::Fail, Reason::new("NO_OVERALL_VERDICT", "EVALUATION event missing overall_verdict"));
+            return None;
+        }
+        Some(verdict) => verdict.as_str().and_then(Verdict::parse),
+    };
+    if verdict.is_none() {
+        let msg = "overall_verdict is none of pass, warn, fail and unknown";
+        result.find(Verdict::Fail, Reason::new("BAD_VERDICT", msg));
+    }
+    verdict
+}
+
+/// A success needs `evidence_complete` to be `true`; nothing else that a program might take for it will do.
+fn check_evidence_complete(result: &mut InvariantResult, evaluation: &Event) {
+    match evaluation.payload.get("evidence_complete") {
+        Some(Value::Bool(true)) => {}
+        None | Some(Value::Null | Value::Bool(false)) => {
+            let msg = "overall_verdict is a success but evidence_complete is not true. Incomplete evidence cannot produce \
+                       a PASS verdict.";
+            result.find(Verdict::Fail, Reason::new("SILENT_DOWNGRADE", msg));
+        }
+        Some(_) => malformed(result, "evidence_complete must be true or false"),
+    }
+}
+
+/// Adds each result that is worse than the whole. Only a committed policy can say that an invariant is not required: a
+/// result's own word for it is worth nothing.
+fn check_consistency(result: &mut InvariantResult, run: &Snapshot, overall: Verdict, results: &[Recorded<'_>]) {
+    let rules = run.policy().map(|policy| policy.rules()).unwrap_or_default();
+    for item in results {
+        let optional = rules.iter().any(|rule| Some(rule.invariant.id()) == item.id && !rule.required);
+        let allowed = Verdict::overall([(item.verdict, !optional)]);
+        if allowed.worse(overall) != overall {
+            let (id, verdict) = (item.id.unwrap_or("?"), item.verdict.as_str());
+            let msg = format!("Invariant '{id}' has verdict='{verdict}' but overall_verdict is '{}'", overall.as_str());
+            result.find(Verdict::Fail, Reason::new("VERDICT_INCONSISTENCY", msg));
+        }
+    }
+}
+
+/// A failed evaluation that a later one turned into a success, with nothing on record that was done about it.
+fn check_remediation(result: &mut InvariantResult, run: &Snapshot) {
+    let mut failed: Option<&Event> = None;
+    for event in run.events() {
+        match event.event_type {
+            EventType::Remediation => failed = None,
+            EventType::Evaluation => {
+                let verdict = event.payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
+                if verdict.is_none_or(Verdict::is_failure) {
+                    failed = Some(event);
+                } else if let Some(failed) = failed.take() {
+                    let msg = "a failed EVALUATION was followed by a success without a REMEDIATION between them";
+                    result.find(Verdict::Warn, Reason::new("UNREMEDIATED_FAILURE", msg).at(run.event_ref(failed)));
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The evidence that a run put: each EVIDENCE_PUT typed once, what is wrong with it, and the JSON documents among it.
+
+use super::InvariantResult;
+use crate::envelope::EventType;
+use crate::evidence::{BlobFact, EvidenceStrength};
+use crate::id::{BlobHash, BlobRef, Seq};
+use crate::json::{self, Limits, Object, Text, Value};
+use crate::run::{Event, Snapshot};
+use crate::verdict::{Reason, Verdict};
+
+/// How evidence that is JSON is read: as whatever wrote it, except that no key may stand twice. Two readers of such an
+/// object need not see the same value.
+const DOCUMENT: Limits = Limits { unique_keys: true, ..Limits::READ };
+
+/// One EVIDENCE_PUT.
+#[derive(Debug)]
+pub(super) struct Put<'r> {
+    pub(super) seq: Seq,
+    pub(super) key: Option<&'r Text>,
+    /// The blob, where the event names exactly one.
+    pub(super) hash: Option<BlobHash>,
+    /// `meta.evidence_kind`
+    pub(super) kind: Option<&'r str>,
+    /// `meta.oracle_class`, as written.
+    pub(super) oracle_class: Option<&'r Value>,
+    /// Whether it stands behind a RUN_FINALIZE.
+    pub(super) late: bool,
+    /// What is wrong with it: FAIL, whoever looks.
+    pub(super) problem: Option<Reason>,
+}
+
+/// All that a run put, in the order of the events.
+#[derive(Debug)]
+pub(super) struct Evidence<'r> {
+    run: &'r Snapshot,
+    pub(super) puts: Vec<Put<'r>>,
+}
+
+impl<'r> Evidence<'r> {
+    pub(super) fn of(run: &'r Snapshot) -> Self {
+        let mut late = false;
+        let mut puts = Vec::new();
+        for event in run.events() {
+            match event.event_type {
+                EventType::RunFinalize => late = true,
+                EventType::EvidencePut => puts.push(Put::of(run, event, late)),
+                _ => {}
+            }
+        }
+        Self { run, puts }
+    }
+
+    /// The last put under a key.
+    pub(super) fn latest(&self, key: &str) -> Option<&Put<'r>> {
+        self.puts.iter().rev().find(|put| put.is_of(key))
+    }
+
+    /// The puts of a blob before the run ended.
+    pub(super) fn puts_of(&self, hash: BlobHash) -> impl Iterator<Item = &Put<'r>> {
+        self.puts.iter().filter(move |put| put.hash == Some(hash) && !put.late)
+    }
+
+    /// The strength of a blob by the kinds that it was put as. The same bytes put under a stronger kind are no stronger:
+    /// the weakest counts.
+    pub(super) fn strength(&self, hash: BlobHash) -> EvidenceStrength {
+        let strengths = self.puts_of(hash).map(|put| EvidenceStrength::of_kind(put.kind.unwrap_or_default()));
+        strengths.min().unwrap_or(EvidenceStrength::Weak)
+    }
+
+    /// Adds what is wrong with any put: the one that cannot be read might be the one that matters.
+    pub(super) fn report_problems(&self, result: &mut InvariantResult) {
+        for problem in self.puts.iter().filter_map(|put| put.problem.clone()) {
+            result.find(Verdict::Fail, problem);
+        }
+    }
+
+    /// The JSON document under a key; `missing` is the verdict and the message where there is none.
+    pub(super) fn document(&self, kind: &Document, missing: (Verdict, &str)) -> Result<Value, (Verdict, Reason)> {
+        let missing = || (missing.0, Reason::new(kind.missing, missing.1));
+        let put = self.latest(kind.key).ok_or_else(missing)?;
+        self.read(put, kind, missing)
+    }
+
+    /// The JSON document that a put brought.
+    pub(super) fn read(
+        &self,
+        put: &Put<'r>,
+        kind: &Document,
+        missing: impl FnOnce() -> (Verdict, Reason),
+    ) -> Result<Value, (Verdict, Reason)> {
+        let event = format!("event://{}/{}", self.run.run_id(), put.seq);
+        let answer = |verdict, code, msg: String| (verdict, Reason::new(code, msg).at(&event));
+        let key = kind.key;
+        if put.late {
+            let msg = format!("{key} was put after the run had ended");
+            return Err(answer(Verdict::Fail, "EVIDENCE_AFTER_FINALIZE", msg));
+        }
+        let Some(hash) = put.hash else {
+            return Err(answer(Verdict::Fail, kind.malformed, format!("{key} names no blob")));
+        };
+        let bytes = match self.run.blob(&hash) {
+            BlobFact::Intact { bytes: Some(bytes), .. } => bytes,
+            BlobFact::Missing => return Err(missing()),
+            BlobFact::Expired => {
+                let msg = format!("{key} was removed by retention: the recorded EVALUATION is what is left");
+                return Err(answer(Verdict::Unknown, kind.expired, msg));
+            }
+            BlobFact::Corrupt => {
+                return Err(answer(Verdict::Fail, kind.corrupt, format!("the bytes of {key} are not those that were put")));
+            }
+            BlobFact::Malformed { problem } => {
+                return Err(answer(Verdict::Fail, "BLOB_MALFORMED", format!("{key}: {problem}")));
+            }
+            BlobFact::Unreadable { problem } => {
+                return Err(answer(Verdict::Unknown, "READ_FAILURE", format!("{key} could not be read: {problem}")));
+            }
+            BlobFact::TooLarge { bytes_len } | BlobFact::Intact { bytes_len, .. } => {
+                let msg = format!("{key} was not read into memory ({bytes_len} bytes)");
+                return Err(answer(Verdict::Unknown, "READ_FAILURE", msg));
+            }
+        };
+        json::parse(bytes, DOCUMENT).map_err(|error| answer(Verdict::Fail, kind.malformed, format!("{key}: {error}")))
+    }
+}
+
+impl<'r> Put<'r> {
+    fn of(run: &Snapshot, event: &'r Event, late: bool) -> Self {
+        let payload = &event.payload;
+        let meta = payload.get("meta").and_then(Value::as_object);
+        let kind = meta.and_then(|meta| meta.get("evidence_kind"));
+        let hash = address(payload);
+        let problem = shape_problem(payload).or_else(|| hash.err()).or_else(|| contradiction(run, event, hash.ok()?));
+        Self {
+            seq: event.seq,
+            key: payload.get("key").and_then(Value::as_text),
+            hash: hash.ok(),
+            kind: kind.and_then(Value::as_str),
+            oracle_class: meta.and_then(|meta| meta.get("oracle_class")).filter(|class| !class.is_null()),
+            late,
+            problem: problem.map(|(code, msg)| Reason::new(code, msg).at(run.event_ref(event))),
+        }
+    }
+
+    pub(super) fn is_of(&self, key: &str) -> bool {
+        self.key.is_some_and(|held| held == key)
+    }
+}
+
+type Problem = (&'static str, &'static str);
+
+fn malformed(msg: &'static str) -> Problem {
+    ("EVIDENCE_MALFORMED", msg)
+}
+
+/// Whether a member is there and is not `null`.
+fn given<'o>(object: &'o Object, key: &str) -> Option<&'o Value> {
+    object.get(key).filter(|value| !value.is_null())
+}
+
+/// The blob that an EVIDENCE_PUT names, by its address and by its reference.
+fn address(payload: &Object) -> Result<BlobHash, Problem> {
+    let nothing = ("NO_EVIDENCE", "payload.evidence names no blob");
+    let evidence = match given(payload, "evidence") {
+        None => return Err(nothing),
+        Some(evidence) => evidence.as_object().ok_or(malformed("payload.evidence must be an object"))?,
+    };
+    let sha256 = match given(evidence, "sha256") {
+        None => return Err(nothing),
+        Some(sha256) => sha256.as_str().ok_or(malformed("evidence.sha256 must be text"))?,
+    };
+    if sha256.is_empty() {
+        return Err(nothing);
+    }
+    let hash = BlobHash::parse_bytes(sha256.as_bytes()).ok_or(malformed("evidence.sha256 must be 64 lower-case digits"))?;
+    let blob = evidence.get("ref").and_then(Value::as_str).and_then(BlobRef::parse);
+    match blob {
+        None => Err(malformed("evidence.ref must be blob://sha256: and 64 digits")),
+        Some(blob) if blob.0 == hash => Ok(hash),
+        Some(_) => Err(("EVIDENCE_MISMATCH", "evidence.ref and evidence.sha256 name two blobs")),
+    }
+}
+
+fn shape_problem(payload: &Object) -> Option<Problem> {
+    if payload.get("key").and_then(Value::as_text).is_none() {
+        return Some(malformed("payload.key must be text"));
+    }
+    if let Some(meta) = given(payload, "meta") {
+        let Some(meta) = meta.as_object() else { return Some(malformed("payload.meta must be an object")) };
+        if given(meta, "evidence_kind").is_some_and(|kind| kind.as_text().is_none()) {
+            return Some(malformed("payload.meta.evidence_kind must be text"));
+        }
+    }
+    let evidence = payload.get("evidence").and_then(Value::as_object)?;
+    let bad_len = given(evidence, "bytes_len").is_some_and(|len| len.as_i64().is_none_or(|len| len < 0));
+    let bad_text = ["content_type", "evidence_class"].into_iter().any(|key| {
+        given(evidence, key).is_some_and(|value| value.as_text().is_none())
+    });
+    (bad_len || bad_text).then_some(malformed("evidence.bytes_len must be a count, content_type and evidence_class texts"))
+}
+
+/// What an EVIDENCE_PUT says of its blob that something else contradicts. `refs.blobs` may be empty.
+fn contradiction(run: &Snapshot, event: &Event, hash: BlobHash) -> Option<Problem> {
+    let blob = BlobRef(hash).to_string();
+    if event.blobs.iter().any(|text| text != blob.as_str()) {
+        return Some(("EVIDENCE_MISMATCH", "refs.blobs names another blob than payload.evidence"));
+    }
+    let said = event.payload.get("evidence")?.get("bytes_len")?.as_i64()?;
+    match run.blob(&hash) {
+        BlobFact::Intact { bytes_len, .. } | BlobFact::TooLarge { bytes_len } if u64::try_from(said) != Ok(*bytes_len) => {
+            Some(("EVIDENCE_MISMATCH", "evidence.bytes_len is not the length of the blob"))
+        }
+        _ => None,
+    }
+}
+
+/// A JSON document that is put under a key, and the codes of what can be wrong with it.
+#[derive(Debug)]
+pub(super) struct Document {
+    pub(super) key: &'static str,
+    pub(super) missing: &'static str,
+    pub(super) malformed: &'static str,
+    pub(super) expired: &'static str,
+    pub(super) corrupt: &'static str,
+}
+
+/// Adds what is wrong with a blob, where something is. Expired is degraded, not violated.
+pub(super) fn check_blob(
+    result: &mut InvariantResult,
+    run: &Snapshot,
+    hash: BlobHash,
+    what: &str,
+    missing: &'static str,
+) {
+    let short = &hash.to_hex()[..16];
+    let (verdict, code, msg) = match run.blob(&hash) {
+        BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => return,
+        BlobFact::Expired => (Verdict::Warn, "BLOB_EXPIRED", format!("{what} exists but data has been expired")),
+        BlobFact::Missing => (Verdict::Fail, missing, format!("{what} (sha256={short}...) not found in store")),
+        BlobFact::Corrupt => {
+            (Verdict::Fail, "BLOB_HASH_MISMATCH", format!("{what} (sha256={short}...) holds other bytes than were put"))
+        }
+        BlobFact::Malformed { problem } => (Verdict::Fail, "BLOB_MALFORMED", format!("{what}: {problem}")),
+        BlobFact::Unreadable { problem } => {
+            (Verdict::Unknown, "READ_FAILURE", format!("{what} could not be read: {problem}"))
+        }
+    };
+    result.find(verdict, Reason::new(code, msg).at(BlobRef(hash)));
+}
+
+/// Whether a text is a reference to an event that this run has.
+pub(super) fn is_event_of(run: &Snapshot, text: &str) -> bool {
+    let event = crate::id::EventRef::parse(text).filter(|event| event.run_id == *run.run_id());
+    event.is_some_and(|event| run.events().iter().any(|held| held.seq == event.seq))
+}

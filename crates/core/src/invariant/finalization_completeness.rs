@@ -1,0 +1,140 @@
+//! `finalization.completeness`: the run ended, last, with a verdict that its evaluation bears.
+
+use super::params::Params;
+use super::{Invariant, InvariantResult};
+use crate::envelope::EventType;
+use crate::error::Error;
+use crate::id::EventRef;
+use crate::json::{Object, Text, Value};
+use crate::run::{Event, Snapshot};
+use crate::verdict::{Reason, Verdict};
+
+/// RUN_FINALIZE is the last event; its verdict is no better than that of the last EVALUATION.
+#[derive(Clone, Debug)]
+pub struct FinalizationCompleteness {
+    /// Whether it must refer to an earlier DECISION or EVALUATION of this run.
+    pub require_decision_ref: bool,
+    /// Whether a run may end as WARN.
+    pub allow_warn_as_success: bool,
+}
+
+impl Default for FinalizationCompleteness {
+    fn default() -> Self {
+        Self { require_decision_ref: false, allow_warn_as_success: true }
+    }
+}
+
+impl FinalizationCompleteness {
+    /// Its id.
+    pub const ID: &'static str = "finalization.completeness";
+
+    /// From parameters, named as the fields.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for an unknown parameter or one of the wrong type.
+    pub fn from_params(params: &Object) -> Result<Self, Error> {
+        let mut params = Params::new(Self::ID, params);
+        let invariant = Self {
+            require_decision_ref: params.flag("require_decision_ref", false)?,
+            allow_warn_as_success: params.flag("allow_warn_as_success", true)?,
+        };
+        params.end()?;
+        Ok(invariant)
+    }
+}
+
+impl Invariant for FinalizationCompleteness {
+    fn id(&self) -> &'static str {
+        Self::ID
+    }
+
+    fn params(&self) -> Object {
+        Object::from_iter([
+            ("require_decision_ref", self.require_decision_ref),
+            ("allow_warn_as_success", self.allow_warn_as_success),
+        ])
+    }
+
+    fn is_about_the_ending(&self) -> bool {
+        true
+    }
+
+    fn judge(&self, run: &Snapshot) -> InvariantResult {
+        let mut result = InvariantResult::new(Self::ID, Verdict::Pass);
+        let Some(finalize) = run.of_type(EventType::RunFinalize).next_back() else {
+            result.find(Verdict::Fail, Reason::new("NO_FINALIZE", "No RUN_FINALIZE event found in run"));
+            return result;
+        };
+        let verdict = verdict(&mut result, finalize);
+        if verdict == Some(Verdict::Warn) && !self.allow_warn_as_success {
+            result.find(Verdict::Fail, Reason::new("WARN_NOT_ALLOWED", "the run ended as warn, which this policy refuses"));
+        }
+        if let Some(verdict) = verdict.filter(|verdict| verdict.is_success()) {
+            check_evaluation(&mut result, run, finalize, verdict);
+        }
+        if self.require_decision_ref {
+            check_decision_ref(&mut result, run, finalize);
+        }
+        if let Some(last) = run.events().last().filter(|last| last.event_type != EventType::RunFinalize) {
+            let msg = format!("RUN_FINALIZE is not the last event. Last event type: '{}'", last.event_type);
+            result.find(Verdict::Fail, Reason::new("NOT_LAST_EVENT", msg));
+        }
+        if run.events().first().is_some_and(|first| first.event_type == EventType::RunFinalize) {
+            let msg = "the run begins with RUN_FINALIZE: there is nothing that it could be the end of";
+            result.find(Verdict::Fail, Reason::new("NOTHING_BEFORE_FINALIZE", msg));
+        }
+        match verdict {
+            Some(verdict) if result.verdict == Verdict::Pass => result.with("overall_verdict", verdict),
+            _ => result,
+        }
+    }
+}
+
+fn verdict(result: &mut InvariantResult, finalize: &Event) -> Option<Verdict> {
+    let verdict = match finalize.payload.get("overall_verdict") {
+        None | Some(Value::Null) => {
+            let msg = "RUN_FINALIZE event missing overall_verdict in payload";
+            result.find(Verdict::Fail, Reason::new("NO_VERDICT", msg));
+            return None;
+        }
+        Some(verdict) => verdict.as_str().and_then(Verdict::parse),
+    };
+    if verdict.is_none() {
+        let msg = "overall_verdict is none of pass, warn, fail and unknown";
+        result.find(Verdict::Fail, Reason::new("BAD_VERDICT", msg));
+    }
+    verdict
+}
+
+/// A success must rest on an EVALUATION that is no worse.
+fn check_evaluation(result: &mut InvariantResult, run: &Snapshot, finalize: &Event, verdict: Verdict) {
+    let Some(evaluation) = run.of_type(EventType::Evaluation).filter(|event| event.seq < finalize.seq).last() else {
+        let msg = "the run ended as a success and no EVALUATION stands before that";
+        result.find(Verdict::Fail, Reason::new("NO_EVALUATION", msg));
+        return;
+    };
+    let evaluated = evaluation.payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
+    if evaluated.is_none_or(|evaluated| evaluated.worse(verdict) != verdict) {
+        let msg = "the run ended with a better verdict than its last EVALUATION has";
+        result.find(Verdict::Fail, Reason::new("VERDICT_INCONSISTENCY", msg).at(run.event_ref(evaluation)));
+    }
+}
+
+fn check_decision_ref(result: &mut InvariantResult, run: &Snapshot, finalize: &Event) {
+    if finalize.events.is_empty() {
+        let msg = "RUN_FINALIZE has no event references (expected DECISION or EVALUATION ref)";
+        result.find(Verdict::Fail, Reason::new("NO_DECISION_REF", msg));
+        return;
+    }
+    let decides = |event: &Event| {
+        matches!(event.event_type, EventType::Decision | EventType::Evaluation) && event.seq < finalize.seq
+    };
+    let resolves = |text: &Text| {
+        let target = text.as_str().and_then(EventRef::parse).filter(|target| target.run_id == *run.run_id());
+        target.is_some_and(|target| run.events().iter().any(|event| event.seq == target.seq && decides(event)))
+    };
+    if !finalize.events.iter().any(resolves) {
+        let msg = "RUN_FINALIZE refers to no earlier DECISION or EVALUATION of this run";
+        result.find(Verdict::Fail, Reason::new("BAD_DECISION_REF", msg).at(run.event_ref(finalize)));
+    }
+}

@@ -1,0 +1,73 @@
+//! The mode of a run, `RUN_START.payload.meta.mode`, and whom it concerns.
+
+use super::InvariantResult;
+use crate::envelope::EventType;
+use crate::json::{Object, Value};
+use crate::run::Snapshot;
+use crate::verdict::{Reason, Verdict};
+
+/// The modes in which claims must be backed by evidence, unless a policy says otherwise.
+pub(super) const FACTUAL_MODES: [&str; 2] = ["factual", "mixed"];
+
+/// The modes that are known without a policy.
+const KNOWN_MODES: [&str; 3] = ["factual", "mixed", "creative"];
+
+/// [`FACTUAL_MODES`] as a parameter.
+pub(super) fn factual() -> Vec<String> {
+    FACTUAL_MODES.map(str::to_owned).into()
+}
+
+/// The mode, in lower case.
+///
+/// A RUN_START that follows the first one cannot change it: two that differ are a contradiction.
+pub(super) fn of_run(run: &Snapshot) -> Result<String, Reason> {
+    let mut mode: Option<String> = None;
+    for event in run.of_type(EventType::RunStart) {
+        let at = || run.event_ref(event);
+        let malformed = |what| Reason::new("RUN_MODE_MALFORMED", format!("RUN_START.{what}")).at(at());
+        let said = match event.payload.get("meta") {
+            None | Some(Value::Null) => None,
+            Some(Value::Object(meta)) => meta.get("mode").filter(|mode| !mode.is_null()),
+            Some(_) => return Err(malformed("meta must be an object")),
+        };
+        let said = match said {
+            None => continue,
+            Some(said) => said.as_str().ok_or_else(|| malformed("meta.mode must be text"))?.to_lowercase(),
+        };
+        if mode.as_ref().is_some_and(|mode| *mode != said) {
+            return Err(Reason::new("RUN_MODE_CONTRADICTION", "two RUN_STARTs name different modes").at(at()));
+        }
+        mode = Some(said);
+    }
+    mode.ok_or_else(|| Reason::new("RUN_MODE_MISSING", "RUN_START.meta.mode is required"))
+}
+
+/// Begins the answer of an invariant that concerns only some modes: the mode and a PASS to add to; or, as the error,
+/// the whole answer where there is nothing to judge.
+///
+/// A mode that neither the invariant, nor the run's own policy, nor this crate knows might be one that it concerns.
+pub(super) fn begin(id: &str, run: &Snapshot, concerned: &[String]) -> Result<(String, InvariantResult), InvariantResult> {
+    let mode = of_run(run).map_err(|reason| InvariantResult::new(id, Verdict::Fail).because(reason))?;
+    let result = |verdict| InvariantResult::new(id, verdict).with("mode", mode.as_str());
+    if concerned.contains(&mode) {
+        let result = result(Verdict::Pass);
+        return Ok((mode, result));
+    }
+    if KNOWN_MODES.contains(&mode.as_str()) || is_in_policy(run, &mode) {
+        return Err(skipped(result(Verdict::Pass)));
+    }
+    let msg = format!("mode {mode:?} is unknown, so that nothing says whether {id} concerns it");
+    Err(result(Verdict::Unknown).because(Reason::new("RUN_MODE_UNKNOWN", msg)))
+}
+
+/// An answer that says that nothing was judged.
+pub(super) fn skipped(result: InvariantResult) -> InvariantResult {
+    result.with("skipped", true)
+}
+
+fn is_in_policy(run: &Snapshot, mode: &str) -> bool {
+    let rules = run.policy().map(|policy| policy.rules()).unwrap_or_default();
+    let table = rules.iter().find(|rule| rule.invariant.id() == super::EpistemicModeRequirements::ID);
+    let params: Option<Object> = table.map(|rule| rule.invariant.params());
+    params.and_then(|params| params.get("requirements")?.get(mode).cloned()).is_some()
+}

@@ -1,0 +1,96 @@
+//! `output.bound_to_claims`: the claims are about the output that the run gave.
+
+use super::claims::{CLAIMS_MAP, Claimed};
+use super::evidence::check_blob;
+use super::mode::factual;
+use super::params::Params;
+use super::{Invariant, InvariantResult};
+use crate::error::Error;
+use crate::id::BlobRef;
+use crate::json::{Object, Value};
+use crate::run::Snapshot;
+use crate::verdict::{Reason, Verdict};
+
+/// The `claims_map` names the blob of evidence `final_output`, by `output_ref`, `output_sha256` or both.
+#[derive(Clone, Debug)]
+pub struct OutputBoundToClaims {
+    /// The modes that it concerns.
+    pub require_in_modes: Vec<String>,
+}
+
+impl Default for OutputBoundToClaims {
+    fn default() -> Self {
+        Self { require_in_modes: factual() }
+    }
+}
+
+impl OutputBoundToClaims {
+    /// Its id.
+    pub const ID: &'static str = "output.bound_to_claims";
+
+    /// From parameters: `require_in_modes`.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for an unknown parameter or one of the wrong type.
+    pub fn from_params(params: &Object) -> Result<Self, Error> {
+        let mut params = Params::new(Self::ID, params);
+        let require_in_modes = params.texts("require_in_modes")?.unwrap_or_else(factual);
+        params.end().map(|()| Self { require_in_modes })
+    }
+
+    fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
+        let missing = (Verdict::Unknown, "cannot verify output binding without claims_map");
+        let Claimed { evidence, document, mut result, .. } =
+            Claimed::load(Self::ID, run, &self.require_in_modes, missing)?;
+        let Some(map) = document.as_object() else {
+            result.find(Verdict::Fail, Reason::new(CLAIMS_MAP.malformed, "claims_map must be an object"));
+            return Err(result);
+        };
+        let Some(hash) = evidence.latest("final_output").and_then(|put| put.hash) else {
+            let msg = "final_output evidence blob required in factual/mixed mode";
+            result.find(Verdict::Fail, Reason::new("FINAL_OUTPUT_MISSING", msg));
+            return Err(result);
+        };
+        check_binding(&mut result, map, BlobRef(hash));
+        check_blob(&mut result, run, hash, "final_output", "FINAL_OUTPUT_MISSING");
+        if result.verdict.is_success() {
+            result.evidence_refs.push(BlobRef(hash).to_string());
+        }
+        Ok(result)
+    }
+}
+
+/// Each name that is given must be that of the output; at least one must be given.
+fn check_binding(result: &mut InvariantResult, map: &Object, output: BlobRef) {
+    let names = [("output_ref", output.to_string()), ("output_sha256", output.0.to_hex())];
+    let given = names.iter().filter_map(|(key, right)| {
+        map.get(key).filter(|value| !value.is_null()).map(|value| value.as_str() == Some(right))
+    });
+    let given: Vec<bool> = given.collect();
+    if given.is_empty() {
+        let msg = "claims_map has no output_ref or output_sha256";
+        result.find(Verdict::Fail, Reason::new("OUTPUT_NOT_BOUND", msg));
+    } else if given.contains(&false) {
+        let short = &output.0.to_hex()[..16];
+        let msg = format!("claims_map output binding doesn't match final_output blob: expected sha={short}...");
+        result.find(Verdict::Fail, Reason::new("OUTPUT_MISMATCH", msg));
+    }
+}
+
+impl Invariant for OutputBoundToClaims {
+    fn id(&self) -> &'static str {
+        Self::ID
+    }
+
+    fn params(&self) -> Object {
+        Object::from_iter([("require_in_modes", Value::from(self.require_in_modes.clone()))])
+    }
+
+    fn reads(&self) -> &'static [&'static str] {
+        &["claims_map"]
+    }
+
+    fn judge(&self, run: &Snapshot) -> InvariantResult {
+        self.answer(run).unwrap_or_else(std::convert::identity)
+    }
+}

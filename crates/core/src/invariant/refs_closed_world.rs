@@ -1,0 +1,83 @@
+//! `refs.closed_world`: claims cite only what this run put on record, before it claimed anything.
+
+use super::claims::{CLAIMS_MAP, Claimed};
+use super::evidence::check_blob;
+use super::mode::factual;
+use super::params::Params;
+use super::{Invariant, InvariantResult};
+use crate::error::Error;
+use crate::id::BlobRef;
+use crate::json::{Object, Value};
+use crate::run::Snapshot;
+use crate::verdict::{Reason, Verdict};
+use std::collections::BTreeSet;
+
+/// Each blob that a claim cites was put by an EVIDENCE_PUT of this run that stands before the `claims_map`. References to
+/// events of this run are passed over.
+#[derive(Clone, Debug)]
+pub struct RefsClosedWorld {
+    /// The modes that it concerns.
+    pub require_in_modes: Vec<String>,
+}
+
+impl Default for RefsClosedWorld {
+    fn default() -> Self {
+        Self { require_in_modes: factual() }
+    }
+}
+
+impl RefsClosedWorld {
+    /// Its id.
+    pub const ID: &'static str = "refs.closed_world";
+
+    /// From parameters: `require_in_modes`.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for an unknown parameter or one of the wrong type.
+    pub fn from_params(params: &Object) -> Result<Self, Error> {
+        let mut params = Params::new(Self::ID, params);
+        let require_in_modes = params.texts("require_in_modes")?.unwrap_or_else(factual);
+        params.end().map(|()| Self { require_in_modes })
+    }
+
+    fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
+        let missing = (Verdict::Unknown, "cannot verify closed-world without claims_map");
+        let mut claimed = Claimed::load(Self::ID, run, &self.require_in_modes, missing)?;
+        let claims = claimed.claims()?;
+        let (evidence, mut result) = (claimed.evidence, claimed.result);
+        let map_seq = evidence.latest(CLAIMS_MAP.key).map(|put| put.seq);
+        let cited: BTreeSet<BlobRef> = claims.iter().flat_map(|claim| claim.blobs()).collect();
+        let is_inside = |blob: &BlobRef| evidence.puts_of(blob.0).any(|put| map_seq.is_some_and(|map| put.seq < map));
+        let (inside, outside): (Vec<BlobRef>, Vec<BlobRef>) = cited.iter().copied().partition(is_inside);
+        for claim in &claims {
+            claim.check_refs(run, &mut result);
+        }
+        if !outside.is_empty() {
+            let msg = format!("claims reference {} blob(s) that this run did not put before them", outside.len());
+            let reason = outside.iter().fold(Reason::new("REFS_OUTSIDE_RUN", msg), |reason, blob| reason.at(blob));
+            result.find(Verdict::Fail, reason);
+        }
+        for blob in inside {
+            check_blob(&mut result, run, blob.0, &format!("cited blob {blob}"), "EVIDENCE_REF_MISSING");
+        }
+        Ok(result.with("refs_checked", cited.len()))
+    }
+}
+
+impl Invariant for RefsClosedWorld {
+    fn id(&self) -> &'static str {
+        Self::ID
+    }
+
+    fn params(&self) -> Object {
+        Object::from_iter([("require_in_modes", Value::from(self.require_in_modes.clone()))])
+    }
+
+    fn reads(&self) -> &'static [&'static str] {
+        &["claims_map"]
+    }
+
+    fn judge(&self, run: &Snapshot) -> InvariantResult {
+        self.answer(run).unwrap_or_else(std::convert::identity)
+    }
+}

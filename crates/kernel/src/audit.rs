@@ -1,0 +1,647 @@
+//! The full re-check of a ledger: a report by kind of tampering, not one boolean.
+//!
+//! Every event is read and hashed again, every column compared, every blob hashed. Runs and blobs are dealt out to as
+//! many threads as there are cores, each with a read transaction of its own, and memory does not grow with the ledger,
+//! with a run or with a blob. What the ledger alone cannot settle is UNKNOWN, with what would settle it.
+
+use crate::error::{Error, Result};
+use crate::ledger::{Ledger, finish, show};
+use crate::store::{self, ReadTransaction, Store, Visit};
+use receipt_core::canonical::Scratch;
+use receipt_core::envelope::{Envelope, EventType};
+use receipt_core::evidence::BlobFact;
+use receipt_core::id::{BlobHash, BlobRef, RunId};
+use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::run::{Area, RunFacts, RunReader};
+use receipt_core::verdict::{Reason, Verdict};
+use std::collections::HashSet;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+/// A kind of tampering.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Check {
+    /// Events edited, reordered, removed from the middle, spliced in from another run.
+    Content,
+    /// Anything in a row that its envelope contradicts.
+    Columns,
+    /// Blob bytes changed, missing, or expired without a receipt.
+    Evidence,
+    /// Stages against the committed graph; one finalize, last.
+    Path,
+    /// Whether each run commits to its policy, stage graph and row, so that they can be checked at all.
+    Commitment,
+    /// Newest events cut off.
+    Tail,
+    /// A whole run removed.
+    Runs,
+    /// The whole file replaced by an older copy.
+    Rollback,
+    /// Two histories shown to two readers.
+    Fork,
+    /// History signed again by whoever has the key.
+    Key,
+}
+
+impl Check {
+    /// All of them, in the order of the report.
+    pub const ALL: [Self; 10] = [
+        Self::Content,
+        Self::Columns,
+        Self::Evidence,
+        Self::Path,
+        Self::Commitment,
+        Self::Tail,
+        Self::Runs,
+        Self::Rollback,
+        Self::Fork,
+        Self::Key,
+    ];
+
+    /// The name in a report.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Content => "content",
+            Self::Columns => "columns",
+            Self::Evidence => "evidence",
+            Self::Path => "path",
+            Self::Commitment => "commitment",
+            Self::Tail => "tail",
+            Self::Runs => "runs",
+            Self::Rollback => "rollback",
+            Self::Fork => "fork",
+            Self::Key => "key",
+        }
+    }
+
+    /// What it would take to settle it, where the ledger alone does not.
+    const fn anchor(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Tail => "the newest events could have been cut off: a checkpoint kept outside would settle it",
+            Self::Runs => "a whole run could have been removed: a checkpoint kept outside would settle it",
+            Self::Rollback => "the file could be an older copy: a checkpoint kept outside would settle it",
+            Self::Fork => "another reader could have been shown another history: a witness's cosignature would settle it",
+            Self::Key => "history could have been made anew: a witness, or an older checkpoint, would settle it",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How many reasons a check keeps; beyond them they are only counted.
+const MAX_REASONS: usize = 1000;
+
+/// What one check found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckReport {
+    /// Which.
+    pub check: Check,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// Whether it counts towards the overall verdict.
+    pub required: bool,
+    /// Why.
+    pub reasons: Vec<Reason>,
+    /// How many reasons there were beyond those kept.
+    pub more: u64,
+}
+
+/// What a ledger, or some of its runs, looked like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// One for each [`Check`], in their order.
+    pub checks: Vec<CheckReport>,
+    /// How many runs were read.
+    pub runs: u64,
+    /// How many events were read and hashed.
+    pub events: u64,
+    /// How many blobs were hashed.
+    pub blobs: u64,
+    /// How many runs are not finalized.
+    pub unfinished: u64,
+}
+
+impl Report {
+    /// The verdict over the required checks.
+    pub fn overall_verdict(&self) -> Verdict {
+        let required = self.checks.iter().filter(|check| check.required);
+        Verdict::overall(required.map(|check| (check.verdict, true)))
+    }
+
+    /// The report of one check.
+    pub fn check(&self, check: Check) -> Option<&CheckReport> {
+        self.checks.iter().find(|report| report.check == check)
+    }
+
+    /// `{"overall_verdict", "checks": [{"check", "verdict", "required", "reasons": […]}], "runs", "events", "blobs"}`
+    pub fn to_value(&self) -> Value {
+        let checks = self.checks.iter().map(|check| {
+            let mut reasons: Vec<Value> = check.reasons.iter().map(Reason::to_value).collect();
+            if check.more > 0 {
+                reasons.push(Reason::new("MORE_REASONS", format!("and {} more", check.more)).to_value());
+            }
+            Value::from(Object::from_iter([
+                ("check", Value::from(check.check.as_str())),
+                ("verdict", check.verdict.into()),
+                ("required", check.required.into()),
+                ("reasons", Value::Array(reasons)),
+            ]))
+        });
+        Object::from_iter([
+            ("overall_verdict", Value::from(self.overall_verdict())),
+            ("checks", Value::Array(checks.collect())),
+            ("runs", self.runs.into()),
+            ("events", self.events.into()),
+            ("blobs", self.blobs.into()),
+            ("unfinished", self.unfinished.into()),
+        ])
+        .into()
+    }
+}
+
+/// How far an audit is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Events and blobs done.
+    pub done: u64,
+    /// About how many there are.
+    pub total: u64,
+}
+
+/// An audit to be run: of which runs, on how many threads, telling whom how far it is.
+pub struct Audit<'a> {
+    ledger: &'a Ledger,
+    runs: Option<Vec<RunId>>,
+    threads: usize,
+    progress: Option<&'a (dyn Fn(Progress) + Sync)>,
+}
+
+impl fmt::Debug for Audit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Audit").field("runs", &self.runs).field("threads", &self.threads).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Re-checks the whole ledger; see [`Audit`].
+    ///
+    /// # Errors
+    /// Where the store cannot be opened. One that cannot be *read* is UNKNOWN in the report.
+    pub fn audit(&self) -> Result<Report> {
+        Audit::of(self).run()
+    }
+}
+
+impl<'a> Audit<'a> {
+    /// An audit of everything, on every core.
+    pub fn of(ledger: &'a Ledger) -> Self {
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self { ledger, runs: None, threads, progress: None }
+    }
+
+    /// The same of these runs only, and of the evidence that they put.
+    #[must_use]
+    pub fn runs(mut self, runs: impl IntoIterator<Item = RunId>) -> Self {
+        self.runs = Some(runs.into_iter().collect());
+        self
+    }
+
+    /// The same on this many threads, at least one.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads.max(1);
+        self
+    }
+
+    /// The same, telling how far it is.
+    #[must_use]
+    pub fn progress(mut self, progress: &'a (dyn Fn(Progress) + Sync)) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// As [`Ledger::audit`]; [`Error::RunNotFound`] for a run asked for that is not there.
+    pub fn run(self) -> Result<Report> {
+        let mut store = self.ledger.lock();
+        let tally = Tally::default();
+        let problems = store.schema_problems()?;
+        if !problems.is_empty() {
+            for problem in problems {
+                tally.lock().find(Check::Content, Verdict::Fail, Reason::new("SCHEMA_MALFORMED", problem));
+            }
+            return Ok(tally.report());
+        }
+        match self.walk(store.as_mut(), &tally) {
+            Err(error @ Error::RunNotFound { .. }) => return Err(error),
+            Err(error) => tally.lock().read_failure(&error),
+            Ok(()) => {}
+        }
+        Ok(tally.report())
+    }
+
+    fn walk(&self, store: &mut dyn Store, tally: &Tally) -> Result<()> {
+        let mut helpers: Vec<Box<dyn Store>> = Vec::new();
+        if self.threads > 1 {
+            helpers = (0..self.threads).map(|_| store.reopen()).collect::<Result<_>>()?;
+        }
+        let transaction = store.read()?;
+        let size = transaction.size()?;
+        let total = size.events + if self.runs.is_none() { size.blobs } else { 0 };
+        let expired = Expired::default();
+        let shared = Shared { tally, expired: &expired, total, progress: self.progress, whole: self.runs.is_none() };
+        if helpers.is_empty() {
+            return self.jobs(transaction.as_ref(), tally, &mut |job| shared.work(transaction.as_ref(), &job));
+        }
+        let (sender, receiver) = sync_channel::<Job>(64);
+        let receiver = Mutex::new(receiver);
+        thread::scope(|scope| {
+            for mut helper in helpers {
+                let (receiver, shared) = (&receiver, &shared);
+                scope.spawn(move || shared.help(helper.as_mut(), receiver));
+            }
+            let sender: SyncSender<Job> = sender;
+            self.jobs(transaction.as_ref(), tally, &mut |job| {
+                // The receiver outlives this scope, so that a send cannot fail.
+                let _ = sender.send(job);
+            })
+        })
+    }
+
+    /// Deals out the work: runs first, then blobs.
+    fn jobs(&self, store: &dyn ReadTransaction, tally: &Tally, give: &mut dyn FnMut(Job)) -> Result<()> {
+        if let Some(runs) = &self.runs {
+            for run in runs {
+                let mut known = false;
+                store.run(run, &mut |_| known = true)?;
+                store.head(run, &mut |_| known = true)?;
+                if !known {
+                    return Err(Error::RunNotFound { run: run.to_string() });
+                }
+                give(Job::Runs(vec![run.clone()]));
+            }
+            return Ok(());
+        }
+        let mut batch = Vec::new();
+        store.runs(&mut |id, _| {
+            match id.as_str() {
+                Some(id) => batch.push(RunId::new(id)),
+                None => {
+                    let reason = Reason::new("BAD_COLUMN_TYPE", format!("run_id {:?} is not UTF-8 text", show(id)));
+                    tally.lock().find(Check::Columns, Verdict::Fail, reason);
+                }
+            }
+            if batch.len() >= 16 {
+                give(Job::Runs(std::mem::take(&mut batch)));
+            }
+            Visit::Continue(())
+        })?;
+        give(Job::Runs(batch));
+        let mut batch = Vec::new();
+        store.blobs(&mut |id| {
+            match id.text().and_then(BlobHash::parse_bytes) {
+                Some(hash) => batch.push(hash),
+                None => {
+                    let msg = format!("a blob has the address {:?}, which is no hash", show(id));
+                    tally.lock().find(Check::Evidence, Verdict::Fail, Reason::new("BLOB_MALFORMED", msg));
+                }
+            }
+            if batch.len() >= 16 {
+                give(Job::Blobs(std::mem::take(&mut batch)));
+            }
+            Visit::Continue(())
+        })?;
+        give(Job::Blobs(batch));
+        Ok(())
+    }
+}
+
+/// A piece of the work.
+enum Job {
+    Runs(Vec<RunId>),
+    Blobs(Vec<BlobHash>),
+}
+
+/// What all threads share.
+struct Shared<'a> {
+    tally: &'a Tally,
+    expired: &'a Expired,
+    total: u64,
+    progress: Option<&'a (dyn Fn(Progress) + Sync)>,
+    /// Whether the whole ledger is checked: then each blob is hashed once, by itself, and not for each event.
+    whole: bool,
+}
+
+impl Shared<'_> {
+    /// Works off jobs until there are no more.
+    fn help(&self, store: &mut dyn Store, jobs: &Mutex<Receiver<Job>>) {
+        let transaction = store.read().map_err(|error| self.tally.lock().read_failure(&error)).ok();
+        loop {
+            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(job) = job else { return };
+            // Without a transaction the jobs are still taken, so that whoever deals them out does not wait for ever.
+            if let Some(transaction) = &transaction {
+                self.work(transaction.as_ref(), &job);
+            }
+        }
+    }
+
+    fn work(&self, store: &dyn ReadTransaction, job: &Job) {
+        let done = match job {
+            Job::Runs(runs) => runs.iter().try_for_each(|run| self.check_run(store, run)),
+            Job::Blobs(blobs) => {
+                blobs.iter().for_each(|blob| self.check_blob(store, blob, None));
+                self.done(blobs.len() as u64);
+                Ok(())
+            }
+        };
+        if let Err(error) = done {
+            self.tally.lock().read_failure(&error);
+        }
+    }
+
+    fn done(&self, count: u64) {
+        let done = self.tally.done.fetch_add(count, Ordering::Relaxed) + count;
+        if let Some(progress) = self.progress {
+            progress(Progress { done, total: self.total.max(done) });
+        }
+    }
+
+    fn check_run(&self, store: &dyn ReadTransaction, run: &RunId) -> Result<()> {
+        let mut reader = RunReader::new(run.clone());
+        let mut unreported = 0;
+        let mut puts: Vec<Evidence> = Vec::new();
+        let mut seen: HashSet<BlobHash> = HashSet::new();
+        store.events(run, &mut |row| {
+            if let Some(envelope) = reader.read(row) {
+                if envelope.event_type == EventType::EvidencePut {
+                    puts.push(Evidence::of(&envelope));
+                }
+            }
+            unreported += 1;
+            if unreported == 4096 {
+                self.done(std::mem::take(&mut unreported));
+            }
+            if puts.len() >= 256 {
+                self.check_evidence(store, run, &mut puts, &mut seen, reader.is_committed());
+            }
+            Visit::Continue(())
+        })?;
+        self.check_evidence(store, run, &mut puts, &mut seen, reader.is_committed());
+        self.done(unreported);
+        let facts = finish(store, run, |row| reader.finish(row))?;
+        self.tally.lock().run(run, facts, !self.whole);
+        Ok(())
+    }
+
+    fn check_evidence(
+        &self,
+        store: &dyn ReadTransaction,
+        run: &RunId,
+        puts: &mut Vec<Evidence>,
+        seen: &mut HashSet<BlobHash>,
+        committed: bool,
+    ) {
+        for put in puts.drain(..) {
+            let pointer = format!("event://{run}/{}", put.seq);
+            let Some((hash, bytes_len)) = put.blob else {
+                // The Python package lets an EVIDENCE_PUT say anything; one of ours always says which blob.
+                if committed || put.says_something {
+                    let msg = "payload.evidence does not name one blob by ref and sha256, with its length";
+                    let reason = Reason::new("EVIDENCE_MALFORMED", msg).at(pointer);
+                    self.tally.lock().find(Check::Evidence, Verdict::Fail, reason);
+                }
+                continue;
+            };
+            if !seen.contains(&hash) {
+                // Bounded: a run that puts more blobs than this has some of them looked at again.
+                if seen.len() >= 65_536 {
+                    seen.clear();
+                }
+                seen.insert(hash);
+                self.check_blob(store, &hash, Some((&pointer, bytes_len)));
+            }
+        }
+    }
+
+    /// Looks at a blob; for an event that put it, its absence and its length count too.
+    fn check_blob(&self, store: &dyn ReadTransaction, hash: &BlobHash, put: Option<(&str, u64)>) {
+        let fact = match put {
+            Some(_) if self.whole => store::blob_state(store, hash),
+            _ => {
+                self.tally.blobs.fetch_add(1, Ordering::Relaxed);
+                store::blob_fact(store, hash, false)
+            }
+        };
+        let blob = BlobRef(*hash);
+        let (verdict, reason) = match fact {
+            BlobFact::Intact { bytes_len, .. } | BlobFact::TooLarge { bytes_len } => match put {
+                Some((_, said)) if said != bytes_len => {
+                    let msg = format!("the event says {said} bytes, the blob has {bytes_len}");
+                    (Verdict::Fail, Reason::new("EVIDENCE_LENGTH_MISMATCH", msg))
+                }
+                _ => return,
+            },
+            BlobFact::Expired => match self.expired.has_receipt(store, hash) {
+                Ok(true) => return,
+                Ok(false) => {
+                    let msg = "the bytes are gone, and no BLOB_EXPIRE event says who removed them";
+                    (Verdict::Fail, Reason::new("EXPIRED_WITHOUT_RECEIPT", msg))
+                }
+                Err(error) => return self.tally.lock().read_failure(&error),
+            },
+            BlobFact::Missing => (Verdict::Fail, Reason::new("BLOB_MISSING", "evidence was put and is not there")),
+            BlobFact::Corrupt => {
+                (Verdict::Fail, Reason::new("BLOB_HASH_MISMATCH", "the bytes are not what was put: they hash to something else"))
+            }
+            BlobFact::Malformed { problem } => (Verdict::Fail, Reason::new("BLOB_MALFORMED", problem)),
+            BlobFact::Unreadable { problem } => (Verdict::Unknown, Reason::new("READ_FAILURE", problem)),
+        };
+        let reason = put.map_or(reason.clone(), |(pointer, _)| reason.at(pointer)).at(blob);
+        self.tally.lock().find(Check::Evidence, verdict, reason);
+    }
+}
+
+/// What an EVIDENCE_PUT says that it put.
+struct Evidence {
+    seq: i64,
+    blob: Option<(BlobHash, u64)>,
+    says_something: bool,
+}
+
+impl Evidence {
+    fn of(envelope: &Envelope<'_>) -> Self {
+        let payload = json::parse(envelope.payload_json(), Limits::READ).unwrap_or_default();
+        let evidence = payload.get("evidence").and_then(Value::as_object);
+        let text = |key: &str| evidence.and_then(|evidence| evidence.get(key)).and_then(Value::as_str);
+        let hash = text("sha256").and_then(|sha256| BlobHash::parse_bytes(sha256.as_bytes()));
+        let named = hash.filter(|hash| text("ref").and_then(BlobRef::parse) == Some(BlobRef(*hash)));
+        let bytes_len = evidence.and_then(|evidence| evidence.get("bytes_len")).and_then(Value::as_i64);
+        let bytes_len = bytes_len.and_then(|length| u64::try_from(length).ok());
+        Self {
+            seq: envelope.seq.get(),
+            blob: named.zip(bytes_len),
+            says_something: evidence.is_some_and(|evidence| !evidence.is_empty()),
+        }
+    }
+}
+
+/// The blobs whose removal is receipted, read once, when the first expired blob is met.
+#[derive(Default)]
+struct Expired(Mutex<Option<HashSet<BlobHash>>>);
+
+impl Expired {
+    fn has_receipt(&self, store: &dyn ReadTransaction, hash: &BlobHash) -> Result<bool> {
+        let mut receipts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(receipts) = receipts.as_ref() {
+            return Ok(receipts.contains(hash));
+        }
+        let mut found = HashSet::new();
+        store.expiries(&mut |_, row| {
+            let mut scratch = Scratch::default();
+            let envelope = row.envelope_json.text().and_then(|text| Envelope::read(text, &mut scratch).ok());
+            let envelope = envelope.filter(|it| it.event_type == EventType::BlobExpire && it.hash == it.claimed_hash);
+            let payload = envelope.and_then(|envelope| json::parse(envelope.payload_json(), Limits::READ).ok());
+            let hash = payload.as_ref().and_then(|payload| payload.get("sha256")).and_then(Value::as_str);
+            found.extend(hash.and_then(|hash| BlobHash::parse_bytes(hash.as_bytes())));
+            Visit::Continue(())
+        })?;
+        Ok(receipts.insert(found).contains(hash))
+    }
+}
+
+/// The findings of all threads.
+#[derive(Default)]
+struct Tally {
+    findings: Mutex<Findings>,
+    done: AtomicU64,
+    blobs: AtomicU64,
+}
+
+#[derive(Default)]
+struct Findings {
+    checks: Vec<CheckReport>,
+    runs: u64,
+    events: u64,
+    unfinished: u64,
+    committed: u64,
+}
+
+impl Tally {
+    fn lock(&self) -> MutexGuard<'_, Findings> {
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn report(self) -> Report {
+        let mut findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let runs = findings.runs;
+        if findings.events == 0 && findings.entry(Check::Content).verdict == Verdict::Pass {
+            let reason = Reason::new("NO_EVENTS", "there are no events to check");
+            findings.find(Check::Content, Verdict::Unknown, reason);
+        }
+        if findings.committed == 0 && runs > 0 {
+            // Nothing said which way was allowed; only endings could be checked.
+            let path = findings.entry(Check::Path);
+            if path.verdict == Verdict::Pass {
+                path.verdict = Verdict::Unknown;
+                path.required = false;
+                path.reasons.push(Reason::new("STAGE_GRAPH_UNCOMMITTED", "no run commits to a stage graph"));
+            }
+        }
+        for check in Check::ALL {
+            let entry = findings.entry(check);
+            if let Some(anchor) = check.anchor() {
+                entry.verdict = Verdict::Unknown;
+                entry.required = false;
+                entry.reasons.push(Reason::new("NO_ANCHOR", anchor));
+            }
+            // From whichever thread they came, in one order.
+            entry.reasons.sort_by(|a, b| (&a.pointers, &a.code).cmp(&(&b.pointers, &b.code)));
+        }
+        findings.checks.sort_by_key(|report| report.check);
+        Report {
+            checks: findings.checks,
+            runs,
+            events: findings.events,
+            blobs: self.blobs.into_inner(),
+            unfinished: findings.unfinished,
+        }
+    }
+}
+
+impl Findings {
+    fn entry(&mut self, check: Check) -> &mut CheckReport {
+        let index = self.checks.iter().position(|report| report.check == check).unwrap_or_else(|| {
+            let verdict = Verdict::Pass;
+            self.checks.push(CheckReport { check, verdict, required: true, reasons: Vec::new(), more: 0 });
+            self.checks.len() - 1
+        });
+        &mut self.checks[index]
+    }
+
+    fn find(&mut self, check: Check, verdict: Verdict, reason: Reason) {
+        let entry = self.entry(check);
+        entry.verdict = entry.verdict.worse(verdict);
+        if entry.reasons.len() < MAX_REASONS {
+            entry.reasons.push(reason);
+        } else {
+            entry.more += 1;
+        }
+    }
+
+    /// The store could not be read to its end: nothing that depends on it can be PASS.
+    fn read_failure(&mut self, error: &Error) {
+        for check in [Check::Content, Check::Columns, Check::Evidence, Check::Path] {
+            self.find(check, Verdict::Unknown, Reason::new("READ_FAILURE", error.to_string()));
+        }
+    }
+
+    /// `named` says that the caller asked for this very run, so that it must have events.
+    fn run(&mut self, run: &RunId, facts: RunFacts, named: bool) {
+        let pointer = format!("run://{run}");
+        self.runs += 1;
+        self.events += facts.events;
+        if facts.more_findings > 0 {
+            let reason = Reason::new("MORE_FINDINGS", format!("and {} more findings", facts.more_findings));
+            self.find(Check::Content, Verdict::Fail, reason.at(&pointer));
+        }
+        for finding in facts.findings {
+            let check = match finding.area {
+                Area::Content => Check::Content,
+                Area::Columns => Check::Columns,
+                Area::Path => Check::Path,
+            };
+            self.find(check, Verdict::Fail, finding.reason);
+        }
+        if facts.events == 0 {
+            let check = if named { Check::Content } else { Check::Commitment };
+            let reason = Reason::new("NO_EVENTS", format!("run {run:?} has a row and no events"));
+            self.find(check, Verdict::Unknown, reason.at(&pointer));
+        } else if facts.commitment.is_none() {
+            let msg = "RUN_START commits to no policy and stage graph: nothing binds the run's row and its stages";
+            self.find(Check::Commitment, Verdict::Unknown, Reason::new("RUN_UNCOMMITTED", msg).at(&pointer));
+        } else {
+            self.committed += 1;
+        }
+        if !facts.finalized {
+            self.unfinished += 1;
+            if facts.commitment.is_some() {
+                let msg = "the run is unfinished: it has no RUN_FINALIZE";
+                self.find(Check::Path, Verdict::Warn, Reason::new("RUN_UNFINISHED", msg).at(&pointer));
+            }
+        }
+        let commitment = self.entry(Check::Commitment);
+        commitment.required = commitment.verdict != Verdict::Unknown;
+    }
+}

@@ -1,0 +1,257 @@
+//! What can go wrong with a ledger, split by what the caller can do about it.
+
+use receipt_core::Verdict;
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// A result of the kernel.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the caller of a failed operation can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Mend what was passed in; the ledger is unchanged and fine.
+    Input,
+    /// Try again: nothing is wrong with the input or the ledger.
+    Retry,
+    /// Stop and look: the ledger, the disk or the machine needs a person.
+    Stop,
+}
+
+/// A failed operation. What it was to write has not been written, not even in part.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Input that the core refuses.
+    #[error(transparent)]
+    Input(#[from] receipt_core::Error),
+    /// There is no such run.
+    #[error("there is no run {run:?} in this ledger")]
+    RunNotFound {
+        /// The run asked for.
+        run: String,
+    },
+    /// A run of this id was started before.
+    #[error("run {run:?} is already in this ledger")]
+    RunExists {
+        /// The run.
+        run: String,
+    },
+    /// Nothing follows RUN_FINALIZE.
+    #[error("run {run:?} is finalized; nothing can follow")]
+    RunFinalized {
+        /// The run.
+        run: String,
+    },
+    /// The run does not commit to a policy, so that the strict rules cannot be applied.
+    #[error("run {run:?} was not started by this kernel: it commits to no policy, so it can be read but not continued")]
+    RunUncommitted {
+        /// The run.
+        run: String,
+    },
+    /// The end of a run that was to be continued is not as it was written.
+    #[error("run {run:?} cannot be continued: its last event is not as it was written ({problem})")]
+    RunBroken {
+        /// The run.
+        run: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An event type that has an operation of its own.
+    #[error("{event_type} is not appended by hand: {instead}")]
+    ReservedType {
+        /// The type.
+        event_type: &'static str,
+        /// What to do.
+        instead: &'static str,
+    },
+    /// A verdict that the run's last evaluation does not bear out.
+    #[error("the run's last evaluation allows at best {allowed}, not {asked}")]
+    VerdictTooGood {
+        /// The verdict asked for.
+        asked: Verdict,
+        /// The best that the evaluation allows.
+        allowed: Verdict,
+    },
+    /// An idempotency key that was used before, for something else.
+    #[error("idempotency key {key:?} was used at {at} for another event")]
+    KeyConflict {
+        /// The key.
+        key: String,
+        /// The event that has it.
+        at: String,
+    },
+    /// More than fits.
+    #[error("{what} of {bytes} bytes is over the limit of {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Text that names no blob of this ledger.
+    #[error("there is no blob {blob} in this ledger")]
+    BlobNotFound {
+        /// The blob.
+        blob: String,
+    },
+    /// A blob whose bytes cannot be given.
+    #[error("blob {blob} cannot be read back: {problem}")]
+    BlobUnavailable {
+        /// The blob.
+        blob: String,
+        /// Why.
+        problem: String,
+    },
+    /// There is nothing at the path.
+    #[error("there is no ledger at {}", path.display())]
+    NotFound {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is something at the path already.
+    #[error("there is already a file at {}", path.display())]
+    Exists {
+        /// The path.
+        path: PathBuf,
+    },
+    /// There is a file, but it is no ledger.
+    #[error("{} is not a ledger: {problem}", path.display())]
+    NotALedger {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The ledger was written by a later version.
+    #[error("the ledger has store schema version {found}, newer than supported ({supported})")]
+    NewerSchema {
+        /// The version in the file.
+        found: String,
+        /// The version that this kernel knows.
+        supported: u32,
+    },
+    /// The SQLite library can lose commits.
+    #[error("SQLite {found} can lose commits; 3.51.3 or later is needed")]
+    OldSqlite {
+        /// Its version.
+        found: &'static str,
+    },
+    /// Others kept the ledger locked.
+    #[error("the ledger stayed locked by other writers")]
+    Busy,
+    /// The disk is full.
+    #[error("the disk is full; nothing was written")]
+    Full,
+    /// The ledger cannot be written.
+    #[error("the ledger is read-only")]
+    ReadOnly,
+    /// The store failed.
+    #[error("the ledger's store failed: {message}")]
+    Store {
+        /// What it said.
+        message: String,
+        /// The cause.
+        #[source]
+        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    },
+    /// A file could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn store(message: impl Into<String>) -> Self {
+        Self::Store { message: message.into(), source: None }
+    }
+
+    /// What the caller can do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Busy => ErrorKind::Retry,
+            Self::Full
+            | Self::RunBroken { .. }
+            | Self::NotALedger { .. }
+            | Self::NewerSchema { .. }
+            | Self::OldSqlite { .. }
+            | Self::ReadOnly
+            | Self::NotFound { .. }
+            | Self::BlobUnavailable { .. }
+            | Self::Store { .. }
+            | Self::Io { .. } => ErrorKind::Stop,
+            _ => ErrorKind::Input,
+        }
+    }
+
+    /// A stable word for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Input(_) => "invalid_input",
+            Self::RunNotFound { .. } => "run_not_found",
+            Self::RunExists { .. } => "run_exists",
+            Self::RunFinalized { .. } => "run_finalized",
+            Self::RunUncommitted { .. } => "run_uncommitted",
+            Self::RunBroken { .. } => "run_broken",
+            Self::ReservedType { .. } => "reserved_type",
+            Self::VerdictTooGood { .. } => "verdict_too_good",
+            Self::KeyConflict { .. } => "key_conflict",
+            Self::TooLarge { .. } => "too_large",
+            Self::BlobNotFound { .. } => "blob_not_found",
+            Self::BlobUnavailable { .. } => "blob_unavailable",
+            Self::NotFound { .. } => "ledger_not_found",
+            Self::Exists { .. } => "file_exists",
+            Self::NotALedger { .. } => "not_a_ledger",
+            Self::NewerSchema { .. } => "newer_schema",
+            Self::OldSqlite { .. } => "old_sqlite",
+            Self::Busy => "busy",
+            Self::Full => "disk_full",
+            Self::ReadOnly => "read_only",
+            Self::Store { .. } => "store_failed",
+            Self::Io { .. } => "io",
+        }
+    }
+
+    /// What to do next, as a sentence; empty where the message says it all.
+    pub fn hint(&self) -> &'static str {
+        match self {
+            Self::RunNotFound { .. } => "`receipt runs` lists the runs",
+            Self::RunExists { .. } => "choose another id, or continue the run with `receipt append`, `put` or `advance`",
+            Self::RunFinalized { .. } => "start a new run and refer to this one",
+            Self::RunUncommitted { .. } => "start a new run in this ledger with `receipt start`",
+            Self::RunBroken { .. } => "`receipt verify` says what is wrong; `receipt backup` keeps a copy before you mend anything",
+            Self::VerdictTooGood { .. } => "`receipt evaluate` again, or finalize with the verdict that it allows",
+            Self::KeyConflict { .. } => "use a new key for a new event; repeat a key only to retry the same event",
+            Self::TooLarge { .. } => "put large data on record as evidence with `receipt put`",
+            Self::BlobNotFound { .. } => "`receipt log` shows the blobs of a run",
+            Self::BlobUnavailable { .. } => "`receipt verify` says which evidence is affected",
+            Self::NotFound { .. } => "`receipt init` makes one; --ledger or RECEIPT_LEDGER names one",
+            Self::Exists { .. } => "choose another path; nothing is overwritten",
+            Self::NotALedger { .. } => "check the path; --ledger or RECEIPT_LEDGER names a ledger",
+            Self::NewerSchema { .. } => "update receipt-kernel",
+            Self::OldSqlite { .. } => "build with the bundled SQLite",
+            Self::Busy => "try again; if it lasts, look for a process that holds the ledger open",
+            Self::Full => "free some space and try again: the ledger is intact",
+            Self::ReadOnly => "check the permissions of the ledger and of its folder",
+            _ => "",
+        }
+    }
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly};
+        match error.sqlite_error_code() {
+            Some(DatabaseBusy | DatabaseLocked) => Self::Busy,
+            Some(DiskFull) => Self::Full,
+            Some(ReadOnly) => Self::ReadOnly,
+            _ => Self::Store { message: error.to_string(), source: Some(Box::new(error)) },
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! The ledger: opens a store, starts and resumes runs, reads them back. The one place that orders the steps.
+//!
+//! Every write goes the same way, inside one write transaction: the head is read and checked, the stage graph is asked,
+//! the draft is sealed behind the head, its bytes are stored, and the call returns when they are durable.
+
+use crate::clock::{Clock, SystemClock};
+use crate::error::{Error, Result};
+use crate::evidence::redact::Redactor;
+use crate::store::sqlite::SqliteStore;
+use crate::store::{self, NewRun, ReadTransaction, Store, Visit, WriteTransaction, memory::MemoryStore};
+use crate::writer::RunWriter;
+use receipt_core::canonical::{self, Scratch};
+use receipt_core::chain::Link;
+use receipt_core::envelope::{Actor, Draft, Envelope, EventType, PolicyRef, Sealed};
+use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
+use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::policy::{Commitment, Evaluation, Policy};
+use receipt_core::run::{Cell, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
+use receipt_core::stage::Stage;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The largest event, in bytes of its canonical text, that this kernel writes.
+pub const MAX_EVENT: u64 = 1 << 20;
+
+/// A ledger of runs. Clones share the same store; it may be used from many threads.
+///
+/// ```
+/// use receipt_kernel::{Actor, Append, EventType, Ledger, Object, Policy, Put, Verdict};
+///
+/// let ledger = Ledger::in_memory();
+/// let mut run = ledger.start("build-1", Policy::structural()?, Actor::new("system", "ci"), Object::new())?;
+/// run.advance("COLLECT", "collecting")?;
+/// run.put("log", b"all 12 tests passed\n", Put::text())?;
+/// run.advance("EVALUATE", "done collecting")?;
+/// let evaluation = run.evaluate()?;
+/// assert_eq!(evaluation.overall_verdict, Verdict::Pass);
+/// run.advance("DECIDE", "evaluated")?;
+/// run.decide("ship", &["the tests pass"], "release it")?;
+/// assert_eq!(run.finalize("released")?, Verdict::Pass);
+/// assert_eq!(ledger.audit()?.overall_verdict(), Verdict::Pass);
+/// # Ok::<(), receipt_kernel::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Ledger {
+    store: Arc<Mutex<Box<dyn Store>>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("path", &self.lock().path()).finish_non_exhaustive()
+    }
+}
+
+impl Ledger {
+    /// Makes a new ledger file, readable by its owner only, and its folder where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where there is a file; [`Error::Io`].
+    pub fn create(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::over(SqliteStore::create(path.as_ref())?))
+    }
+
+    /// Opens the ledger file that is there.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], so that a typo makes no new ledger; [`Error::NotALedger`], [`Error::NewerSchema`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::over(SqliteStore::open(path.as_ref())?))
+    }
+
+    /// Opens the ledger file that is there, or makes it.
+    ///
+    /// # Errors
+    /// As [`Self::open`] and [`Self::create`].
+    pub fn open_or_create(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        match Self::open(path) {
+            Err(Error::NotFound { .. }) => match Self::create(path) {
+                // Another process was quicker.
+                Err(Error::Exists { .. }) => Self::open(path),
+                created => created,
+            },
+            opened => opened,
+        }
+    }
+
+    /// Opens the ledger file that is there to read only, and to change nothing about it, not even its schema.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::over(SqliteStore::open_read_only(path.as_ref())?))
+    }
+
+    /// A ledger that lives as long as this value and its clones.
+    pub fn in_memory() -> Self {
+        Self::over(MemoryStore::default())
+    }
+
+    /// A ledger over any store.
+    pub fn over(store: impl Store + 'static) -> Self {
+        Self { store: Arc::new(Mutex::new(Box::new(store))), clock: Arc::new(SystemClock) }
+    }
+
+    /// The same ledger with another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
+        Self { clock, ..self }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Box<dyn Store>> {
+        // A thread that panicked in a transaction has rolled it back: the store is as it was before.
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a run: its row and its RUN_START, which commits to the policy and its stage graph in full, are durable
+    /// when this returns. `meta` is what the caller wants to say about the run; secrets in it are redacted.
+    ///
+    /// # Errors
+    /// [`Error::RunExists`]; [`Error::Input`] for an id, policy or meta that cannot be recorded.
+    pub fn start(&self, run_id: &str, policy: Policy, actor: Actor, mut meta: Object) -> Result<RunWriter> {
+        let run_id = RunId::for_new_run(run_id)?;
+        let redactor = Redactor::builtin();
+        redactor.redact_object(&mut meta);
+        let actor = redact_actor(actor);
+        let commitment = Commitment::new(policy, meta)?;
+        let ts = self.clock.now();
+        let writer = RunWriter::new(self.clone(), run_id.clone(), Arc::new(commitment.policy.clone()), actor.clone());
+        let draft = Draft {
+            event_type: EventType::RunStart,
+            stage: commitment.policy.graph().initial().clone(),
+            policy: policy_ref(&commitment.policy),
+            actor,
+            payload: commitment.to_payload(),
+            blobs: Vec::new(),
+            events: Vec::new(),
+            ts,
+            extra: Object::new(),
+        };
+        let sealed = seal(&draft, Link::first(run_id.clone()))?;
+        let meta_json = canonical::to_bytes(&commitment.meta.into(), Limits::WRITE)?;
+        let meta_json = String::from_utf8_lossy(&meta_json);
+        let mut store = self.lock();
+        let mut transaction = store.write()?;
+        transaction.insert_run(&NewRun {
+            run_id: &run_id,
+            policy_id: &draft.policy.policy_id,
+            policy_version: &draft.policy.policy_version,
+            stage_graph_id: &draft.policy.stage_graph_id,
+            created_at: ts,
+            meta_json: &meta_json,
+        })?;
+        transaction.insert_event(&sealed, ts)?;
+        transaction.commit()?;
+        Ok(writer)
+    }
+
+    /// Takes up a run that was started, here or in another process.
+    ///
+    /// # Errors
+    /// [`Error::RunNotFound`]; [`Error::RunUncommitted`] for a run of the Python package; [`Error::RunBroken`].
+    pub fn resume(&self, run_id: &str, actor: Actor) -> Result<RunWriter> {
+        let run_id = RunId::new(run_id);
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        let policy = read_commitment(transaction.as_ref(), &run_id)?;
+        drop(transaction);
+        drop(store);
+        Ok(RunWriter::new(self.clone(), run_id, Arc::new(policy), redact_actor(actor)))
+    }
+
+    /// Finalizes an interrupted run as UNKNOWN, whatever stage it is in.
+    ///
+    /// # Errors
+    /// As [`Self::resume`]; [`Error::RunFinalized`].
+    pub fn recover(&self, run_id: &str, actor: Actor) -> Result<()> {
+        self.resume(run_id, actor)?.finalize_interrupted()
+    }
+
+    /// A run as it is now: checked, typed, with what is known of its evidence. `reads` names the evidence keys whose
+    /// bytes are wanted; see [`Policy::reads`].
+    ///
+    /// # Errors
+    /// [`Error::RunNotFound`], and where the store cannot be read.
+    pub fn snapshot(&self, run_id: &str, reads: &[&str]) -> Result<Snapshot> {
+        let run_id = RunId::new(run_id);
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        let snapshot = take_snapshot(transaction.as_ref(), &run_id, reads)?;
+        if snapshot.facts().events == 0 && !has_row(transaction.as_ref(), &run_id)? {
+            return Err(Error::RunNotFound { run: run_id.to_string() });
+        }
+        Ok(snapshot)
+    }
+
+    /// Judges a run as it is now by a policy, or by the one that it committed to, and records nothing.
+    ///
+    /// # Errors
+    /// As [`Self::snapshot`]; [`Error::RunUncommitted`] where no policy is given and the run committed to none.
+    pub fn evaluate(&self, run_id: &str, policy: Option<&Policy>) -> Result<Evaluation> {
+        let committed;
+        let policy = match policy {
+            Some(policy) => policy,
+            None => {
+                let snapshot = self.snapshot(run_id, &[])?;
+                committed = snapshot.policy().cloned();
+                committed.as_ref().ok_or_else(|| Error::RunUncommitted { run: run_id.to_owned() })?
+            }
+        };
+        Ok(policy.evaluate(&self.snapshot(run_id, &policy.reads())?))
+    }
+
+    /// Every run, each read whole and checked, in the order of their ids.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn runs(&self, visit: &mut dyn FnMut(&RunId, RunFacts) -> Visit) -> Result<()> {
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        let mut failed = Ok(());
+        transaction.runs(&mut |id, _| {
+            // An id that is not text cannot be named; the audit reports it.
+            let Some(run_id) = id.as_str().map(RunId::new) else { return Visit::Continue(()) };
+            match read_facts(transaction.as_ref(), &run_id) {
+                Ok(facts) => visit(&run_id, facts),
+                Err(error) => {
+                    failed = Err(error);
+                    Visit::Break(())
+                }
+            }
+        })?;
+        failed
+    }
+
+    /// A blob's bytes, hashed again.
+    ///
+    /// # Errors
+    /// [`Error::BlobNotFound`]; [`Error::BlobUnavailable`] where they are gone, changed, or over 64 MiB (use
+    /// [`Self::copy_blob`]).
+    pub fn blob(&self, hash: &BlobHash) -> Result<Arc<[u8]>> {
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        store::blob_bytes(transaction.as_ref(), hash)
+    }
+
+    /// Writes a blob's bytes out in pieces. They are hashed first: nothing is written of a blob that was changed.
+    ///
+    /// # Errors
+    /// As [`Self::blob`], and where `out` cannot be written.
+    pub fn copy_blob(&self, hash: &BlobHash, out: &mut dyn std::io::Write) -> Result<()> {
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        store::check_blob(transaction.as_ref(), hash)?;
+        let mut written = Ok(());
+        transaction.blob_bytes(hash, &mut |piece| {
+            if written.is_ok() {
+                written = out.write_all(piece);
+            }
+        })?;
+        written.map_err(|source| Error::Io { path: "the output".into(), source })
+    }
+
+    /// Copies a ledger file whole while others go on writing; see [`SqliteStore::backup`].
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::Io`].
+    pub fn backup(from: &Path, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        SqliteStore::open_read_only(from)?.backup(to, progress)
+    }
+
+    /// Runs `write` in one write transaction; nothing of it remains where it fails.
+    pub(crate) fn transact<T>(&self, write: impl FnOnce(&mut dyn WriteTransaction) -> Result<T>) -> Result<T> {
+        let mut store = self.lock();
+        let mut transaction = store.write()?;
+        let done = write(transaction.as_mut())?;
+        transaction.commit()?;
+        Ok(done)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// Seals a draft, within the size that this kernel writes.
+pub(crate) fn seal(draft: &Draft, link: Link) -> Result<Sealed> {
+    let sealed = draft.seal(link)?;
+    let bytes = sealed.text.len() as u64;
+    if bytes > MAX_EVENT {
+        return Err(Error::TooLarge { what: "an event", bytes, limit: MAX_EVENT });
+    }
+    Ok(sealed)
+}
+
+pub(crate) fn policy_ref(policy: &Policy) -> PolicyRef {
+    PolicyRef {
+        policy_id: policy.id().to_owned(),
+        policy_version: policy.version().to_owned(),
+        stage_graph_id: policy.graph().id().to_owned(),
+    }
+}
+
+fn redact_actor(actor: Actor) -> Actor {
+    let redactor = Redactor::builtin();
+    let clean = |text: String| redactor.redact_text(&text).unwrap_or(text);
+    Actor { kind: clean(actor.kind), id: clean(actor.id) }
+}
+
+/// Where the next event of a run goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Head {
+    /// The place behind the last event.
+    pub(crate) next: Link,
+    /// The stage that the run is in.
+    pub(crate) stage: Stage,
+    /// When the last event was, where its ts is an instant.
+    pub(crate) ts: Option<Timestamp>,
+}
+
+/// Reads and checks the last event of a run that is still open. It costs the same however long the run is.
+pub(crate) fn read_head(store: &dyn ReadTransaction, run_id: &RunId) -> Result<Head> {
+    let mut head = None;
+    store.head(run_id, &mut |row| head = Some(check_head(run_id, row)))?;
+    head.unwrap_or_else(|| Err(Error::RunNotFound { run: run_id.to_string() }))
+}
+
+fn check_head(run_id: &RunId, row: &EventRow<'_>) -> Result<Head> {
+    let mut scratch = Scratch::default();
+    let envelope = checked(run_id, row, &mut scratch)?;
+    if envelope.event_type == EventType::RunFinalize {
+        return Err(Error::RunFinalized { run: run_id.to_string() });
+    }
+    let here = Link { run_id: run_id.clone(), seq: envelope.seq, prev: envelope.prev };
+    let next = here.after(envelope.hash).ok_or_else(|| broken(run_id, "the run is full"))?;
+    let ts = envelope.ts().as_str().and_then(Timestamp::parse);
+    Ok(Head { next, stage: envelope.stage(), ts })
+}
+
+/// One event by itself: its text hashes to what it and its row say, and it has the place that its row has.
+fn checked<'a>(run_id: &RunId, row: &EventRow<'a>, scratch: &'a mut Scratch) -> Result<Envelope<'a>> {
+    let text = row.envelope_json.text().ok_or_else(|| broken(run_id, "its envelope is not text"))?;
+    let envelope = Envelope::read(text, scratch).map_err(|error| broken(run_id, &error.to_string()))?;
+    let column_hash = row.event_hash.text().and_then(receipt_core::id::EventHash::parse_bytes);
+    if envelope.hash != envelope.claimed_hash || column_hash != Some(envelope.hash) {
+        return Err(broken(run_id, "its bytes hash to something else"));
+    }
+    let same_place = row.seq.integer() == Some(envelope.seq.get()) && envelope.is_of(run_id.as_str());
+    if !same_place || row.event_type.as_str() != Some(envelope.event_type.as_str()) {
+        return Err(broken(run_id, "its columns are not the envelope's"));
+    }
+    Ok(envelope)
+}
+
+fn broken(run_id: &RunId, problem: &str) -> Error {
+    Error::RunBroken { run: run_id.to_string(), problem: problem.to_owned() }
+}
+
+fn read_commitment(store: &dyn ReadTransaction, run_id: &RunId) -> Result<Policy> {
+    let mut found = None;
+    store.event(run_id, Seq::FIRST, &mut |row| {
+        let mut scratch = Scratch::default();
+        found = Some(checked(run_id, row, &mut scratch).and_then(|envelope| {
+            let payload = json::parse(envelope.payload_json(), Limits::READ)?;
+            let starts = envelope.event_type == EventType::RunStart;
+            let payload = payload.as_object().filter(|_| starts);
+            Ok(payload.map_or(Ok(None), Commitment::from_payload)?)
+        }));
+    })?;
+    match found {
+        None => Err(Error::RunNotFound { run: run_id.to_string() }),
+        Some(commitment) => {
+            let uncommitted = || Error::RunUncommitted { run: run_id.to_string() };
+            Ok(commitment?.ok_or_else(uncommitted)?.policy)
+        }
+    }
+}
+
+fn has_row(store: &dyn ReadTransaction, run_id: &RunId) -> Result<bool> {
+    let mut found = false;
+    store.run(run_id, &mut |_| found = true)?;
+    Ok(found)
+}
+
+/// A run read whole and checked, without keeping its events.
+pub(crate) fn read_facts(store: &dyn ReadTransaction, run_id: &RunId) -> Result<RunFacts> {
+    let mut reader = RunReader::new(run_id.clone());
+    store.events(run_id, &mut |row| {
+        reader.read(row);
+        Visit::Continue(())
+    })?;
+    finish(store, run_id, |row| reader.finish(row))
+}
+
+/// Ends the reading of a run with its row, which is only borrowed while the store shows it.
+pub(crate) fn finish<T>(
+    store: &dyn ReadTransaction,
+    run_id: &RunId,
+    finish: impl FnOnce(Option<&receipt_core::run::RunRow<'_>>) -> T,
+) -> Result<T> {
+    let mut finish = Some(finish);
+    let mut done = None;
+    store.run(run_id, &mut |row| done = finish.take().map(|finish| finish(Some(row))))?;
+    match (done, finish) {
+        (Some(done), _) => Ok(done),
+        (None, Some(finish)) => Ok(finish(None)),
+        (None, None) => Err(Error::store("a run's row was shown and not read")),
+    }
+}
+
+/// A run with its events, and what is known of the blobs that they speak of.
+pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: &[&str]) -> Result<Snapshot> {
+    let mut builder = SnapshotBuilder::new(run_id.clone());
+    store.events(run_id, &mut |row| {
+        builder.event(row);
+        Visit::Continue(())
+    })?;
+    let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
+    loop {
+        let wanted = snapshot.wanted(reads);
+        if wanted.is_empty() {
+            return Ok(snapshot);
+        }
+        for blob in wanted {
+            snapshot.supply(blob.hash, store::blob_fact(store, &blob.hash, blob.bytes));
+        }
+    }
+}
+
+/// The text of a cell for a person, cut to a line.
+pub(crate) fn show(cell: Cell<'_>) -> String {
+    match cell {
+        Cell::Null => "NULL".to_owned(),
+        Cell::Integer(value) => value.to_string(),
+        Cell::Real(value) => value.to_string(),
+        Cell::Text(bytes) | Cell::Blob(bytes) => String::from_utf8_lossy(bytes).chars().take(120).collect(),
+    }
+}
+
+/// Whether a value is this text.
+pub(crate) fn is_text(value: Option<&Value>, text: &str) -> bool {
+    value.and_then(Value::as_str) == Some(text)
+}

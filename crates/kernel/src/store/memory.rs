@@ -1,0 +1,269 @@
+//! The store in memory: for tests, and for runs that are only exported.
+
+use super::{BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Store, Visit, VisitRun, WriteTransaction};
+use crate::error::{Error, Result};
+use receipt_core::envelope::Sealed;
+use receipt_core::evidence::BlobRecord;
+use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
+use receipt_core::run::{Cell, EventRow, RunRow};
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A ledger in memory. Handles made by [`Store::reopen`] share it.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    tables: Arc<Mutex<Tables>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Tables {
+    runs: BTreeMap<RunId, Run>,
+    events: BTreeMap<(RunId, Seq), Arc<Event>>,
+    blobs: BTreeMap<BlobHash, Arc<Blob>>,
+    keys: BTreeMap<(RunId, String), KeyRow>,
+}
+
+#[derive(Clone, Debug)]
+struct Run {
+    policy_id: String,
+    policy_version: String,
+    stage_graph_id: String,
+    created_at: String,
+    meta_json: String,
+}
+
+#[derive(Debug)]
+struct Event {
+    seq: Seq,
+    event_type: &'static str,
+    envelope_json: Vec<u8>,
+    event_hash: String,
+    prev_event_hash: Option<String>,
+    created_at: String,
+}
+
+#[derive(Clone, Debug)]
+struct Blob {
+    record: BlobRecord,
+    data: Arc<[u8]>,
+}
+
+impl Event {
+    fn row(&self) -> EventRow<'_> {
+        EventRow {
+            seq: Cell::Integer(self.seq.get()),
+            event_type: Cell::Text(self.event_type.as_bytes()),
+            envelope_json: Cell::Text(&self.envelope_json),
+            event_hash: Cell::Text(self.event_hash.as_bytes()),
+            prev_event_hash: self.prev_event_hash.as_ref().map_or(Cell::Null, |hash| Cell::Text(hash.as_bytes())),
+            created_at: Cell::Text(self.created_at.as_bytes()),
+        }
+    }
+}
+
+impl Run {
+    fn row(&self) -> RunRow<'_> {
+        RunRow {
+            policy_id: Cell::Text(self.policy_id.as_bytes()),
+            policy_version: Cell::Text(self.policy_version.as_bytes()),
+            stage_graph_id: Cell::Text(self.stage_graph_id.as_bytes()),
+            created_at: Cell::Text(self.created_at.as_bytes()),
+            meta_json: Cell::Text(self.meta_json.as_bytes()),
+        }
+    }
+}
+
+impl MemoryStore {
+    fn lock(&self) -> MutexGuard<'_, Tables> {
+        // A transaction replaces the tables whole at its commit, so that a panic leaves them as they were.
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>> {
+        let tables = self.lock().clone();
+        Ok(Box::new(MemoryTransaction { tables, shared: None }))
+    }
+
+    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>> {
+        let shared = self.lock();
+        Ok(Box::new(MemoryTransaction { tables: shared.clone(), shared: Some(shared) }))
+    }
+
+    fn reopen(&self) -> Result<Box<dyn Store>> {
+        Ok(Box::new(Self { tables: Arc::clone(&self.tables) }))
+    }
+
+    fn schema_problems(&mut self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Works on a copy of the tables, whose rows are shared; a write transaction holds the lock and puts its copy in place
+/// at the commit.
+struct MemoryTransaction<'s> {
+    tables: Tables,
+    shared: Option<MutexGuard<'s, Tables>>,
+}
+
+impl ReadTransaction for MemoryTransaction<'_> {
+    fn runs(&self, visit: VisitRun<'_>) -> Result<()> {
+        for (id, run) in &self.tables.runs {
+            if visit(Cell::Text(id.as_str().as_bytes()), Some(&run.row())).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self, run: &RunId, visit: &mut dyn FnMut(&RunRow<'_>)) -> Result<()> {
+        if let Some(run) = self.tables.runs.get(run) {
+            visit(&run.row());
+        }
+        Ok(())
+    }
+
+    fn events(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()> {
+        for ((id, _), event) in self.tables.events.range((run.clone(), Seq::FIRST)..) {
+            if id != run || visit(&event.row()).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn head(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
+        let from = (run.clone(), Seq::FIRST);
+        let to = (run.clone(), Seq::MAX);
+        if let Some((_, event)) = self.tables.events.range(from..=to).next_back() {
+            visit(&event.row());
+        }
+        Ok(())
+    }
+
+    fn event(&self, run: &RunId, seq: Seq, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
+        if let Some(event) = self.tables.events.get(&(run.clone(), seq)) {
+            visit(&event.row());
+        }
+        Ok(())
+    }
+
+    fn blob(&self, hash: &BlobHash, visit: &mut dyn FnMut(&BlobRow<'_>)) -> Result<()> {
+        if let Some(blob) = self.tables.blobs.get(hash) {
+            let length = blob.data.len() as u64;
+            visit(&BlobRow {
+                sha256: Cell::Text(hash.to_hex().as_bytes()),
+                content_type: Cell::Text(blob.record.content_type.as_bytes()),
+                bytes_len: Cell::Integer(i64::try_from(length).unwrap_or(i64::MAX)),
+                evidence_class: Cell::Text(blob.record.class.as_str().as_bytes()),
+                state: Cell::Text(b"live"),
+                stored_len: Some(length),
+                is_blob: true,
+            });
+        }
+        Ok(())
+    }
+
+    fn blob_bytes(&self, hash: &BlobHash, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        if let Some(blob) = self.tables.blobs.get(hash) {
+            visit(&blob.data);
+        }
+        Ok(())
+    }
+
+    fn blobs(&self, visit: &mut dyn FnMut(Cell<'_>) -> Visit) -> Result<()> {
+        for hash in self.tables.blobs.keys() {
+            if visit(Cell::Text(hash.to_hex().as_bytes())).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn expiries(&self, visit: &mut dyn FnMut(Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()> {
+        let expiries = self.tables.events.iter().filter(|(_, event)| event.event_type == "BLOB_EXPIRE");
+        for ((run, _), event) in expiries {
+            if visit(Cell::Text(run.as_str().as_bytes()), &event.row()).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn key(&self, run: &RunId, key: &str) -> Result<Option<KeyRow>> {
+        Ok(self.tables.keys.get(&(run.clone(), key.to_owned())).copied())
+    }
+
+    fn size(&self) -> Result<super::Size> {
+        Ok(super::Size { events: self.tables.events.len() as u64, blobs: self.tables.blobs.len() as u64 })
+    }
+}
+
+impl WriteTransaction for MemoryTransaction<'_> {
+    fn insert_run(&mut self, run: &NewRun<'_>) -> Result<()> {
+        if self.tables.runs.contains_key(run.run_id) {
+            return Err(Error::RunExists { run: run.run_id.to_string() });
+        }
+        let row = Run {
+            policy_id: run.policy_id.to_owned(),
+            policy_version: run.policy_version.to_owned(),
+            stage_graph_id: run.stage_graph_id.to_owned(),
+            created_at: run.created_at.to_string(),
+            meta_json: run.meta_json.to_owned(),
+        };
+        self.tables.runs.insert(run.run_id.clone(), row);
+        Ok(())
+    }
+
+    fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()> {
+        let place = (event.link.run_id.clone(), event.link.seq);
+        if !self.tables.runs.contains_key(&place.0) {
+            return Err(Error::store("an event needs the row of its run"));
+        }
+        if self.tables.events.contains_key(&place) {
+            return Err(Error::store("the place of the event is taken"));
+        }
+        let row = Event {
+            seq: event.link.seq,
+            event_type: event.event_type.as_str(),
+            envelope_json: event.text.clone(),
+            event_hash: event.hash.to_string(),
+            prev_event_hash: event.link.prev.map(|hash| hash.to_string()),
+            created_at: created_at.to_string(),
+        };
+        self.tables.events.insert(place, Arc::new(row));
+        Ok(())
+    }
+
+    fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<()> {
+        let mut bytes = Vec::new();
+        let read = data.take(blob.record.bytes_len).read_to_end(&mut bytes);
+        if read.map_err(|error| Error::store(error.to_string()))? as u64 != blob.record.bytes_len {
+            return Err(Error::store("the evidence ended too early"));
+        }
+        let row = Blob { record: blob.record.clone(), data: bytes.into() };
+        self.tables.blobs.insert(blob.record.hash, Arc::new(row));
+        Ok(())
+    }
+
+    fn set_class(&mut self, blob: &BlobRecord) -> Result<()> {
+        if let Some(held) = self.tables.blobs.get_mut(&blob.hash) {
+            Arc::make_mut(held).record.class = blob.class;
+        }
+        Ok(())
+    }
+
+    fn insert_key(&mut self, run: &RunId, key: &str, row: KeyRow) -> Result<()> {
+        self.tables.keys.insert((run.clone(), key.to_owned()), row);
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        if let Some(mut shared) = self.shared {
+            *shared = self.tables;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,332 @@
+//! The store: what a backend must do, and all of it.
+//!
+//! A backend gives transactions and moves rows; it knows nothing of stages, hashes or verdicts. A read transaction sees
+//! one instant. A write transaction excludes other writers from its first read to its commit, so that what was read in
+//! it (a run's head) is still true when the event that follows is written. Dropped without a commit, it leaves nothing.
+//!
+//! Rows come out as [`Cell`]s, whatever a hostile file holds in them. Each backend passes [`conformance`].
+
+pub mod conformance;
+pub mod memory;
+pub mod sqlite;
+
+use crate::error::{Error, Result};
+use receipt_core::envelope::Sealed;
+use receipt_core::evidence::{BlobFact, BlobRecord};
+use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
+use receipt_core::run::{Cell, EventRow, RunRow};
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// A backend.
+pub trait Store: Send {
+    /// Begins a read transaction.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>>;
+
+    /// Begins a write transaction, waiting for other writers.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] where others would not let go; [`Error::ReadOnly`].
+    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>>;
+
+    /// Another handle on the same data, for another thread. It may be good for reading only.
+    ///
+    /// # Errors
+    /// Where the backend cannot be opened again.
+    fn reopen(&self) -> Result<Box<dyn Store>>;
+
+    /// What is wrong with the backend's schema, where something is: a table or column missing or of another kind.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn schema_problems(&mut self) -> Result<Vec<String>>;
+
+    /// The path of the file, where it is one.
+    fn path(&self) -> Option<&std::path::Path> {
+        None
+    }
+}
+
+/// Goes on, or stops early.
+pub type Visit = ControlFlow<()>;
+
+/// A run's id, raw, and its row where there is one.
+pub type VisitRun<'v> = &'v mut dyn FnMut(Cell<'_>, Option<&RunRow<'_>>) -> Visit;
+
+/// A row of `blobs` without its bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct BlobRow<'a> {
+    /// The address.
+    pub sha256: Cell<'a>,
+    /// The media type.
+    pub content_type: Cell<'a>,
+    /// How many bytes were put.
+    pub bytes_len: Cell<'a>,
+    /// The class.
+    pub evidence_class: Cell<'a>,
+    /// `live`, `expired_hash_only` or `purged`.
+    pub state: Cell<'a>,
+    /// How many bytes are there; `None` for NULL.
+    pub stored_len: Option<u64>,
+    /// Whether the bytes are stored as bytes, and not as text or a number.
+    pub is_blob: bool,
+}
+
+/// About how much a ledger holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Events.
+    pub events: u64,
+    /// Blobs.
+    pub blobs: u64,
+}
+
+/// What an idempotency key stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRow {
+    /// The event that was appended under it.
+    pub seq: Seq,
+    /// SHA-256 of what was to be appended.
+    pub digest: [u8; 32],
+}
+
+/// Reads, all of one instant.
+pub trait ReadTransaction {
+    /// Every run that has a row or events, those with a row first, each group in the order of their ids.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn runs(&self, visit: VisitRun<'_>) -> Result<()>;
+
+    /// A run's row.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn run(&self, run: &RunId, visit: &mut dyn FnMut(&RunRow<'_>)) -> Result<()>;
+
+    /// A run's events in the order of their seq.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn events(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()>;
+
+    /// The event of the highest seq.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn head(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()>;
+
+    /// One event.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn event(&self, run: &RunId, seq: Seq, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()>;
+
+    /// A blob's row.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn blob(&self, hash: &BlobHash, visit: &mut dyn FnMut(&BlobRow<'_>)) -> Result<()>;
+
+    /// A blob's bytes as they lie there, in pieces.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn blob_bytes(&self, hash: &BlobHash, visit: &mut dyn FnMut(&[u8])) -> Result<()>;
+
+    /// The address of every blob.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn blobs(&self, visit: &mut dyn FnMut(Cell<'_>) -> Visit) -> Result<()>;
+
+    /// Every event of type BLOB_EXPIRE, of whichever run.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn expiries(&self, visit: &mut dyn FnMut(Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()>;
+
+    /// About how much there is, quickly; for showing progress.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn size(&self) -> Result<Size>;
+
+    /// What an idempotency key of a run stands for.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn key(&self, run: &RunId, key: &str) -> Result<Option<KeyRow>>;
+}
+
+/// A row for `runs`.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRun<'a> {
+    /// The run.
+    pub run_id: &'a RunId,
+    /// The policy's id.
+    pub policy_id: &'a str,
+    /// Its version.
+    pub policy_version: &'a str,
+    /// The stage graph's id.
+    pub stage_graph_id: &'a str,
+    /// When the run began.
+    pub created_at: Timestamp,
+    /// What its writer says about it, as JSON.
+    pub meta_json: &'a str,
+}
+
+/// A row for `blobs`.
+#[derive(Clone, Copy, Debug)]
+pub struct NewBlob<'a> {
+    /// What it is.
+    pub record: &'a BlobRecord,
+    /// When it was put.
+    pub created_at: Timestamp,
+    /// What was redacted, as JSON.
+    pub redaction_json: Option<&'a str>,
+}
+
+/// Reads and writes that take effect together at [`WriteTransaction::commit`], or not at all.
+pub trait WriteTransaction: ReadTransaction {
+    /// Writes a run's row.
+    ///
+    /// # Errors
+    /// [`Error::RunExists`].
+    fn insert_run(&mut self, run: &NewRun<'_>) -> Result<()>;
+
+    /// Writes an event: exactly its bytes.
+    ///
+    /// # Errors
+    /// Where its place is taken.
+    fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()>;
+
+    /// Writes a blob with exactly `record.bytes_len` bytes of `data`, in place of any row of the same address.
+    ///
+    /// # Errors
+    /// Where `data` cannot be read or ends too early.
+    fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<()>;
+
+    /// Sets a blob's class.
+    ///
+    /// # Errors
+    /// Where the backend cannot be written.
+    fn set_class(&mut self, blob: &BlobRecord) -> Result<()>;
+
+    /// Writes an idempotency key.
+    ///
+    /// # Errors
+    /// Where the backend cannot be written.
+    fn insert_key(&mut self, run: &RunId, key: &str, row: KeyRow) -> Result<()>;
+
+    /// Makes it all durable and seen.
+    ///
+    /// # Errors
+    /// Where it cannot be made durable: then nothing was written.
+    fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// The largest blob whose bytes a snapshot takes into memory.
+pub const MAX_BYTES_IN_MEMORY: u64 = 64 << 20;
+
+/// What is known of a blob: its row looked at and its bytes hashed, in pieces.
+pub fn blob_fact(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool) -> BlobFact {
+    inspect_blob(store, hash, want_bytes).unwrap_or_else(|error| BlobFact::Unreadable { problem: error.to_string() })
+}
+
+/// What a blob's row says, without hashing its bytes: `Intact` then means only that the row is sound.
+pub fn blob_state(store: &dyn ReadTransaction, hash: &BlobHash) -> BlobFact {
+    let mut found = None;
+    match store.blob(hash, &mut |row| found = Some(live_len(row))) {
+        Err(error) => BlobFact::Unreadable { problem: error.to_string() },
+        Ok(()) => match found {
+            None => BlobFact::Missing,
+            Some(Err(fact)) => fact,
+            Some(Ok(bytes_len)) => BlobFact::Intact { bytes_len, bytes: None },
+        },
+    }
+}
+
+fn inspect_blob(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool) -> Result<BlobFact> {
+    let bytes_len = match blob_state(store, hash) {
+        BlobFact::Intact { bytes_len, .. } => bytes_len,
+        fact => return Ok(fact),
+    };
+    let mut hasher = Sha256::new();
+    let keep = want_bytes && bytes_len <= MAX_BYTES_IN_MEMORY;
+    let mut bytes = Vec::new();
+    store.blob_bytes(hash, &mut |piece| {
+        hasher.update(piece);
+        if keep {
+            bytes.extend_from_slice(piece);
+        }
+    })?;
+    Ok(if BlobHash::from_bytes(hasher.finalize().into()) != *hash {
+        BlobFact::Corrupt
+    } else if want_bytes && !keep {
+        BlobFact::TooLarge { bytes_len }
+    } else {
+        BlobFact::Intact { bytes_len, bytes: keep.then(|| Arc::from(bytes)) }
+    })
+}
+
+/// How many bytes a live blob has; for any other row, what it is.
+fn live_len(row: &BlobRow<'_>) -> Result<u64, BlobFact> {
+    let malformed = |problem: &str| Err(BlobFact::Malformed { problem: problem.to_owned() });
+    match (row.state.as_str(), row.stored_len) {
+        (Some("expired_hash_only" | "purged"), None) => Err(BlobFact::Expired),
+        (Some("expired_hash_only" | "purged"), Some(_)) => malformed("its state says expired, its bytes are still there"),
+        (Some("live"), None) => malformed("its state says live, its bytes are not there"),
+        (Some("live"), Some(_)) if !row.is_blob => malformed("its data are not stored as bytes"),
+        (Some("live"), Some(_)) if row.content_type.as_str().is_none() => malformed("its content type is not text"),
+        (Some("live"), Some(length)) => match row.evidence_class.as_str() {
+            Some("public" | "sealed") if row.bytes_len.integer() == i64::try_from(length).ok() => Ok(length),
+            Some("public" | "sealed") => malformed("its bytes_len is not how many bytes it has"),
+            _ => malformed("its class is neither public nor sealed"),
+        },
+        _ => malformed("its state is none of live, expired_hash_only and purged"),
+    }
+}
+
+/// Checks that a blob's bytes are there and are what was put, of any size.
+///
+/// # Errors
+/// [`Error::BlobNotFound`], [`Error::BlobUnavailable`].
+pub fn check_blob(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<()> {
+    unavailable(hash, &blob_fact(store, hash, false)).map_or(Ok(()), Err)
+}
+
+/// A blob's bytes, read back and hashed.
+///
+/// # Errors
+/// [`Error::BlobNotFound`], [`Error::BlobUnavailable`] where they are gone or not what was put.
+pub fn blob_bytes(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Arc<[u8]>> {
+    let fact = blob_fact(store, hash, true);
+    match unavailable(hash, &fact) {
+        Some(error) => Err(error),
+        None => match fact {
+            BlobFact::Intact { bytes: Some(bytes), .. } => Ok(bytes),
+            _ => Err(Error::BlobUnavailable {
+                blob: hash.to_string(),
+                problem: "it is too large to be held in memory".to_owned(),
+            }),
+        },
+    }
+}
+
+/// Why a blob's bytes cannot be given, where they cannot.
+fn unavailable(hash: &BlobHash, fact: &BlobFact) -> Option<Error> {
+    let problem = match fact {
+        BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => return None,
+        BlobFact::Missing => return Some(Error::BlobNotFound { blob: hash.to_string() }),
+        BlobFact::Expired => "retention has removed its bytes",
+        BlobFact::Corrupt => "its bytes are not what was put: they hash to something else",
+        BlobFact::Malformed { problem } | BlobFact::Unreadable { problem } => problem,
+    };
+    Some(Error::BlobUnavailable { blob: hash.to_string(), problem: problem.to_owned() })
+}

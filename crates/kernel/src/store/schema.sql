@@ -1,0 +1,53 @@
+-- The four tables of the Python package: names, columns and values are shared with it.
+-- Its two secondary indexes are left out: the unique index on (run_id, seq) serves every query of this kernel, and
+-- without them a ledger is a fifth smaller. The Python package adds them when it opens the file.
+CREATE TABLE IF NOT EXISTS runs (
+    run_id TEXT PRIMARY KEY,
+    policy_id TEXT NOT NULL,
+    policy_version TEXT NOT NULL,
+    stage_graph_id TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    meta_json TEXT NOT NULL DEFAULT '{}'
+);
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id TEXT NOT NULL REFERENCES runs (run_id),
+    seq INTEGER NOT NULL,
+    event_type TEXT NOT NULL,
+    envelope_json TEXT NOT NULL,
+    event_hash TEXT NOT NULL,
+    prev_event_hash TEXT,
+    created_at TEXT NOT NULL,
+    UNIQUE (run_id, seq)
+);
+CREATE TABLE IF NOT EXISTS blobs (
+    sha256 TEXT PRIMARY KEY,
+    content_type TEXT NOT NULL,
+    bytes_len INTEGER NOT NULL,
+    evidence_class TEXT NOT NULL DEFAULT 'public',
+    state TEXT NOT NULL DEFAULT 'live',
+    data BLOB,
+    created_at TEXT NOT NULL,
+    expired_at TEXT,
+    redaction_json TEXT
+);
+CREATE TABLE IF NOT EXISTS schema_meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+);
+INSERT OR IGNORE INTO schema_meta (key, value) VALUES ('store_schema_version', '1');
+
+-- Our own: which event an idempotency key stands for.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+    run_id TEXT NOT NULL,
+    key TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    draft_sha256 BLOB NOT NULL,
+    PRIMARY KEY (run_id, key)
+) WITHOUT ROWID;
+
+-- Against accidents: whoever holds the file can drop a trigger. What proves tampering is the chain.
+CREATE TRIGGER IF NOT EXISTS events_are_not_updated BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
+CREATE TRIGGER IF NOT EXISTS events_are_not_deleted BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;

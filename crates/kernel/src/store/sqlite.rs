@@ -1,0 +1,671 @@
+//! The store over SQLite: one file, WAL, every acknowledged commit synced to disk.
+//!
+//! The bundled library is 3.51.3 or later, because older ones can lose commits in WAL mode when two connections reset
+//! the log at once (fixed in 3.51.3; see the SQLite release log and its page on write-ahead logging).
+
+use super::{BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun, WriteTransaction};
+use crate::error::{Error, Result};
+use receipt_core::envelope::Sealed;
+use receipt_core::evidence::BlobRecord;
+use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
+use receipt_core::run::{Cell, EventRow, RunRow};
+use rusqlite::blob::ZeroBlob;
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The store schema that this kernel writes, as `schema_meta` names it.
+const SCHEMA_VERSION: u32 = 1;
+
+/// The oldest library without the WAL-reset race: 3.51.3.
+const MIN_SQLITE: i32 = 3_051_003;
+
+/// How long a writer waits for others before it gives up.
+const BUSY_LIMIT: Duration = Duration::from_secs(60);
+
+/// Blobs up to this size are written and read in one piece, larger ones in pieces of it.
+const PIECE: usize = 1 << 20;
+
+/// SQLite's own limit on one value (SQLITE_MAX_LENGTH).
+pub const MAX_BLOB: u64 = 1_000_000_000;
+
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    ReadWrite,
+    ReadOnly,
+}
+
+/// A ledger in an SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    connection: Connection,
+    path: PathBuf,
+    mode: Mode,
+}
+
+impl SqliteStore {
+    /// Makes a new file, readable by its owner only, and its folder where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::Io`].
+    pub fn create(path: &Path) -> Result<Self> {
+        let io = |source: std::io::Error| Error::Io { path: path.to_owned(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+            private_folder().create(folder).map_err(io)?;
+        }
+        private_file().create_new(true).open(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::AlreadyExists => Error::Exists { path: path.to_owned() },
+            _ => io(source),
+        })?;
+        Self::open_mode(path, Mode::ReadWrite)
+    }
+
+    /// Opens a file that is there, to read and to write. One that the Python package wrote gets the tables and triggers
+    /// of this kernel beside its own.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotALedger`], [`Error::NewerSchema`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::existing(path)?;
+        Self::open_mode(path, Mode::ReadWrite)
+    }
+
+    /// Opens a file that is there, to read only: nothing in it changes, and nothing in its schema is trusted.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_read_only(path: &Path) -> Result<Self> {
+        Self::existing(path)?;
+        Self::open_mode(path, Mode::ReadOnly)
+    }
+
+    fn existing(path: &Path) -> Result<()> {
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_file() => Ok(()),
+            Ok(_) => Err(Error::NotALedger { path: path.to_owned(), problem: "it is not a file".to_owned() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::NotFound { path: path.to_owned() }),
+            Err(source) => Err(Error::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    fn open_mode(path: &Path, mode: Mode) -> Result<Self> {
+        if rusqlite::version_number() < MIN_SQLITE {
+            return Err(Error::OldSqlite { found: rusqlite::version() });
+        }
+        let opened = match mode {
+            Mode::ReadWrite => connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, mode),
+            Mode::ReadOnly => connect_read_only(path),
+        };
+        let connection = opened.map_err(|error| not_a_ledger(path, error))?;
+        let mut store = Self { connection, path: path.to_owned(), mode };
+        if mode == Mode::ReadWrite {
+            store.initialize().map_err(|error| not_a_ledger(path, error))?;
+        }
+        store.check_version()?;
+        Ok(store)
+    }
+
+    /// Makes what is missing of the schema, in one transaction; a file of a newer schema is left alone.
+    fn initialize(&mut self) -> Result<()> {
+        let deadline = Instant::now() + BUSY_LIMIT;
+        // The switch to WAL does not wait in the busy handler.
+        while let Err(error) = self.connection.pragma_update(None, "journal_mode", "WAL") {
+            let error = Error::from(error);
+            if !matches!(error, Error::Busy) || Instant::now() > deadline {
+                return Err(error);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.check_version()?;
+        let complete: i64 = self.connection.query_row(
+            "SELECT count(*) FROM sqlite_master WHERE name IN ('runs', 'events', 'blobs', 'schema_meta', \
+             'idempotency_keys', 'events_are_not_updated', 'events_are_not_deleted')",
+            [],
+            |row| row.get(0),
+        )?;
+        if complete < 7 {
+            let script = format!("BEGIN IMMEDIATE; {} COMMIT;", include_str!("schema.sql"));
+            if let Err(error) = self.connection.execute_batch(&script) {
+                rollback(&self.connection);
+                return Err(error.into());
+            }
+        }
+        match self.schema_problems()?.first() {
+            None => Ok(()),
+            Some(problem) => Err(Error::NotALedger { path: self.path.clone(), problem: problem.clone() }),
+        }
+    }
+
+    fn check_version(&self) -> Result<()> {
+        let has_meta = self
+            .connection
+            .query_row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_meta'", [], |_| Ok(()))
+            .optional()?;
+        if has_meta.is_none() {
+            return Ok(());
+        }
+        let query = "SELECT CAST(value AS TEXT) FROM schema_meta WHERE key = 'store_schema_version'";
+        let found: Option<String> = self.connection.query_row(query, [], |row| row.get(0)).optional()?;
+        match found {
+            Some(found) if found != SCHEMA_VERSION.to_string() => {
+                Err(Error::NewerSchema { found, supported: SCHEMA_VERSION })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Copies the ledger whole, as it is at one instant, while others go on writing. `progress` is told how many pages
+    /// are done, of how many. The copy appears under its name when it is complete and synced, or not at all.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where there is a file at `to`; [`Error::Io`].
+    pub fn backup(&self, to: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        if to.symlink_metadata().is_ok() {
+            return Err(Error::Exists { path: to.to_owned() });
+        }
+        let part = partial_name(to);
+        let copied = self.copy_to(&part, progress).and_then(|()| {
+            let io = |source| Error::Io { path: to.to_owned(), source };
+            fs::File::open(&part).and_then(|file| file.sync_all()).map_err(io)?;
+            // A hard link fails where a file has appeared in the meantime; a rename would replace it.
+            fs::hard_link(&part, to).map_err(io)?;
+            let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
+        });
+        let _ = fs::remove_file(&part);
+        copied
+    }
+
+    fn copy_to(&self, part: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let io = |source| Error::Io { path: part.to_owned(), source };
+        private_file().create_new(true).open(part).map_err(io)?;
+        // Held open, this transaction keeps the copy at one instant, and keeps it from starting anew at each write.
+        let transaction = SqliteTransaction::begin(&self.connection, "BEGIN")?;
+        transaction.connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+        let mut copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let backup = rusqlite::backup::Backup::new(&self.connection, &mut copy)?;
+        loop {
+            let more = backup.step(256)?;
+            let pages = backup.progress();
+            let total = u64::try_from(pages.pagecount).unwrap_or(0);
+            progress(total - u64::try_from(pages.remaining).unwrap_or(0), total);
+            if more == rusqlite::backup::StepResult::Done {
+                break;
+            }
+        }
+        drop(backup);
+        // The copy of a WAL file would otherwise leave a log and an index of its own beside it.
+        copy.pragma_update(None, "journal_mode", "DELETE")?;
+        copy.close().map_err(|(_, error)| error.into())
+    }
+}
+
+fn partial_name(to: &Path) -> PathBuf {
+    let mut name = to.as_os_str().to_owned();
+    name.push(format!(".part{}", std::process::id()));
+    PathBuf::from(name)
+}
+
+#[cfg(unix)]
+fn private_file() -> fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
+#[cfg(not(unix))]
+fn private_file() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.write(true);
+    options
+}
+
+fn private_folder() -> fs::DirBuilder {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+fn not_a_ledger(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Store { message, .. } => Error::NotALedger { path: path.to_owned(), problem: message },
+        error => error,
+    }
+}
+
+/// A file in a folder that cannot be written has no room for SQLite's shared memory; without a log beside it, it is
+/// whole by itself and is opened as unchanging.
+fn connect_read_only(path: &Path) -> Result<Connection> {
+    let error = match connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Mode::ReadOnly) {
+        Ok(connection) => return Ok(connection),
+        Err(error) => error,
+    };
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).exists() {
+        return Err(error);
+    }
+    let escaped: String = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let uri = PathBuf::from(format!("file:{escaped}?immutable=1"));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    connect(&uri, flags, Mode::ReadOnly).map_err(|_| error)
+}
+
+fn connect(path: &Path, flags: OpenFlags, mode: Mode) -> Result<Connection> {
+    let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Before anything else: every statement after this one may meet another writer.
+    connection.busy_handler(Some(wait))?;
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if mode == Mode::ReadWrite {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "secure_delete", true)?;
+    }
+    // The first read: here a file that is no database says so.
+    connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// Waits a little longer each time, with the process id in it so that many waiting writers do not march in step.
+fn wait(tries: i32) -> bool {
+    let tries = u64::try_from(tries).unwrap_or(0);
+    let step = 200 + u64::from(std::process::id() % 16) * 37;
+    let pause = |tries: u64| Duration::from_micros(step * tries.clamp(1, 16));
+    // Sixteen growing pauses, then equal ones.
+    let waited = pause(tries.min(16)) * u32::try_from(tries.min(16)).unwrap_or(16) / 2
+        + pause(16) * u32::try_from(tries.saturating_sub(16)).unwrap_or(u32::MAX);
+    if waited > BUSY_LIMIT {
+        return false;
+    }
+    thread::sleep(pause(tries));
+    true
+}
+
+fn rollback(connection: &Connection) {
+    if !connection.is_autocommit() {
+        // Where the rollback itself fails SQLite has rolled back already.
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+}
+
+impl Store for SqliteStore {
+    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>> {
+        Ok(Box::new(SqliteTransaction::begin(&self.connection, "BEGIN")?))
+    }
+
+    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>> {
+        if self.mode == Mode::ReadOnly {
+            return Err(Error::ReadOnly);
+        }
+        Ok(Box::new(SqliteTransaction::begin(&self.connection, "BEGIN IMMEDIATE")?))
+    }
+
+    fn reopen(&self) -> Result<Box<dyn Store>> {
+        Ok(Box::new(Self::open_read_only(&self.path)?))
+    }
+
+    fn schema_problems(&mut self) -> Result<Vec<String>> {
+        let mut problems = Vec::new();
+        for (table, columns) in TABLES {
+            let query = "SELECT type FROM sqlite_master WHERE name = ?1";
+            let kind: Option<String> = self.connection.query_row(query, [table], |row| row.get(0)).optional()?;
+            if kind.as_deref() != Some("table") {
+                problems.push(format!("there is no table {table}"));
+                continue;
+            }
+            let mut statement = self.connection.prepare_cached("SELECT name FROM pragma_table_info(?1)")?;
+            let found: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            let missing = columns.iter().filter(|column| !found.iter().any(|name| name == *column));
+            problems.extend(missing.map(|column| format!("table {table} has no column {column}")));
+        }
+        Ok(problems)
+    }
+
+    fn path(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+}
+
+/// What the Python package and this kernel share.
+const TABLES: [(&str, &[&str]); 4] = [
+    ("runs", &["run_id", "policy_id", "policy_version", "stage_graph_id", "created_at", "meta_json"]),
+    (
+        "events",
+        &["id", "run_id", "seq", "event_type", "envelope_json", "event_hash", "prev_event_hash", "created_at"],
+    ),
+    (
+        "blobs",
+        &[
+            "sha256", "content_type", "bytes_len", "evidence_class", "state", "data", "created_at", "expired_at",
+            "redaction_json",
+        ],
+    ),
+    ("schema_meta", &["key", "value"]),
+];
+
+/// A transaction; rolled back when dropped.
+struct SqliteTransaction<'c> {
+    connection: &'c Connection,
+}
+
+impl<'c> SqliteTransaction<'c> {
+    fn begin(connection: &'c Connection, begin: &str) -> Result<Self> {
+        connection.prepare_cached(begin)?.execute([])?;
+        Ok(Self { connection })
+    }
+
+    fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
+        Ok(self.connection.prepare_cached(sql)?)
+    }
+
+    fn each_event(
+        &self,
+        sql: &str,
+        params: impl rusqlite::Params,
+        visit: &mut dyn FnMut(&EventRow<'_>) -> Visit,
+    ) -> Result<()> {
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.query(params)?;
+        while let Some(row) = rows.next()? {
+            if visit(&event_row(row, 0)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for SqliteTransaction<'_> {
+    fn drop(&mut self) {
+        rollback(self.connection);
+    }
+}
+
+fn cell<'r>(row: &'r Row<'_>, index: usize) -> Result<Cell<'r>> {
+    Ok(match row.get_ref(index)? {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(value) => Cell::Integer(value),
+        ValueRef::Real(value) => Cell::Real(value),
+        ValueRef::Text(bytes) => Cell::Text(bytes),
+        ValueRef::Blob(bytes) => Cell::Blob(bytes),
+    })
+}
+
+fn event_row<'r>(row: &'r Row<'_>, first: usize) -> Result<EventRow<'r>> {
+    Ok(EventRow {
+        seq: cell(row, first)?,
+        event_type: cell(row, first + 1)?,
+        envelope_json: cell(row, first + 2)?,
+        event_hash: cell(row, first + 3)?,
+        prev_event_hash: cell(row, first + 4)?,
+        created_at: cell(row, first + 5)?,
+    })
+}
+
+fn run_row<'r>(row: &'r Row<'_>, first: usize) -> Result<RunRow<'r>> {
+    Ok(RunRow {
+        policy_id: cell(row, first)?,
+        policy_version: cell(row, first + 1)?,
+        stage_graph_id: cell(row, first + 2)?,
+        created_at: cell(row, first + 3)?,
+        meta_json: cell(row, first + 4)?,
+    })
+}
+
+macro_rules! event_columns {
+    () => {
+        "seq, event_type, envelope_json, event_hash, prev_event_hash, created_at"
+    };
+}
+
+macro_rules! run_columns {
+    () => {
+        "policy_id, policy_version, stage_graph_id, created_at, meta_json"
+    };
+}
+
+/// The ids in `events` that `runs` does not have: from one id to the next by the index, not by reading all rows.
+const ORPHANS: &str = "WITH RECURSIVE ids (id) AS ( \
+    SELECT min(run_id) FROM events \
+    UNION ALL \
+    SELECT (SELECT min(run_id) FROM events WHERE run_id > ids.id) FROM ids WHERE ids.id IS NOT NULL) \
+    SELECT id FROM ids WHERE id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE run_id = ids.id)";
+
+impl ReadTransaction for SqliteTransaction<'_> {
+    fn runs(&self, visit: VisitRun<'_>) -> Result<()> {
+        let mut statement = self.prepare(concat!("SELECT run_id, ", run_columns!(), " FROM runs ORDER BY run_id"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if visit(cell(row, 0)?, Some(&run_row(row, 1)?)).is_break() {
+                return Ok(());
+            }
+        }
+        let mut statement = self.prepare(ORPHANS)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if visit(cell(row, 0)?, None).is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&self, run: &RunId, visit: &mut dyn FnMut(&RunRow<'_>)) -> Result<()> {
+        let mut statement = self.prepare(concat!("SELECT ", run_columns!(), " FROM runs WHERE run_id = ?1"))?;
+        let mut rows = statement.query([run.as_str()])?;
+        if let Some(row) = rows.next()? {
+            visit(&run_row(row, 0)?);
+        }
+        Ok(())
+    }
+
+    fn events(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()> {
+        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 ORDER BY seq");
+        self.each_event(sql, [run.as_str()], visit)
+    }
+
+    fn head(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
+        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 ORDER BY seq DESC LIMIT 1");
+        self.each_event(sql, [run.as_str()], &mut |row| {
+            visit(row);
+            Visit::Continue(())
+        })
+    }
+
+    fn event(&self, run: &RunId, seq: Seq, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
+        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 AND seq = ?2");
+        self.each_event(sql, params![run.as_str(), seq.get()], &mut |row| {
+            visit(row);
+            Visit::Continue(())
+        })
+    }
+
+    fn blob(&self, hash: &BlobHash, visit: &mut dyn FnMut(&BlobRow<'_>)) -> Result<()> {
+        let sql = "SELECT sha256, content_type, bytes_len, evidence_class, state, length(CAST(data AS BLOB)), \
+                   typeof(data) = 'blob' FROM blobs WHERE sha256 = ?1";
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.query([hash.to_hex()])?;
+        if let Some(row) = rows.next()? {
+            let stored: Option<i64> = row.get(5)?;
+            visit(&BlobRow {
+                sha256: cell(row, 0)?,
+                content_type: cell(row, 1)?,
+                bytes_len: cell(row, 2)?,
+                evidence_class: cell(row, 3)?,
+                state: cell(row, 4)?,
+                stored_len: stored.and_then(|length| u64::try_from(length).ok()),
+                is_blob: row.get(6)?,
+            });
+        }
+        Ok(())
+    }
+
+    fn blob_bytes(&self, hash: &BlobHash, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let sql = "SELECT rowid, CASE WHEN length(data) <= ?2 THEN data END FROM blobs WHERE sha256 = ?1";
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.query(params![hash.to_hex(), PIECE as i64])?;
+        let Some(row) = rows.next()? else { return Ok(()) };
+        if let ValueRef::Blob(bytes) = row.get_ref(1)? {
+            visit(bytes);
+            return Ok(());
+        }
+        let rowid: i64 = row.get(0)?;
+        let mut blob = self.connection.blob_open("main", "blobs", "data", rowid, true)?;
+        let mut piece = vec![0; PIECE];
+        loop {
+            let read = blob.read(&mut piece).map_err(|error| Error::store(error.to_string()))?;
+            if read == 0 {
+                return Ok(());
+            }
+            visit(&piece[..read]);
+        }
+    }
+
+    fn blobs(&self, visit: &mut dyn FnMut(Cell<'_>) -> Visit) -> Result<()> {
+        let mut statement = self.prepare("SELECT sha256 FROM blobs ORDER BY sha256")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if visit(cell(row, 0)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn expiries(&self, visit: &mut dyn FnMut(Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()> {
+        let sql = concat!("SELECT run_id, ", event_columns!(), " FROM events WHERE event_type = 'BLOB_EXPIRE' ORDER BY id");
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if visit(cell(row, 0)?, &event_row(row, 1)?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn size(&self) -> Result<Size> {
+        // The ends of two b-trees: rows are never removed from the first, seldom from the second.
+        let sql = "SELECT (SELECT max(id) FROM events), (SELECT max(rowid) FROM blobs)";
+        let ends = |row: &Row<'_>| -> rusqlite::Result<(Option<i64>, Option<i64>)> { Ok((row.get(0)?, row.get(1)?)) };
+        let (events, blobs) = self.prepare(sql)?.query_row([], ends)?;
+        let count = |end: Option<i64>| end.and_then(|end| u64::try_from(end).ok()).unwrap_or(0);
+        Ok(Size { events: count(events), blobs: count(blobs) })
+    }
+
+    fn key(&self, run: &RunId, key: &str) -> Result<Option<KeyRow>> {
+        let mut statement =
+            self.prepare("SELECT seq, draft_sha256 FROM idempotency_keys WHERE run_id = ?1 AND key = ?2")?;
+        let found = statement.query_row([run.as_str(), key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((seq, digest)) = found else { return Ok(None) };
+        let seq = Seq::new(seq).ok_or_else(|| Error::store("an idempotency key points at no event"))?;
+        Ok(Some(KeyRow { seq, digest }))
+    }
+}
+
+impl WriteTransaction for SqliteTransaction<'_> {
+    fn insert_run(&mut self, run: &NewRun<'_>) -> Result<()> {
+        let sql = concat!("INSERT INTO runs (run_id, ", run_columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+        let inserted = self.prepare(sql)?.execute(params![
+            run.run_id.as_str(),
+            run.policy_id,
+            run.policy_version,
+            run.stage_graph_id,
+            run.created_at.to_string(),
+            run.meta_json,
+        ]);
+        match inserted {
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
+                Err(Error::RunExists { run: run.run_id.to_string() })
+            }
+            inserted => Ok(inserted.map(|_| ())?),
+        }
+    }
+
+    fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()> {
+        let text = std::str::from_utf8(&event.text).map_err(|error| Error::store(error.to_string()))?;
+        let sql = concat!("INSERT INTO events (run_id, ", event_columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+        self.prepare(sql)?.execute(params![
+            event.link.run_id.as_str(),
+            event.link.seq.get(),
+            event.event_type.as_str(),
+            text,
+            event.hash.to_string(),
+            event.link.prev.map(|hash| hash.to_string()),
+            created_at.to_string(),
+        ])?;
+        Ok(())
+    }
+
+    fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<()> {
+        let bytes_len = blob.record.bytes_len;
+        if bytes_len > MAX_BLOB {
+            return Err(Error::TooLarge { what: "evidence", bytes: bytes_len, limit: MAX_BLOB });
+        }
+        let length = i64::try_from(bytes_len).map_err(|error| Error::store(error.to_string()))?;
+        self.prepare("DELETE FROM blobs WHERE sha256 = ?1")?.execute([blob.record.hash.to_hex()])?;
+        let sql = "INSERT INTO blobs (sha256, content_type, bytes_len, evidence_class, state, data, created_at, \
+                   redaction_json) VALUES (?1, ?2, ?3, ?4, 'live', ?5, ?6, ?7)";
+        let mut whole = Vec::new();
+        let in_one_piece = bytes_len <= PIECE as u64;
+        if in_one_piece {
+            data.take(bytes_len).read_to_end(&mut whole).map_err(|error| Error::store(error.to_string()))?;
+        }
+        let value: &dyn rusqlite::ToSql = if in_one_piece { &whole } else { &ZeroBlob(bytes_len) };
+        self.prepare(sql)?.execute(params![
+            blob.record.hash.to_hex(),
+            blob.record.content_type,
+            length,
+            blob.record.class.as_str(),
+            value,
+            blob.created_at.to_string(),
+            blob.redaction_json,
+        ])?;
+        if in_one_piece {
+            return if whole.len() as u64 == bytes_len { Ok(()) } else { Err(Error::store("the evidence ended too early")) };
+        }
+        let rowid = self.connection.last_insert_rowid();
+        let mut target = self.connection.blob_open("main", "blobs", "data", rowid, false)?;
+        copy_exactly(data, &mut target, bytes_len)
+    }
+
+    fn set_class(&mut self, blob: &BlobRecord) -> Result<()> {
+        let sql = "UPDATE blobs SET evidence_class = ?2 WHERE sha256 = ?1";
+        self.prepare(sql)?.execute(params![blob.hash.to_hex(), blob.class.as_str()])?;
+        Ok(())
+    }
+
+    fn insert_key(&mut self, run: &RunId, key: &str, row: KeyRow) -> Result<()> {
+        let sql = "INSERT INTO idempotency_keys (run_id, key, seq, draft_sha256) VALUES (?1, ?2, ?3, ?4)";
+        self.prepare(sql)?.execute(params![run.as_str(), key, row.seq.get(), row.digest])?;
+        Ok(())
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        self.prepare("COMMIT")?.execute([])?;
+        Ok(())
+    }
+}
+
+fn copy_exactly(from: &mut dyn Read, to: &mut dyn Write, length: u64) -> Result<()> {
+    let failed = |error: std::io::Error| Error::store(error.to_string());
+    let mut piece = vec![0; PIECE];
+    let mut left = length;
+    while left > 0 {
+        let want = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
+        from.read_exact(&mut piece[..want]).map_err(failed)?;
+        to.write_all(&piece[..want]).map_err(failed)?;
+        left -= want as u64;
+    }
+    Ok(())
+}

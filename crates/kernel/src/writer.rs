@@ -1,0 +1,424 @@
+//! A run being written: strict about stages, endings and time.
+
+use crate::error::{Error, Result};
+use crate::evidence::{self, Put, Source};
+use crate::evidence::redact::Redactor;
+use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
+use crate::store::{KeyRow, WriteTransaction};
+use receipt_core::canonical;
+use receipt_core::envelope::{Actor, Draft, EventType, Sealed};
+use receipt_core::evidence::BlobRecord;
+use receipt_core::id::{BlobRef, EventHash, EventRef, RunId};
+use receipt_core::json::{Limits, Object, Value};
+use receipt_core::policy::{Evaluation, Policy};
+use receipt_core::run::Snapshot;
+use receipt_core::stage::Stage;
+use receipt_core::verdict::Verdict;
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+
+/// What is to be appended to a run.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// DECISION or REMEDIATION; the other types have operations of their own.
+    pub event_type: EventType,
+    /// What there is to say.
+    pub payload: Object,
+    /// Blobs that it is about.
+    pub blobs: Vec<BlobRef>,
+    /// Events that it is about.
+    pub events: Vec<EventRef>,
+    /// The idempotency key: the same key twice gives the same event once.
+    pub key: Option<String>,
+}
+
+impl Append {
+    /// An event of this type that says this.
+    pub fn new(event_type: EventType, payload: Object) -> Self {
+        Self { event_type, payload, blobs: Vec::new(), events: Vec::new(), key: None }
+    }
+
+    /// The same under an idempotency key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The same referring to an event.
+    #[must_use]
+    pub fn about(mut self, event: EventRef) -> Self {
+        self.events.push(event);
+        self
+    }
+
+    /// What the idempotency key stands for: everything but the time and the place.
+    fn digest(&self) -> Result<[u8; 32]> {
+        let list = |items: Vec<String>| Value::from(items);
+        let whole = Object::from_iter([
+            ("event_type", Value::from(self.event_type.as_str())),
+            ("payload", self.payload.clone().into()),
+            ("blobs", list(self.blobs.iter().map(BlobRef::to_string).collect())),
+            ("events", list(self.events.iter().map(EventRef::to_string).collect())),
+        ]);
+        Ok(Sha256::digest(canonical::to_bytes(&whole.into(), Limits::WRITE)?).into())
+    }
+}
+
+/// An event that is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Where it is.
+    pub event_ref: EventRef,
+    /// Whether it was there before, under the same idempotency key.
+    pub repeated: bool,
+}
+
+/// A run that is open for writing, in this process and perhaps in others at the same time.
+#[derive(Clone, Debug)]
+pub struct RunWriter {
+    ledger: Ledger,
+    run_id: RunId,
+    policy: Arc<Policy>,
+    actor: Actor,
+}
+
+impl RunWriter {
+    pub(crate) fn new(ledger: Ledger, run_id: RunId, policy: Arc<Policy>, actor: Actor) -> Self {
+        Self { ledger, run_id, policy, actor }
+    }
+
+    /// The run.
+    pub fn run_id(&self) -> &RunId {
+        &self.run_id
+    }
+
+    /// The policy that the run committed to.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The stage that the run is in.
+    ///
+    /// # Errors
+    /// [`Error::RunFinalized`] once it has ended; where the store cannot be read.
+    pub fn stage(&self) -> Result<Stage> {
+        let mut store = self.ledger.lock();
+        let transaction = store.read()?;
+        Ok(read_head(transaction.as_ref(), &self.run_id)?.stage)
+    }
+
+    /// Goes to another stage.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where the stage graph has no such step: nothing is recorded, and the error names the steps
+    /// that there are.
+    pub fn advance(&mut self, stage: &str, reason: &str) -> Result<Appended> {
+        let to = Stage::new(stage);
+        self.ledger.transact(|transaction| {
+            let mut run = self.open(transaction)?;
+            run.advance(&to, reason)
+        })
+    }
+
+    /// Puts evidence on record under a key: redacted, stored under the hash of what is stored, and referred to by an
+    /// EVIDENCE_PUT event, all in one transaction.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], [`Error::RunFinalized`].
+    pub fn put(&mut self, key: &str, data: &[u8], put: Put) -> Result<BlobRecord> {
+        let source = Source::redacted(data);
+        self.put_source(key, source, put)
+    }
+
+    /// Puts evidence on record from a file that is already redacted; see [`Source::spool`].
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub fn put_source(&mut self, key: &str, mut source: Source<'_>, put: Put) -> Result<BlobRecord> {
+        let mut meta = put.meta.clone();
+        Redactor::builtin().redact_object(&mut meta);
+        self.ledger.transact(|transaction| {
+            let mut run = self.open(transaction)?;
+            let now = run.writer.ledger.now();
+            let stored = evidence::store(run.transaction, &mut source, &put, now)?;
+            let mut meta = meta;
+            stored.note(&mut meta);
+            if let Some(kind) = &put.kind {
+                meta.insert("evidence_kind", kind.as_str());
+            }
+            let payload = Object::from_iter([
+                ("key", Value::from(key)),
+                ("evidence", stored.record.to_object().into()),
+                ("meta", meta.into()),
+            ]);
+            let mut draft = run.draft(EventType::EvidencePut, payload);
+            draft.blobs.push(BlobRef(stored.record.hash));
+            run.write(draft)?;
+            Ok(stored.record)
+        })
+    }
+
+    /// Appends a DECISION or a REMEDIATION.
+    ///
+    /// # Errors
+    /// [`Error::ReservedType`] for other types; [`Error::KeyConflict`]; [`Error::TooLarge`]; [`Error::RunFinalized`].
+    pub fn append(&mut self, event: Append) -> Result<Appended> {
+        let mut appended = self.append_batch(vec![event])?;
+        appended.pop().ok_or_else(|| Error::store("an append gave no event"))
+    }
+
+    /// Appends many in one transaction: all or none.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn append_batch(&mut self, events: Vec<Append>) -> Result<Vec<Appended>> {
+        let redactor = Redactor::builtin();
+        let mut ready = Vec::with_capacity(events.len());
+        for mut event in events {
+            check_type(event.event_type)?;
+            redactor.redact_object(&mut event.payload);
+            // Of the redacted payload, so that no digest of a secret is stored.
+            let digest = event.key.is_some().then(|| event.digest()).transpose()?;
+            ready.push((event, digest));
+        }
+        self.ledger.transact(|transaction| {
+            let mut run = self.open(transaction)?;
+            ready.into_iter().map(|(event, digest)| run.append(event, digest)).collect()
+        })
+    }
+
+    /// Judges the run as it is by its policy, and records the evaluation.
+    ///
+    /// # Errors
+    /// [`Error::RunFinalized`]; where the store cannot be read or written.
+    pub fn evaluate(&mut self) -> Result<Evaluation> {
+        self.ledger.transact(|transaction| {
+            let mut run = self.open(transaction)?;
+            let snapshot = take_snapshot(run.transaction, &self.run_id, &self.policy.reads())?;
+            let evaluation = self.policy.evaluate(&snapshot);
+            let mut payload = match evaluation.to_value() {
+                Value::Object(object) => object,
+                _ => Object::new(),
+            };
+            payload.insert("evaluator", concat!("receipt-kernel/", env!("CARGO_PKG_VERSION")));
+            payload.insert("policy_digest", self.policy.digest()?.to_string());
+            payload.insert("snapshot_head", snapshot_head(&snapshot));
+            let draft = run.draft(EventType::Evaluation, payload);
+            run.write(draft)?;
+            Ok(evaluation)
+        })
+    }
+
+    /// Records a decision, referring to the last evaluation where there is one.
+    ///
+    /// # Errors
+    /// As [`Self::append`].
+    pub fn decide(&mut self, decision_id: &str, basis: &[&str], action_plan: &str) -> Result<Appended> {
+        let mut payload = Object::from_iter([
+            ("decision_id", Value::from(decision_id)),
+            ("basis", Value::from(basis.to_vec())),
+            ("action_plan", Value::from(action_plan)),
+        ]);
+        Redactor::builtin().redact_object(&mut payload);
+        self.ledger.transact(|transaction| {
+            let mut run = self.open(transaction)?;
+            let snapshot = take_snapshot(run.transaction, &self.run_id, &[])?;
+            let evaluation = snapshot.of_type(EventType::Evaluation).next_back();
+            let mut draft = run.draft(EventType::Decision, payload);
+            draft.events.extend(evaluation.map(|event| snapshot.event_ref(event)));
+            run.write(draft)
+        })
+    }
+
+    /// Ends the run with the verdict of its last evaluation: UNKNOWN where there is none, or where evidence or a
+    /// remediation has come since; FAIL where the chain is no longer valid.
+    ///
+    /// A run that ends as PASS or WARN ends in a terminal stage. Where one directly follows the stage that the run is
+    /// in, the step is taken here. FAIL and UNKNOWN may end a run in any stage.
+    ///
+    /// # Errors
+    /// [`Error::Input`] where a successful run is not one step from a terminal stage; [`Error::RunFinalized`].
+    pub fn finalize(&mut self, summary: &str) -> Result<Verdict> {
+        self.end(None, summary)
+    }
+
+    /// Ends the run with a verdict that is not better than the one that [`Self::finalize`] would give.
+    ///
+    /// # Errors
+    /// [`Error::VerdictTooGood`], and as [`Self::finalize`].
+    pub fn finalize_as(&mut self, verdict: Verdict, summary: &str) -> Result<Verdict> {
+        self.end(Some(verdict), summary)
+    }
+
+    pub(crate) fn finalize_interrupted(&mut self) -> Result<()> {
+        self.end(Some(Verdict::Unknown), "interrupted: recovered without knowing how the work ended").map(drop)
+    }
+
+    fn end(&mut self, asked: Option<Verdict>, summary: &str) -> Result<Verdict> {
+        let summary = Redactor::builtin().redact_text(summary).unwrap_or_else(|| summary.to_owned());
+        self.ledger.transact(|transaction| {
+            let mut run = self.open(transaction)?;
+            let snapshot = take_snapshot(run.transaction, &self.run_id, &[])?;
+            let allowed = best_verdict(&snapshot);
+            let verdict = asked.unwrap_or(allowed);
+            if verdict.worse(allowed) != verdict {
+                return Err(Error::VerdictTooGood { asked: verdict, allowed });
+            }
+            run.step_to_the_end(verdict)?;
+            let payload = Object::from_iter([
+                ("overall_verdict", Value::from(verdict)),
+                ("summary", Value::from(summary.as_str())),
+            ]);
+            let mut draft = run.draft(EventType::RunFinalize, payload);
+            let basis = snapshot.events().iter().rev();
+            let mut basis = basis.filter(|event| matches!(event.event_type, EventType::Decision | EventType::Evaluation));
+            draft.events.extend(basis.next().map(|event| snapshot.event_ref(event)));
+            run.write(draft)?;
+            Ok(verdict)
+        })
+    }
+
+    /// The run with its head, inside a write transaction.
+    fn open<'w>(&'w self, transaction: &'w mut dyn WriteTransaction) -> Result<OpenRun<'w>> {
+        let head = read_head(transaction, &self.run_id)?;
+        Ok(OpenRun { writer: self, transaction, head })
+    }
+}
+
+fn check_type(event_type: EventType) -> Result<()> {
+    let instead = match event_type {
+        EventType::Decision | EventType::Remediation => return Ok(()),
+        EventType::RunStart => "start a run",
+        EventType::StageAdvance => "advance the run",
+        EventType::EvidencePut => "put the evidence",
+        EventType::Evaluation => "evaluate the run",
+        EventType::RunFinalize => "finalize the run",
+        EventType::BlobExpire => "retention writes it",
+    };
+    Err(Error::ReservedType { event_type: event_type.as_str(), instead })
+}
+
+fn snapshot_head(snapshot: &Snapshot) -> Value {
+    let Some((seq, hash)) = snapshot.facts().head else { return Value::Null };
+    Object::from_iter([("event_hash", Value::from(hash.to_string())), ("seq", Value::from(seq.get()))]).into()
+}
+
+/// The verdict that a run may end with.
+fn best_verdict(snapshot: &Snapshot) -> Verdict {
+    let facts = snapshot.facts();
+    if facts.unreadable > 0 || !facts.findings.is_empty() {
+        return Verdict::Fail;
+    }
+    let Some(evaluation) = snapshot.of_type(EventType::Evaluation).next_back() else { return Verdict::Unknown };
+    let stale = snapshot.events().iter().any(|event| {
+        event.seq > evaluation.seq && matches!(event.event_type, EventType::EvidencePut | EventType::Remediation)
+    });
+    let recorded = evaluation.payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
+    match recorded {
+        Some(verdict) if stale => verdict.worse(Verdict::Unknown),
+        Some(verdict) => verdict,
+        None => Verdict::Unknown,
+    }
+}
+
+/// A run inside a write transaction: the head moves with each event.
+struct OpenRun<'w> {
+    writer: &'w RunWriter,
+    transaction: &'w mut dyn WriteTransaction,
+    head: Head,
+}
+
+impl OpenRun<'_> {
+    fn draft(&self, event_type: EventType, payload: Object) -> Draft {
+        let now = self.writer.ledger.now();
+        let mut extra = Object::new();
+        // Time does not run backwards in a run. Where the clock does, the last ts stands, and what the clock said is
+        // kept beside it.
+        let ts = match self.head.ts {
+            Some(last) if last > now => {
+                extra.insert("clock_ts", now.to_string());
+                last
+            }
+            _ => now,
+        };
+        Draft {
+            event_type,
+            stage: self.head.stage.clone(),
+            policy: policy_ref(&self.writer.policy),
+            actor: self.writer.actor.clone(),
+            payload,
+            blobs: Vec::new(),
+            events: Vec::new(),
+            ts,
+            extra,
+        }
+    }
+
+    /// Seals and stores a draft behind the head, which it then is.
+    fn write(&mut self, draft: Draft) -> Result<Appended> {
+        let sealed: Sealed = seal(&draft, self.head.next.clone())?;
+        self.transaction.insert_event(&sealed, draft.ts)?;
+        let event_ref = sealed.link.event_ref();
+        self.follow(sealed.hash, &draft)?;
+        Ok(Appended { event_ref, repeated: false })
+    }
+
+    fn follow(&mut self, hash: EventHash, draft: &Draft) -> Result<()> {
+        let full = || Error::RunBroken { run: self.writer.run_id.to_string(), problem: "the run is full".to_owned() };
+        self.head.next = self.head.next.after(hash).ok_or_else(full)?;
+        self.head.stage = draft.stage.clone();
+        self.head.ts = Some(draft.ts);
+        Ok(())
+    }
+
+    fn advance(&mut self, to: &Stage, reason: &str) -> Result<Appended> {
+        let from = self.head.stage.clone();
+        self.writer.policy.graph().check_step(&from, to)?;
+        let reason = Redactor::builtin().redact_text(reason).unwrap_or_else(|| reason.to_owned());
+        let payload = Object::from_iter([
+            ("from_stage", Value::from(&from)),
+            ("to_stage", Value::from(to)),
+            ("reason", Value::from(reason)),
+        ]);
+        let draft = Draft { stage: to.clone(), ..self.draft(EventType::StageAdvance, payload) };
+        self.write(draft)
+    }
+
+    fn append(&mut self, event: Append, digest: Option<[u8; 32]>) -> Result<Appended> {
+        let run_id = &self.writer.run_id;
+        let keyed = event.key.as_deref().zip(digest);
+        if let Some((key, digest)) = keyed {
+            if let Some(row) = self.transaction.key(run_id, key)? {
+                let event_ref = EventRef { run_id: run_id.clone(), seq: row.seq };
+                if row.digest != digest {
+                    return Err(Error::KeyConflict { key: key.to_owned(), at: event_ref.to_string() });
+                }
+                return Ok(Appended { event_ref, repeated: true });
+            }
+            let row = KeyRow { seq: self.head.next.seq, digest };
+            self.transaction.insert_key(run_id, key, row)?;
+        }
+        let Append { event_type, payload, blobs, events, .. } = event;
+        let draft = Draft { blobs, events, ..self.draft(event_type, payload) };
+        self.write(draft)
+    }
+
+    fn step_to_the_end(&mut self, verdict: Verdict) -> Result<()> {
+        let graph = self.writer.policy.graph();
+        if verdict.is_failure() && graph.next(&self.head.stage).all(|next| !graph.is_terminal(next)) {
+            return Ok(());
+        }
+        if graph.is_terminal(&self.head.stage) {
+            return Ok(());
+        }
+        let last = graph.next(&self.head.stage).find(|next| graph.is_terminal(next)).cloned();
+        let last = last.ok_or_else(|| receipt_core::Error::IllegalTransition {
+            graph: graph.id().to_owned(),
+            from: self.head.stage.clone(),
+            to: Stage::new("its end"),
+            allowed: graph.next(&self.head.stage).map(Stage::as_str).collect::<Vec<_>>().join(", "),
+        })?;
+        self.advance(&last, "finalizing").map(drop)
+    }
+}
