@@ -408,6 +408,16 @@ impl<'a, 's> Scanner<'a, 's> {
         Ok(())
     }
 
+    /// Into an object whose members the caller reads itself: it counts as a level of nesting.
+    pub(crate) fn enter_object(&mut self) -> Scan<()> {
+        if self.peek() != Some(b'{') {
+            return Err(JsonProblem::Shape { wanted: "an object" });
+        }
+        self.descend()?;
+        self.scratch.open.push(Level::Object(0..0));
+        Ok(())
+    }
+
     /// One whole value, given as its place in the compact form.
     pub(crate) fn value(&mut self) -> Scan<Range<usize>> {
         let start = self.place();

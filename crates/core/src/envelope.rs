@@ -461,9 +461,7 @@ fn scan_members(
     stored: &[u8],
     places: &mut Places,
 ) -> Result<Option<Range<usize>>, JsonProblem> {
-    if !scanner.take(b'{') {
-        return Err(JsonProblem::Shape { wanted: "an object" });
-    }
+    scanner.enter_object()?;
     if scanner.take(b'}') {
         return Ok(None);
     }

@@ -1,11 +1,14 @@
 //! Canonical JSON: byte for byte what the vectors say, and the laws of parser, writer and `form`.
 
+mod spaced;
+
 use proptest::prelude::*;
 use receipt_core::Error;
 use receipt_core::canonical::{self, Form};
 use receipt_core::error::JsonProblem;
 use receipt_core::json::{self, Limits, Number, Object, Text, Value};
 use sha2::{Digest, Sha256};
+use spaced::spaced;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -27,19 +30,6 @@ fn problem<T: std::fmt::Debug>(result: Result<T, Error>) -> JsonProblem {
     match result.unwrap_err() {
         Error::Json { problem, .. } => problem,
         other => panic!("{other}"),
-    }
-}
-
-/// The spaced twin, written from the value without any of the code under test but its strings and numbers.
-fn spaced(value: &Value) -> String {
-    let joined = |items: Vec<String>| items.join(", ");
-    match value {
-        Value::Array(items) => format!("[{}]", joined(items.iter().map(spaced).collect())),
-        Value::Object(object) => {
-            let key = |key: &Text| spaced(&Value::String(key.clone()));
-            format!("{{{}}}", joined(object.iter().map(|(k, v)| format!("{}: {}", key(k), spaced(v))).collect()))
-        }
-        scalar => String::from_utf8(write(scalar)).unwrap(),
     }
 }
 

@@ -13,7 +13,7 @@ use receipt_core::canonical::{self, Scratch};
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Draft, Envelope, EventType, PolicyRef, Sealed};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
-use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::json::{self, Limits, Object};
 use receipt_core::policy::{Commitment, Evaluation, Policy};
 use receipt_core::run::{Cell, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
@@ -234,6 +234,43 @@ impl Ledger {
         failed
     }
 
+    /// Whether there is a run of this id. It costs the same however many there are.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn has_run(&self, run_id: &str) -> Result<bool> {
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        has_row(transaction.as_ref(), &RunId::new(run_id))
+    }
+
+    /// The id of every run and when its first event says that it began, without reading further than that.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn run_ids(&self, visit: &mut dyn FnMut(RunId, Option<Timestamp>) -> Visit) -> Result<()> {
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        let mut failed = Ok(());
+        transaction.runs(&mut |id, _| {
+            let Some(run_id) = id.as_str().map(RunId::new) else { return Visit::Continue(()) };
+            let mut started = None;
+            let read = transaction.event(&run_id, Seq::FIRST, &mut |row| {
+                let mut scratch = Scratch::default();
+                let ts = checked(&run_id, row, &mut scratch).ok().map(|envelope| envelope.ts());
+                started = ts.as_ref().and_then(|ts| ts.as_str()).and_then(Timestamp::parse);
+            });
+            match read {
+                Ok(()) => visit(run_id, started),
+                Err(error) => {
+                    failed = Err(error);
+                    Visit::Break(())
+                }
+            }
+        })?;
+        failed
+    }
+
     /// A blob's bytes, hashed again.
     ///
     /// # Errors
@@ -436,9 +473,4 @@ pub(crate) fn show(cell: Cell<'_>) -> String {
         Cell::Real(value) => value.to_string(),
         Cell::Text(bytes) | Cell::Blob(bytes) => String::from_utf8_lossy(bytes).chars().take(120).collect(),
     }
-}
-
-/// Whether a value is this text.
-pub(crate) fn is_text(value: Option<&Value>, text: &str) -> bool {
-    value.and_then(Value::as_str) == Some(text)
 }

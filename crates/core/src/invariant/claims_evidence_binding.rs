@@ -2,12 +2,10 @@
 
 use super::claims::{Claim, Claimed};
 use super::evidence::check_blob;
-use super::mode::factual;
-use super::params::Params;
-use super::{Invariant, InvariantResult};
+use super::{Invariant, InvariantResult, mode};
 use crate::error::Error;
 use crate::id::BlobRef;
-use crate::json::{Object, Value};
+use crate::json::Object;
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 
@@ -20,7 +18,7 @@ pub struct ClaimsEvidenceBinding {
 
 impl Default for ClaimsEvidenceBinding {
     fn default() -> Self {
-        Self { require_in_modes: factual() }
+        Self { require_in_modes: mode::factual() }
     }
 }
 
@@ -33,9 +31,7 @@ impl ClaimsEvidenceBinding {
     /// # Errors
     /// [`Error::Policy`] for an unknown parameter or one of the wrong type.
     pub fn from_params(params: &Object) -> Result<Self, Error> {
-        let mut params = Params::new(Self::ID, params);
-        let require_in_modes = params.texts("require_in_modes")?.unwrap_or_else(factual);
-        params.end().map(|()| Self { require_in_modes })
+        mode::from_params(Self::ID, params).map(|require_in_modes| Self { require_in_modes })
     }
 
     fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
@@ -81,7 +77,7 @@ impl Invariant for ClaimsEvidenceBinding {
     }
 
     fn params(&self) -> Object {
-        Object::from_iter([("require_in_modes", Value::from(self.require_in_modes.clone()))])
+        mode::params(&self.require_in_modes)
     }
 
     fn reads(&self) -> &'static [&'static str] {

@@ -2,12 +2,10 @@
 
 use super::claims::{Claim, Claimed, Level};
 use super::evidence::{Evidence, check_blob};
-use super::mode::factual;
-use super::params::Params;
-use super::{Invariant, InvariantResult};
+use super::{Invariant, InvariantResult, mode};
 use crate::error::Error;
 use crate::evidence::EvidenceStrength;
-use crate::json::{Object, Value};
+use crate::json::Object;
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 
@@ -21,7 +19,7 @@ pub struct ConfidenceSanity {
 
 impl Default for ConfidenceSanity {
     fn default() -> Self {
-        Self { require_in_modes: factual() }
+        Self { require_in_modes: mode::factual() }
     }
 }
 
@@ -34,9 +32,7 @@ impl ConfidenceSanity {
     /// # Errors
     /// [`Error::Policy`] for an unknown parameter or one of the wrong type.
     pub fn from_params(params: &Object) -> Result<Self, Error> {
-        let mut params = Params::new(Self::ID, params);
-        let require_in_modes = params.texts("require_in_modes")?.unwrap_or_else(factual);
-        params.end().map(|()| Self { require_in_modes })
+        mode::from_params(Self::ID, params).map(|require_in_modes| Self { require_in_modes })
     }
 
     fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
@@ -83,7 +79,7 @@ impl Invariant for ConfidenceSanity {
     }
 
     fn params(&self) -> Object {
-        Object::from_iter([("require_in_modes", Value::from(self.require_in_modes.clone()))])
+        mode::params(&self.require_in_modes)
     }
 
     fn reads(&self) -> &'static [&'static str] {

@@ -1,6 +1,9 @@
 //! `ledger.chain_valid`: the events are there, in order, unchanged, and each column says what its envelope says.
 
 use super::Invariant;
+use super::params::Params;
+use crate::error::Error;
+use crate::json::Object;
 use crate::run::{Area, Snapshot};
 use crate::verdict::{InvariantResult, Reason, Verdict};
 
@@ -8,25 +11,37 @@ use crate::verdict::{InvariantResult, Reason, Verdict};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LedgerChainValid;
 
+impl LedgerChainValid {
+    /// Its id.
+    pub const ID: &'static str = "ledger.chain_valid";
+
+    /// It has no parameters.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] for any.
+    pub fn from_params(params: &Object) -> Result<Self, Error> {
+        Params::new(Self::ID, params).end().map(|()| Self)
+    }
+}
+
 impl Invariant for LedgerChainValid {
     fn id(&self) -> &'static str {
-        "ledger.chain_valid"
+        Self::ID
     }
 
     fn judge(&self, run: &Snapshot) -> InvariantResult {
         let facts = run.facts();
-        if facts.events == 0 {
-            let reason = Reason::new("NO_EVENTS", format!("No events found for run_id={}", run.run_id()));
-            return InvariantResult::new(self.id(), Verdict::Unknown).because(reason);
+        let mut result = InvariantResult::new(Self::ID, Verdict::Pass);
+        for finding in facts.findings.iter().filter(|finding| finding.area != Area::Path) {
+            result.find(Verdict::Fail, finding.reason.clone());
         }
-        let broken = facts.findings.iter().filter(|finding| finding.area != Area::Path);
-        let mut reasons: Vec<Reason> = broken.map(|finding| finding.reason.clone()).collect();
         if facts.more_findings > 0 {
-            reasons.push(Reason::new("MORE_FINDINGS", format!("and {} more findings", facts.more_findings)));
+            let reason = Reason::new("MORE_FINDINGS", format!("and {} more findings", facts.more_findings));
+            result.find(Verdict::Fail, reason);
         }
-        if reasons.is_empty() {
-            return InvariantResult::new(self.id(), Verdict::Pass).with("event_count", facts.events);
+        if facts.events > 0 && result.verdict == Verdict::Pass {
+            return result.with("event_count", facts.events);
         }
-        InvariantResult { reasons, ..InvariantResult::new(self.id(), Verdict::Fail) }
+        result
     }
 }

@@ -1,11 +1,44 @@
 //! Invariants: pure functions of a snapshot. One file each, named after it.
 //!
 //! An invariant never raises. Malformed data is FAIL with a `*_MALFORMED` code; what cannot be read is UNKNOWN with
-//! `READ_FAILURE`; both are settled here, once, for all of them.
+//! `READ_FAILURE`. What several of them need is typed once: [`evidence`] (what a run put), [`claims`] (its
+//! `claims_map`), [`mode`] (whom that concerns), [`params`] (what a policy says).
 
+mod claims;
+mod claims_evidence_binding;
+mod confidence_sanity;
+mod epistemic_mode_requirements;
+mod evaluation_completeness;
+mod evidence;
+mod exit_status;
+mod finalization_completeness;
 mod ledger_chain_valid;
+mod mode;
+mod oracle_independence;
+mod output_bound_to_claims;
+mod params;
+mod receipt_completeness;
+mod refs_closed_world;
+mod single_finalize;
+mod stage_required_path;
+mod stage_transitions;
+mod tool_trace_consistency;
 
+pub use claims_evidence_binding::ClaimsEvidenceBinding;
+pub use confidence_sanity::ConfidenceSanity;
+pub use epistemic_mode_requirements::EpistemicModeRequirements;
+pub use evaluation_completeness::EvaluationCompleteness;
+pub use exit_status::ExitStatus;
+pub use finalization_completeness::FinalizationCompleteness;
 pub use ledger_chain_valid::LedgerChainValid;
+pub use oracle_independence::{OracleIndependence, OracleMinimum};
+pub use output_bound_to_claims::OutputBoundToClaims;
+pub use receipt_completeness::ReceiptCompleteness;
+pub use refs_closed_world::RefsClosedWorld;
+pub use single_finalize::SingleFinalize;
+pub use stage_required_path::StageRequiredPath;
+pub use stage_transitions::StageTransitions;
+pub use tool_trace_consistency::ToolTraceConsistency;
 
 use crate::error::Error;
 use crate::json::Object;
@@ -40,9 +73,9 @@ pub trait Invariant: Debug + Send + Sync {
 
 /// Judges a snapshot by one invariant.
 ///
-/// UNKNOWN with `READ_FAILURE` where the snapshot could not be taken. No answer but that of `ledger.chain_valid` is
-/// better than FAIL where a row of the run could not be read as an event (`EVENT_MALFORMED`): it might have been the
-/// one that mattered.
+/// UNKNOWN with `READ_FAILURE` where the snapshot could not be taken, and with `NO_EVENTS` where an answer would be a
+/// success about a run that is not there. No answer but that of `ledger.chain_valid` is better than FAIL where a row of
+/// the run could not be read as an event (`EVENT_MALFORMED`): it might have been the one that mattered.
 pub fn evaluate(invariant: &dyn Invariant, run: &Snapshot) -> InvariantResult {
     if let Some(problem) = run.read_failure() {
         let reason = Reason::new("READ_FAILURE", format!("the run could not be read: {problem}"));
@@ -52,10 +85,52 @@ pub fn evaluate(invariant: &dyn Invariant, run: &Snapshot) -> InvariantResult {
     let unreadable = run.facts().unreadable;
     if unreadable > 0 && result.verdict != Verdict::Fail {
         let msg = format!("{unreadable} rows of the run cannot be read as events; ledger.chain_valid says which");
-        result = result.because(Reason::new("EVENT_MALFORMED", msg));
-        result.verdict = Verdict::Fail;
+        result.find(Verdict::Fail, Reason::new("EVENT_MALFORMED", msg));
+    }
+    if run.facts().events == 0 && result.verdict.is_success() {
+        let msg = format!("No events found for run_id={}", run.run_id());
+        result.find(Verdict::Unknown, Reason::new("NO_EVENTS", msg));
     }
     result
+}
+
+impl InvariantResult {
+    /// Adds a reason, and its verdict where that is worse than what was found so far.
+    fn find(&mut self, verdict: Verdict, reason: Reason) {
+        self.verdict = self.verdict.worse(verdict);
+        self.reasons.push(reason);
+    }
+}
+
+/// Makes an invariant of parameters.
+type Make = fn(&Object) -> Result<Arc<dyn Invariant>, Error>;
+
+macro_rules! registry {
+    ($($invariant:ident),+ $(,)?) => {
+        /// The ids of the built-in invariants.
+        pub const IDS: &[&str] = &[$($invariant::ID),+];
+
+        /// What makes the invariant of each id, in the order of [`IDS`].
+        const MAKERS: &[Make] = &[$(|params| Ok(Arc::new($invariant::from_params(params)?))),+];
+    };
+}
+
+registry! {
+    LedgerChainValid,
+    StageTransitions,
+    StageRequiredPath,
+    ReceiptCompleteness,
+    EvaluationCompleteness,
+    FinalizationCompleteness,
+    SingleFinalize,
+    EpistemicModeRequirements,
+    ClaimsEvidenceBinding,
+    RefsClosedWorld,
+    OutputBoundToClaims,
+    ConfidenceSanity,
+    OracleIndependence,
+    ToolTraceConsistency,
+    ExitStatus,
 }
 
 /// The built-in invariant of this id, with these parameters.
@@ -63,9 +138,8 @@ pub fn evaluate(invariant: &dyn Invariant, run: &Snapshot) -> InvariantResult {
 /// # Errors
 /// [`Error::Policy`] for an unknown id, an unknown parameter, or one of the wrong type.
 pub fn from_params(id: &str, params: &Object) -> Result<Arc<dyn Invariant>, Error> {
-    let _ = params;
-    match id {
-        "ledger.chain_valid" => Ok(Arc::new(LedgerChainValid)),
-        _ => Err(Error::Policy { at: id.to_owned(), problem: "no such invariant".to_owned() }),
-    }
+    let Some(index) = IDS.iter().position(|known| *known == id) else {
+        return Err(Error::policy(id, format!("no such invariant; there are: {}", IDS.join(", "))));
+    };
+    MAKERS[index](params)
 }

@@ -1,20 +1,31 @@
 //! The mode of a run, `RUN_START.payload.meta.mode`, and whom it concerns.
 
 use super::InvariantResult;
+use super::params::Params;
 use crate::envelope::EventType;
+use crate::error::Error;
 use crate::json::{Object, Value};
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 
-/// The modes in which claims must be backed by evidence, unless a policy says otherwise.
-pub(super) const FACTUAL_MODES: [&str; 2] = ["factual", "mixed"];
-
 /// The modes that are known without a policy.
 const KNOWN_MODES: [&str; 3] = ["factual", "mixed", "creative"];
 
-/// [`FACTUAL_MODES`] as a parameter.
+/// The modes in which claims must be backed by evidence, unless a policy says otherwise.
 pub(super) fn factual() -> Vec<String> {
-    FACTUAL_MODES.map(str::to_owned).into()
+    ["factual", "mixed"].map(str::to_owned).into()
+}
+
+/// The parameter of an invariant that has no other: `require_in_modes`.
+pub(super) fn from_params(id: &'static str, params: &Object) -> Result<Vec<String>, Error> {
+    let mut params = Params::new(id, params);
+    let modes = params.texts("require_in_modes")?.unwrap_or_else(factual);
+    params.end().map(|()| modes)
+}
+
+/// What [`from_params`] reads.
+pub(super) fn params(require_in_modes: &[String]) -> Object {
+    Object::from_iter([("require_in_modes", require_in_modes.to_vec())])
 }
 
 /// The mode, in lower case.

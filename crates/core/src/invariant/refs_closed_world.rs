@@ -2,12 +2,10 @@
 
 use super::claims::{CLAIMS_MAP, Claimed};
 use super::evidence::check_blob;
-use super::mode::factual;
-use super::params::Params;
-use super::{Invariant, InvariantResult};
+use super::{Invariant, InvariantResult, mode};
 use crate::error::Error;
 use crate::id::BlobRef;
-use crate::json::{Object, Value};
+use crate::json::Object;
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 use std::collections::BTreeSet;
@@ -22,7 +20,7 @@ pub struct RefsClosedWorld {
 
 impl Default for RefsClosedWorld {
     fn default() -> Self {
-        Self { require_in_modes: factual() }
+        Self { require_in_modes: mode::factual() }
     }
 }
 
@@ -35,9 +33,7 @@ impl RefsClosedWorld {
     /// # Errors
     /// [`Error::Policy`] for an unknown parameter or one of the wrong type.
     pub fn from_params(params: &Object) -> Result<Self, Error> {
-        let mut params = Params::new(Self::ID, params);
-        let require_in_modes = params.texts("require_in_modes")?.unwrap_or_else(factual);
-        params.end().map(|()| Self { require_in_modes })
+        mode::from_params(Self::ID, params).map(|require_in_modes| Self { require_in_modes })
     }
 
     fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
@@ -70,7 +66,7 @@ impl Invariant for RefsClosedWorld {
     }
 
     fn params(&self) -> Object {
-        Object::from_iter([("require_in_modes", Value::from(self.require_in_modes.clone()))])
+        mode::params(&self.require_in_modes)
     }
 
     fn reads(&self) -> &'static [&'static str] {

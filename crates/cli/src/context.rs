@@ -1,0 +1,125 @@
+//! What every verb needs: the ledger, and where its output goes.
+
+use crate::args::{ColorWhen, Global};
+use crate::error::{Error, Result};
+use anstream::AutoStream;
+use receipt_kernel::core::canonical;
+use receipt_kernel::core::json::Limits;
+use receipt_kernel::store::Visit;
+use receipt_kernel::{Actor, Ledger, RunId, Value};
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+/// The folder that a ledger lies in by default, and its name there.
+pub(crate) const DEFAULT_LEDGER: &str = ".receipt/ledger.db";
+
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) json: bool,
+    pub(crate) quiet: bool,
+    color: ColorWhen,
+    ledger: Option<PathBuf>,
+}
+
+impl Context {
+    pub(crate) fn new(global: &Global) -> Self {
+        Self { json: global.json, quiet: global.quiet, color: global.color, ledger: global.ledger.clone() }
+    }
+
+    /// The ledger that was named, else the one in this folder or the nearest parent that has one, else where one would
+    /// be made.
+    pub(crate) fn ledger_path(&self) -> PathBuf {
+        if let Some(path) = &self.ledger {
+            return path.clone();
+        }
+        let here = std::env::current_dir().unwrap_or_default();
+        let found = here.ancestors().map(|folder| folder.join(DEFAULT_LEDGER)).find(|path| path.is_file());
+        found.unwrap_or_else(|| PathBuf::from(DEFAULT_LEDGER))
+    }
+
+    pub(crate) fn open(&self) -> Result<Ledger> {
+        Ok(Ledger::open(self.ledger_path())?)
+    }
+
+    pub(crate) fn open_or_create(&self) -> Result<Ledger> {
+        Ok(Ledger::open_or_create(self.ledger_path())?)
+    }
+
+    pub(crate) fn open_read_only(&self) -> Result<Ledger> {
+        Ok(Ledger::open_read_only(self.ledger_path())?)
+    }
+
+    /// Who acts on the command line: the user by name.
+    pub(crate) fn actor(&self) -> Actor {
+        let name = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+        Actor::new("cli", name.unwrap_or_else(|_| "unknown".to_owned()))
+    }
+
+    /// The run of this id, or of this unique beginning, or the one started last for `@last`.
+    pub(crate) fn find_run(&self, ledger: &Ledger, name: &str) -> Result<RunId> {
+        if ledger.has_run(name)? {
+            return Ok(RunId::new(name));
+        }
+        let mut begins = Vec::new();
+        let mut last = None;
+        ledger.run_ids(&mut |id, started| {
+            if last.as_ref().is_none_or(|(latest, _)| *latest <= started) {
+                last = Some((started, id.clone()));
+            }
+            if id.as_str().starts_with(name) {
+                begins.push(id);
+            }
+            Visit::Continue(())
+        })?;
+        if name == "@last" {
+            return last.map(|(_, id)| id).ok_or(Error::NoRuns);
+        }
+        match begins.as_slice() {
+            [id] => Ok(id.clone()),
+            [] => Err(receipt_kernel::Error::RunNotFound { run: name.to_owned() }.into()),
+            many => Err(Error::ManyRuns { name: name.to_owned(), count: many.len() }),
+        }
+    }
+
+    /// Prints one JSON document on standard output.
+    pub(crate) fn print_json(&self, value: &Value) -> Result<()> {
+        let bytes = canonical::to_bytes(value, Limits::READ).map_err(receipt_kernel::Error::from)?;
+        let mut out = io::stdout().lock();
+        let written = out.write_all(&bytes).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+        written.map_err(|source| Error::output(source))
+    }
+
+    /// Prints a line for people on standard output; colours in it are taken out where they do not belong.
+    pub(crate) fn print(&self, line: &dyn std::fmt::Display) -> Result<()> {
+        let mut out = self.stdout();
+        writeln!(out, "{line}").map_err(Error::output)
+    }
+
+    /// Standard output, with colours where they belong.
+    pub(crate) fn stdout(&self) -> AutoStream<io::StdoutLock<'static>> {
+        AutoStream::new(io::stdout().lock(), self.choice())
+    }
+
+    /// Standard error, with colours where they belong.
+    pub(crate) fn stderr(&self) -> AutoStream<io::StderrLock<'static>> {
+        AutoStream::new(io::stderr().lock(), self.choice())
+    }
+
+    fn choice(&self) -> anstream::ColorChoice {
+        match self.color {
+            ColorWhen::Auto => anstream::ColorChoice::Auto,
+            ColorWhen::Always => anstream::ColorChoice::AlwaysAnsi,
+            ColorWhen::Never => anstream::ColorChoice::Never,
+        }
+    }
+
+    /// Whether progress is to be shown: on a terminal, to a person who wants to see it.
+    pub(crate) fn shows_progress(&self) -> bool {
+        !self.quiet && !self.json && io::stderr().is_terminal()
+    }
+}
+
+/// A path for a message.
+pub(crate) fn show(path: &Path) -> String {
+    crate::term::escape(&path.to_string_lossy())
+}

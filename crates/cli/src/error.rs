@@ -1,0 +1,109 @@
+//! What a verb can fail with, and the one place that turns it into a message and an exit status.
+
+use crate::context::Context;
+use crate::term::escape;
+use receipt_kernel::{ErrorKind, Object, Value};
+use std::io::{self, Write};
+use std::process::ExitCode;
+use thiserror::Error as ThisError;
+
+pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The command line or its input was wrong.
+const BAD_INPUT: u8 = 2;
+/// The ledger could not be read or written.
+const BAD_LEDGER: u8 = 4;
+
+#[derive(Debug, ThisError)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Kernel(#[from] receipt_kernel::Error),
+    #[error("there are no runs in this ledger")]
+    NoRuns,
+    #[error("{count} runs begin with {name:?}")]
+    ManyRuns { name: String, count: usize },
+    #[error("{what}: {source}")]
+    File { what: String, source: io::Error },
+    #[error("{0}")]
+    Input(String),
+    /// Whoever read the output has gone; that is no failure to speak of.
+    #[error("the output was closed")]
+    OutputClosed,
+}
+
+impl Error {
+    pub(crate) fn output(source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::BrokenPipe {
+            return Self::OutputClosed;
+        }
+        Self::File { what: "standard output".to_owned(), source }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Kernel(error) => error.code(),
+            Self::NoRuns => "run_not_found",
+            Self::ManyRuns { .. } => "run_ambiguous",
+            Self::File { .. } => "io",
+            Self::Input(_) => "invalid_input",
+            Self::OutputClosed => "output_closed",
+        }
+    }
+
+    fn hint(&self) -> &'static str {
+        match self {
+            Self::Kernel(error) => error.hint(),
+            Self::NoRuns => "`receipt exec -- CMD` records one",
+            Self::ManyRuns { .. } => "give more of the id; `receipt runs` lists them",
+            _ => "",
+        }
+    }
+
+    fn status(&self) -> u8 {
+        match self {
+            Self::Kernel(error) if error.kind() == ErrorKind::Input => BAD_INPUT,
+            Self::Kernel(_) => BAD_LEDGER,
+            Self::OutputClosed => 0,
+            _ => BAD_INPUT,
+        }
+    }
+
+    /// Tells the user, as JSON where they asked for it.
+    pub(crate) fn report(&self, context: &Context) -> ExitCode {
+        if context.json && !matches!(self, Self::OutputClosed) {
+            let error = Object::from_iter([
+                ("kind", Value::from(self.kind())),
+                ("msg", Value::from(self.to_string())),
+                ("hint", Value::from(self.hint())),
+            ]);
+            let document = Object::from_iter([("error", Value::from(error))]);
+            let _ = context.print_json(&document.into());
+        } else if !matches!(self, Self::OutputClosed) {
+            let mut out = context.stderr();
+            let _ = writeln!(out, "error: {}", escape(&self.to_string()));
+            if !self.hint().is_empty() {
+                let _ = writeln!(out, " help: {}", self.hint());
+            }
+        }
+        ExitCode::from(self.status())
+    }
+}
+
+/// A command line that clap refused, or a request for help.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
+    if json && error.use_stderr() {
+        let text = error.to_string();
+        let error = Object::from_iter([
+            ("kind", Value::from("usage")),
+            ("msg", Value::from(text.trim().trim_start_matches("error: "))),
+            ("hint", Value::from("`receipt --help` lists the verbs")),
+        ]);
+        let document = Value::from(Object::from_iter([("error", Value::from(error))]));
+        let bytes = receipt_kernel::core::canonical::to_bytes(&document, receipt_kernel::core::json::Limits::READ);
+        let _ = writeln!(io::stdout(), "{}", String::from_utf8_lossy(&bytes.unwrap_or_default()));
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(if error.use_stderr() { BAD_INPUT } else { 0 })
+}
