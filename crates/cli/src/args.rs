@@ -1,12 +1,14 @@
 //! The command line, as clap reads it. Each verb's own arguments stand beside the verb, in `cmd/`.
 
-use crate::cmd;
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use crate::{cmd, term};
+use clap::{Args as ClapArgs, Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use std::fmt::Write;
 use std::path::PathBuf;
 
-/// Records runs, and verifies what was recorded.
+/// Records runs, and verifies what was recorded
 #[derive(Debug, Parser)]
 #[command(name = "receipt", version, about, max_term_width = 100, disable_help_subcommand = true)]
+#[command(styles = term::HELP, after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) global: Global,
@@ -14,11 +16,21 @@ pub(crate) struct Args {
     pub(crate) verb: Verb,
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  receipt exec -- make test        record a command as a run
+  receipt log @last                what happened in it
+  receipt verify                   whether anything was tampered with
+
+Exit status: 0 PASS or WARN, 1 FAIL, 2 wrong command line or input, 3 UNKNOWN, 4 ledger not readable or writable.
+`receipt VERB --help` has more, with examples.";
+
 /// What every verb takes.
 #[derive(Clone, Debug, ClapArgs)]
+#[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
     /// The ledger; else .receipt/ledger.db in this folder or the nearest parent that has one
-    #[arg(long, global = true, env = "RECEIPT_LEDGER", value_name = "PATH")]
+    #[arg(long, global = true, env = "RECEIPT_LEDGER", hide_env_values = true, value_name = "PATH")]
     pub(crate) ledger: Option<PathBuf>,
     /// Print one JSON document on standard output, whatever happens
     #[arg(long, global = true)]
@@ -43,5 +55,84 @@ pub(crate) enum ColorWhen {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Exec(cmd::exec::Args),
+    Init(cmd::init::Args),
+    Start(cmd::start::Args),
+    Advance(cmd::advance::Args),
+    Put(cmd::put::Args),
+    Append(cmd::append::Args),
+    Evaluate(cmd::evaluate::Args),
+    Decide(cmd::decide::Args),
+    Finalize(cmd::finalize::Args),
+    Recover(cmd::recover::Args),
+    Runs(cmd::runs::Args),
+    Log(cmd::log::Args),
+    Show(cmd::show::Args),
+    Cat(cmd::cat::Args),
     Verify(cmd::verify::Args),
+    Backup(cmd::backup::Args),
+    Completions(cmd::completions::Args),
+    Man(cmd::man::Args),
+    #[command(hide = true)]
+    Reference(cmd::reference::Args),
+}
+
+/// The verbs as help groups them; those that are in no group stand at the end.
+const GROUPS: [(&str, &[&str]); 5] = [
+    ("Record a command", &["exec"]),
+    ("Record step by step", &["init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover"]),
+    ("Read", &["runs", "log", "show", "cat"]),
+    ("Check and keep", &["verify", "backup"]),
+    ("Set up", &["completions", "man"]),
+];
+
+/// The command, with its verbs in groups.
+pub(crate) fn command() -> Command {
+    let command = Args::command();
+    let verbs = grouped(&command);
+    let template =
+        format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{verbs}{{all-args-except-subcommands}}{{after-help}}\n");
+    // clap has no placeholder for the options alone; with the verbs hidden its `{options}` is that.
+    command.help_template(template.replace("{all-args-except-subcommands}", "Options:\n{options}"))
+}
+
+fn grouped(command: &Command) -> String {
+    let mut out = String::new();
+    let style = HEADER;
+    let visible = || command.get_subcommands().filter(|verb| !verb.is_hide_set());
+    let is_grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
+    let others: Vec<&str> = visible().map(Command::get_name).filter(|name| !is_grouped(name)).collect();
+    for (title, names) in GROUPS.iter().copied().chain([("More", others.as_slice())]) {
+        let verbs: Vec<&Command> = names.iter().filter_map(|name| visible().find(|verb| verb.get_name() == *name)).collect();
+        if verbs.is_empty() {
+            continue;
+        }
+        let _ = writeln!(out, "{style}{title}:{style:#}");
+        for verb in verbs {
+            let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
+            let _ = writeln!(out, "  {:<12} {about}", verb.get_name());
+        }
+        out.push('\n');
+    }
+    out
+}
+
+const HEADER: anstyle::Style = anstyle::AnsiColor::Green.on_default().bold();
+
+/// Reads the command line.
+pub(crate) fn parse() -> Result<Args, clap::Error> {
+    let mut command = command().color(asked_color());
+    let matches = command.try_get_matches_from_mut(std::env::args_os())?;
+    Args::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// The colour that was asked for, before anything else is read: help and errors keep to it as well.
+fn asked_color() -> clap::ColorChoice {
+    let words: Vec<_> = std::env::args_os().take_while(|word| word != "--").collect();
+    let joined = words.iter().find_map(|word| word.to_str()?.strip_prefix("--color="));
+    let apart = words.windows(2).find(|pair| pair[0] == "--color").and_then(|pair| pair[1].to_str());
+    match joined.or(apart) {
+        Some("always") => clap::ColorChoice::Always,
+        Some("never") => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    }
 }

@@ -3,10 +3,11 @@
 use crate::args::{ColorWhen, Global};
 use crate::error::{Error, Result};
 use anstream::AutoStream;
+use indicatif::{ProgressBar, ProgressStyle};
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::Limits;
 use receipt_kernel::store::Visit;
-use receipt_kernel::{Actor, Ledger, RunId, Value};
+use receipt_kernel::{Actor, Ledger, Object, RunId, Value};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,11 @@ impl Context {
         let here = std::env::current_dir().unwrap_or_default();
         let found = here.ancestors().map(|folder| folder.join(DEFAULT_LEDGER)).find(|path| path.is_file());
         found.unwrap_or_else(|| PathBuf::from(DEFAULT_LEDGER))
+    }
+
+    /// The ledger that was named, else the one to be made in this folder.
+    pub(crate) fn new_ledger_path(&self) -> PathBuf {
+        self.ledger.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_LEDGER))
     }
 
     pub(crate) fn open(&self) -> Result<Ledger> {
@@ -86,13 +92,39 @@ impl Context {
         let bytes = canonical::to_bytes(value, Limits::READ).map_err(receipt_kernel::Error::from)?;
         let mut out = io::stdout().lock();
         let written = out.write_all(&bytes).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
-        written.map_err(|source| Error::output(source))
+        written.map_err(Error::output)
     }
 
     /// Prints a line for people on standard output; colours in it are taken out where they do not belong.
     pub(crate) fn print(&self, line: &dyn std::fmt::Display) -> Result<()> {
         let mut out = self.stdout();
         writeln!(out, "{line}").map_err(Error::output)
+    }
+
+    /// Prints what was done: the document for programs, else the line for people, who may not want it.
+    pub(crate) fn done(&self, document: Object, line: &str) -> Result<()> {
+        if self.json {
+            self.print_json(&document.into())
+        } else if self.quiet {
+            Ok(())
+        } else {
+            self.print(&line)
+        }
+    }
+
+    /// Whether what is printed is drawn for a person who looks at a terminal, or wants it so.
+    pub(crate) fn draws(&self) -> bool {
+        self.color == ColorWhen::Always || io::stdout().is_terminal()
+    }
+
+    /// A bar for long work, which may be hidden.
+    pub(crate) fn bar(&self, unit: &str) -> ProgressBar {
+        if !self.shows_progress() {
+            return ProgressBar::hidden();
+        }
+        let template = format!("{{bar:30}} {{human_pos}} of {{human_len}} {unit}, {{eta}} left");
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(0).with_style(style)
     }
 
     /// Standard output, with colours where they belong.

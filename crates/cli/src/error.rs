@@ -1,7 +1,9 @@
 //! What a verb can fail with, and the one place that turns it into a message and an exit status.
 
 use crate::context::Context;
-use crate::term::escape;
+use crate::term::{BAD, HEAD, escape, escape_lines, paint};
+use receipt_kernel::core::canonical;
+use receipt_kernel::core::json::Limits;
 use receipt_kernel::{ErrorKind, Object, Value};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -26,6 +28,12 @@ pub(crate) enum Error {
     File { what: String, source: io::Error },
     #[error("{0}")]
     Input(String),
+    #[error("run {run:?} has no evidence under the key {key:?}; it has: {known}")]
+    NoEvidence { run: String, key: String, known: String },
+    #[error("{count} blobs begin with {digits}")]
+    ManyBlobs { digits: String, count: usize },
+    #[error("run {run:?} has no event {seq}")]
+    NoEvent { run: String, seq: i64 },
     /// Whoever read the output has gone; that is no failure to speak of.
     #[error("the output was closed")]
     OutputClosed,
@@ -46,6 +54,9 @@ impl Error {
             Self::ManyRuns { .. } => "run_ambiguous",
             Self::File { .. } => "io",
             Self::Input(_) => "invalid_input",
+            Self::NoEvidence { .. } => "evidence_not_found",
+            Self::ManyBlobs { .. } => "blob_ambiguous",
+            Self::NoEvent { .. } => "event_not_found",
             Self::OutputClosed => "output_closed",
         }
     }
@@ -55,6 +66,8 @@ impl Error {
             Self::Kernel(error) => error.hint(),
             Self::NoRuns => "`receipt exec -- CMD` records one",
             Self::ManyRuns { .. } => "give more of the id; `receipt runs` lists them",
+            Self::NoEvidence { .. } | Self::NoEvent { .. } => "`receipt log RUN` shows what there is",
+            Self::ManyBlobs { .. } => "give more of the digits",
             _ => "",
         }
     }
@@ -80,9 +93,9 @@ impl Error {
             let _ = context.print_json(&document.into());
         } else if !matches!(self, Self::OutputClosed) {
             let mut out = context.stderr();
-            let _ = writeln!(out, "error: {}", escape(&self.to_string()));
+            let _ = writeln!(out, "{} {}", paint(BAD, "error:"), escape(&self.to_string()));
             if !self.hint().is_empty() {
-                let _ = writeln!(out, " help: {}", self.hint());
+                let _ = writeln!(out, " {} {}", paint(HEAD, "help:"), self.hint());
             }
         }
         ExitCode::from(self.status())
@@ -91,19 +104,24 @@ impl Error {
 
 /// A command line that clap refused, or a request for help.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    // Not in clap's colours: its message repeats arguments, which are anybody's bytes.
+    let text = error.to_string();
     let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
-    if json && error.use_stderr() {
-        let text = error.to_string();
+    if json {
         let error = Object::from_iter([
             ("kind", Value::from("usage")),
             ("msg", Value::from(text.trim().trim_start_matches("error: "))),
             ("hint", Value::from("`receipt --help` lists the verbs")),
         ]);
         let document = Value::from(Object::from_iter([("error", Value::from(error))]));
-        let bytes = receipt_kernel::core::canonical::to_bytes(&document, receipt_kernel::core::json::Limits::READ);
-        let _ = writeln!(io::stdout(), "{}", String::from_utf8_lossy(&bytes.unwrap_or_default()));
+        let bytes = canonical::to_bytes(&document, Limits::READ).unwrap_or_default();
+        let _ = io::stdout().write_all(&[&bytes, b"\n".as_slice()].concat());
     } else {
-        let _ = error.print();
+        let _ = io::stderr().write_all(escape_lines(&text).as_bytes());
     }
-    ExitCode::from(if error.use_stderr() { BAD_INPUT } else { 0 })
+    ExitCode::from(BAD_INPUT)
 }

@@ -4,14 +4,13 @@ mod args;
 mod cmd;
 mod context;
 mod error;
+mod input;
 mod term;
 
-use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let parsed = args::Args::try_parse();
-    let args = match parsed {
+    let args = match args::parse() {
         Ok(args) => args,
         Err(error) => return error::usage(&error),
     };

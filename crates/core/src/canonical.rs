@@ -325,6 +325,19 @@ pub struct Scratch {
     /// The text in compact form, where it came spaced.
     pub(crate) compact: Vec<u8>,
     open: Vec<Level>,
+    /// Members of the last text that the next one is likely to repeat; see [`Scanner::repeat`].
+    pub(crate) repeated: [Repeated; 12],
+}
+
+/// A member of an object, from its key to the comma behind it, as it was scanned.
+#[derive(Debug, Default)]
+pub(crate) struct Repeated {
+    text: Vec<u8>,
+    compact: Vec<u8>,
+    spaced: bool,
+    /// The value's place in `compact`.
+    value: Range<usize>,
+    key_len: usize,
 }
 
 /// A container that the scan is inside of; for an object, the last key with its quotes.
@@ -381,10 +394,12 @@ impl<'a, 's> Scanner<'a, 's> {
         Ok(())
     }
 
+    #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.pos).copied()
     }
 
+    #[inline]
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.pos += usize::from(found);
@@ -392,6 +407,7 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// A `,` or `:` with the space that the form wants behind it, or wants not.
+    #[inline]
     pub(crate) fn separator(&mut self, byte: u8) -> Scan<()> {
         if !self.take(byte) {
             return Err(self.peek().map_or(JsonProblem::End, |_| JsonProblem::Separator));
@@ -416,6 +432,62 @@ impl<'a, 's> Scanner<'a, 's> {
         self.descend()?;
         self.scratch.open.push(Level::Object(0..0));
         Ok(())
+    }
+
+    /// Passes a member, its comma with it, where it is the same bytes as one that was scanned before: then it scans the
+    /// same, and comparing is quicker. Gives the places of its key, in the text, and of its value, in the compact form.
+    pub(crate) fn repeat(&mut self, member: usize) -> Option<(Range<usize>, Range<usize>)> {
+        let known = &self.scratch.repeated[member];
+        let same_form = self.spaced.is_none_or(|spaced| spaced == known.spaced);
+        if known.text.is_empty() || !same_form || !self.bytes[self.pos..].starts_with(&known.text) {
+            return None;
+        }
+        let key = self.pos..self.pos + known.key_len;
+        self.spaced = Some(known.spaced);
+        if known.spaced {
+            self.scratch.compact.extend_from_slice(&self.bytes[self.copied..self.pos]);
+            self.copied = self.pos + known.text.len();
+        }
+        let start = if known.spaced { self.scratch.compact.len() } else { self.pos };
+        if known.spaced {
+            self.scratch.compact.extend_from_slice(&known.compact);
+        }
+        self.pos += known.text.len();
+        Some((key, start + known.value.start..start + known.value.end))
+    }
+
+    /// Keeps the member that has just been passed for [`Self::repeat`]: its beginning in the text and in the compact form,
+    /// its key, and its value.
+    pub(crate) fn keep(&mut self, member: usize, from: (usize, usize), key: &Range<usize>, value: &Range<usize>) {
+        let spaced = self.form() == Form::Spaced;
+        let known = &mut self.scratch.repeated[member];
+        known.text.clear();
+        known.text.extend_from_slice(&self.bytes[from.0..self.pos]);
+        known.compact.clear();
+        if spaced {
+            known.compact.extend_from_slice(&self.scratch.compact[from.1..]);
+        }
+        known.spaced = spaced;
+        known.value = value.start - from.1..value.end - from.1;
+        known.key_len = key.len();
+    }
+
+    /// Where this position is in the text.
+    pub(crate) fn offset(&self) -> usize {
+        self.pos
+    }
+
+    /// A key that is known to sort behind the last one, where it stands here with its colon.
+    pub(crate) fn known_key(&mut self, name: &str) -> Scan<Option<Range<usize>>> {
+        let rest = &self.bytes[self.pos..];
+        let quoted = rest.len() > name.len() + 2 && rest[0] == b'"' && rest[name.len() + 1] == b'"';
+        if !quoted || &rest[1..=name.len()] != name.as_bytes() {
+            return Ok(None);
+        }
+        let key = self.pos..self.pos + name.len() + 2;
+        self.pos = key.end;
+        self.separator(b':')?;
+        Ok(Some(key))
     }
 
     /// One whole value, given as its place in the compact form.

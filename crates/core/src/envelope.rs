@@ -143,6 +143,23 @@ const MEMBERS: [&str; 12] = [
     "ts",
 ];
 
+/// Their places in [`MEMBERS`], as far as they are looked up.
+const ACTOR: usize = 0;
+const EVENT_HASH: usize = 1;
+const EVENT_SCHEMA_VERSION: usize = 2;
+const EVENT_TYPE: usize = 3;
+const PAYLOAD: usize = 4;
+const POLICY: usize = 5;
+const PREV_EVENT_HASH: usize = 6;
+const REFS: usize = 7;
+const RUN_ID: usize = 8;
+const SEQ: usize = 9;
+const STAGE: usize = 10;
+const TS: usize = 11;
+
+/// The members that one event of a run mostly has in common with the event before.
+const REPEATED: [usize; 7] = [ACTOR, EVENT_SCHEMA_VERSION, EVENT_TYPE, POLICY, REFS, RUN_ID, STAGE];
+
 /// What stands in the text for the hash until it is known.
 const NO_HASH: &[u8] = b"\"event_hash\":\"sha256:0000000000000000000000000000000000000000000000000000000000000000\",";
 
@@ -307,6 +324,8 @@ pub struct Envelope<'a> {
     pub prev: Option<EventHash>,
     /// The stored form.
     pub form: Form,
+    claimed_json: &'a [u8],
+    prev_json: &'a [u8],
     run_id: &'a [u8],
     stage: &'a [u8],
     ts: &'a [u8],
@@ -327,58 +346,74 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`Error::Json`] for text in neither form; [`Error::Draft`] for one that is not an envelope of version 1.
     pub fn read(stored: &'a [u8], scratch: &'a mut Scratch) -> Result<Self, Error> {
-        let (form, places, hash_member) = scan(stored, scratch)?;
+        let scanned = match scan(stored, scratch) {
+            Ok(scanned) => scanned,
+            Err(error) => {
+                scratch.repeated = Default::default();
+                return Err(error);
+            }
+        };
+        // What is repeated was checked when it was first read, unless something else was wrong with that envelope: then
+        // nothing of it is repeated.
+        let Scratch { compact, repeated, .. } = scratch;
+        Self::of(stored, scanned, compact).inspect_err(|_| *repeated = Default::default())
+    }
+
+    fn of(stored: &'a [u8], scanned: Scanned, compact: &'a [u8]) -> Result<Self, Error> {
+        let Scanned { form, places, hash_member, repeated } = scanned;
         let text = match form {
             Form::Compact => stored,
-            Form::Spaced => scratch.compact.as_slice(),
+            Form::Spaced => compact,
         };
-        let field = |name: &'static str| {
-            let index = MEMBERS.iter().position(|member| *member == name);
-            let place = index.and_then(|index| places[index].clone());
-            place.map(|place| &text[place]).ok_or_else(|| malformed(name, "it is missing"))
+        let field = |member: usize| {
+            let place = places[member].clone();
+            place.map(|place| &text[place]).ok_or_else(|| malformed(MEMBERS[member], "it is missing"))
         };
-        let version = field("event_schema_version")?;
+        let version = field(EVENT_SCHEMA_VERSION)?;
         if version != b"1" {
             let newer = std::str::from_utf8(version).ok().and_then(|text| text.parse::<i64>().ok()).is_some_and(|v| v > 1);
             let problem = if newer { "it is newer than supported: update receipt-kernel" } else { "it must be the integer 1" };
             return Err(malformed("event_schema_version", problem));
         }
-        let hash = |name| quoted(field(name)?).and_then(EventHash::parse_bytes).ok_or_else(|| malformed(name, "it must be sha256: and 64 hexadecimal digits"));
-        let prev = match field("prev_event_hash")? {
-            b"null" => None,
-            _ => Some(hash("prev_event_hash")?),
+        let hash = |member: usize| {
+            let hash = quoted(field(member)?).and_then(EventHash::parse_bytes);
+            hash.ok_or_else(|| malformed(MEMBERS[member], "it must be sha256: and 64 lower-case hexadecimal digits"))
         };
+        let prev_json = field(PREV_EVENT_HASH)?;
+        let prev = if prev_json == b"null" { None } else { Some(hash(PREV_EVENT_HASH)?) };
         let envelope = Self {
             text,
-            event_type: event_type(field("event_type")?)?,
-            seq: integer(field("seq")?).and_then(Seq::new).ok_or_else(|| malformed("seq", "it must be an integer from 1 on"))?,
-            claimed_hash: hash("event_hash")?,
+            event_type: event_type(field(EVENT_TYPE)?)?,
+            seq: integer(field(SEQ)?).and_then(Seq::new).ok_or_else(|| malformed("seq", "it must be an integer from 1 on"))?,
+            claimed_hash: hash(EVENT_HASH)?,
+            claimed_json: field(EVENT_HASH)?,
+            prev_json,
             hash: hash_around(text, hash_member),
             prev,
             form,
-            run_id: string("run_id", field("run_id")?)?,
-            stage: string("stage", field("stage")?)?,
-            ts: string("ts", field("ts")?)?,
-            payload: field("payload")?,
-            policy: field("policy")?,
-            actor: field("actor")?,
-            refs: field("refs")?,
+            run_id: string("run_id", field(RUN_ID)?)?,
+            stage: string("stage", field(STAGE)?)?,
+            ts: string("ts", field(TS)?)?,
+            payload: field(PAYLOAD)?,
+            policy: field(POLICY)?,
+            actor: field(ACTOR)?,
+            refs: field(REFS)?,
         };
-        envelope.check_shapes()?;
+        envelope.check_shapes(repeated)?;
         Ok(envelope)
     }
 
-    fn check_shapes(&self) -> Result<(), Error> {
+    fn check_shapes(&self, repeated: [bool; MEMBERS.len()]) -> Result<(), Error> {
         if self.payload.first() != Some(&b'{') {
             return Err(malformed("payload", "it must be an object"));
         }
-        if !has_strings(self.policy, &["policy_id", "policy_version", "stage_graph_id"]) {
+        if !repeated[POLICY] && !has_strings(self.policy, &["policy_id", "policy_version", "stage_graph_id"]) {
             return Err(malformed("policy", "it must have policy_id, policy_version and stage_graph_id, all strings"));
         }
-        if !has_strings(self.actor, &["id", "kind"]) {
+        if !repeated[ACTOR] && !has_strings(self.actor, &["id", "kind"]) {
             return Err(malformed("actor", "it must have id and kind, both strings"));
         }
-        if self.refs != br#"{"blobs":[],"events":[]}"# {
+        if !repeated[REFS] && self.refs != br#"{"blobs":[],"events":[]}"# {
             let refs = json::parse(self.refs, Limits::READ)?;
             let lists = ["blobs", "events"].map(|key| refs.get(key).and_then(Value::as_array));
             let strings = |items: &[Value]| items.iter().all(|item| item.as_text().is_some());
@@ -392,6 +427,16 @@ impl<'a> Envelope<'a> {
     /// The whole envelope in compact form.
     pub fn compact(&self) -> &'a [u8] {
         self.text
+    }
+
+    /// The text of [`Self::claimed_hash`], for comparison with a column.
+    pub fn claimed_hash_text(&self) -> &'a [u8] {
+        quoted(self.claimed_json).unwrap_or_default()
+    }
+
+    /// The text of [`Self::prev`], for comparison with a column.
+    pub fn prev_text(&self) -> Option<&'a [u8]> {
+        quoted(self.prev_json)
     }
 
     /// The run that the envelope says it is of.
@@ -443,15 +488,26 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// One pass over the text: its form, the members of version 1, and where `event_hash` stands with its comma.
-fn scan(stored: &[u8], scratch: &mut Scratch) -> Result<(Form, Places, Range<usize>), Error> {
+/// What one pass over an envelope's text shows.
+struct Scanned {
+    form: Form,
+    places: Places,
+    /// Where `event_hash` stands, with its comma.
+    hash_member: Range<usize>,
+    /// Which members are the same bytes as in the envelope before.
+    repeated: [bool; MEMBERS.len()],
+}
+
+fn scan(stored: &[u8], scratch: &mut Scratch) -> Result<Scanned, Error> {
     let mut scanner = Scanner::new(stored, scratch);
     let mut places = Places::default();
-    let scanned = scan_members(&mut scanner, stored, &mut places).and_then(|member| scanner.end().map(|()| member));
+    let mut repeated = [false; MEMBERS.len()];
+    let scanned = scan_members(&mut scanner, stored, &mut places, &mut repeated);
+    let scanned = scanned.and_then(|member| scanner.end().map(|()| member));
     let member = scanned.map_err(|problem| scanner.error(problem))?;
     let form = scanner.form();
     match member {
-        Some(member) => Ok((form, places, member)),
+        Some(hash_member) => Ok(Scanned { form, places, hash_member, repeated }),
         None => Err(malformed("event_hash", "it is missing")),
     }
 }
@@ -460,6 +516,7 @@ fn scan_members(
     scanner: &mut Scanner<'_, '_>,
     stored: &[u8],
     places: &mut Places,
+    repeated: &mut [bool; MEMBERS.len()],
 ) -> Result<Option<Range<usize>>, JsonProblem> {
     scanner.enter_object()?;
     if scanner.take(b'}') {
@@ -467,31 +524,51 @@ fn scan_members(
     }
     let mut hash_member = None;
     let mut last_key = None;
+    let mut last_is_extra = false;
     let mut expected = 0;
     loop {
-        let member_start = scanner.place();
-        let key = scanner.key(last_key.take())?;
+        if REPEATED.contains(&expected) && !last_is_extra {
+            if let Some((key, value)) = scanner.repeat(expected) {
+                places[expected] = Some(value);
+                repeated[expected] = true;
+                expected += 1;
+                last_key = Some(key);
+                continue;
+            }
+        }
+        let from = (scanner.offset(), scanner.place());
+        // Members are sorted, so that the one looked for is nearly always the next one.
+        let known = match MEMBERS.get(expected).filter(|_| !last_is_extra) {
+            Some(name) => scanner.known_key(name)?,
+            None => None,
+        };
+        let key = match known {
+            Some(key) => key,
+            None => scanner.key(last_key.take())?,
+        };
         let value = scanner.value()?;
         let name = &stored[key.start + 1..key.end - 1];
-        // Members are sorted, so that the one looked for is nearly always the next one.
         let found = MEMBERS[expected..].iter().position(|member| member.as_bytes() == name);
-        let is_hash = name == b"event_hash";
-        if let Some(index) = found {
-            places[expected + index] = Some(value);
-            expected += index + 1;
+        let member = found.map(|index| expected + index);
+        last_is_extra = member.is_none();
+        if let Some(member) = member {
+            places[member] = Some(value.clone());
+            expected = member + 1;
         }
-        last_key = Some(key);
         if scanner.take(b'}') {
-            if is_hash {
+            if member == Some(EVENT_HASH) {
                 // Last: the comma before it goes with it.
-                hash_member = Some(member_start.saturating_sub(1).max(1)..scanner.place() - 1);
+                hash_member = Some(from.1.saturating_sub(1).max(1)..scanner.place() - 1);
             }
             return Ok(hash_member);
         }
         scanner.separator(b',')?;
-        if is_hash {
-            hash_member = Some(member_start..scanner.place());
+        match member {
+            Some(EVENT_HASH) => hash_member = Some(from.1..scanner.place()),
+            Some(member) if REPEATED.contains(&member) => scanner.keep(member, from, &key, &value),
+            _ => {}
         }
+        last_key = Some(key);
     }
 }
 

@@ -11,11 +11,12 @@ use crate::store::{self, NewRun, ReadTransaction, Store, Visit, WriteTransaction
 use crate::writer::RunWriter;
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::chain::Link;
+use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::envelope::{Actor, Draft, Envelope, EventType, PolicyRef, Sealed};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object};
 use receipt_core::policy::{Commitment, Evaluation, Policy};
-use receipt_core::run::{Cell, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
+use receipt_core::run::{Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -195,6 +196,29 @@ impl Ledger {
         Ok(snapshot)
     }
 
+    /// A run's events one by one, in the order of their rows, in memory that does not grow with the run; and what
+    /// reading them showed. Its evidence is not looked at; see [`Self::snapshot`].
+    ///
+    /// # Errors
+    /// [`Error::RunNotFound`], and where the store cannot be read.
+    pub fn events(&self, run_id: &str, visit: &mut dyn FnMut(Event)) -> Result<RunFacts> {
+        let run_id = RunId::new(run_id);
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        let mut reader = RunReader::new(run_id.clone());
+        transaction.events(&run_id, &mut |row| {
+            if let Some(event) = reader.read(row).and_then(|envelope| Event::from_envelope(&envelope).ok()) {
+                visit(event);
+            }
+            Visit::Continue(())
+        })?;
+        let facts = finish(transaction.as_ref(), &run_id, |row| reader.finish(row))?;
+        if facts.events == 0 && !has_row(transaction.as_ref(), &run_id)? {
+            return Err(Error::RunNotFound { run: run_id.to_string() });
+        }
+        Ok(facts)
+    }
+
     /// Judges a run as it is now by a policy, or by the one that it committed to, and records nothing.
     ///
     /// # Errors
@@ -269,6 +293,46 @@ impl Ledger {
             }
         })?;
         failed
+    }
+
+    /// What is on record of a blob, where its row can be read as a record, and what was found where its bytes should
+    /// lie: they are hashed.
+    ///
+    /// # Errors
+    /// [`Error::BlobNotFound`], and where the store cannot be read.
+    pub fn blob_record(&self, hash: &BlobHash) -> Result<(Option<BlobRecord>, BlobFact)> {
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        let mut found = None;
+        transaction.blob(hash, &mut |row| {
+            let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
+            let bytes_len = row.bytes_len.integer().and_then(|length| u64::try_from(length).ok());
+            let parts = row.content_type.as_str().zip(bytes_len).zip(class);
+            found = Some(parts.map(|((content_type, bytes_len), class)| BlobRecord {
+                hash: *hash,
+                content_type: content_type.to_owned(),
+                bytes_len,
+                class,
+            }));
+        })?;
+        let record = found.ok_or_else(|| Error::BlobNotFound { blob: hash.to_string() })?;
+        Ok((record, store::blob_fact(transaction.as_ref(), hash, false)))
+    }
+
+    /// The blobs whose address begins with these hexadecimal digits, at most `limit` of them.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn blobs_beginning(&self, digits: &str, limit: usize) -> Result<Vec<BlobHash>> {
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        let mut found = Vec::new();
+        transaction.blobs(&mut |id| {
+            let text = id.text().filter(|text| text.starts_with(digits.as_bytes()));
+            found.extend(text.and_then(BlobHash::parse_bytes));
+            if found.len() < limit { Visit::Continue(()) } else { Visit::Break(()) }
+        })?;
+        Ok(found)
     }
 
     /// A blob's bytes, hashed again.

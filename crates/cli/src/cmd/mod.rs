@@ -1,6 +1,23 @@
 //! The verbs: one file each.
 
+pub(crate) mod advance;
+pub(crate) mod append;
+pub(crate) mod backup;
+pub(crate) mod cat;
+pub(crate) mod completions;
+pub(crate) mod decide;
+pub(crate) mod evaluate;
 pub(crate) mod exec;
+pub(crate) mod finalize;
+pub(crate) mod init;
+pub(crate) mod log;
+pub(crate) mod man;
+pub(crate) mod put;
+pub(crate) mod recover;
+pub(crate) mod reference;
+pub(crate) mod runs;
+pub(crate) mod show;
+pub(crate) mod start;
 pub(crate) mod verify;
 
 use crate::args::Verb;
@@ -11,6 +28,23 @@ use std::process::ExitCode;
 pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
     match verb {
         Verb::Exec(args) => exec::run(args, context),
+        Verb::Init(args) => init::run(args, context),
+        Verb::Start(args) => start::run(args, context),
+        Verb::Advance(args) => advance::run(args, context),
+        Verb::Put(args) => put::run(args, context),
+        Verb::Append(args) => append::run(args, context),
+        Verb::Evaluate(args) => evaluate::run(args, context),
+        Verb::Decide(args) => decide::run(args, context),
+        Verb::Finalize(args) => finalize::run(args, context),
+        Verb::Recover(args) => recover::run(args, context),
+        Verb::Runs(args) => runs::run(args, context),
+        Verb::Log(args) => log::run(args, context),
+        Verb::Show(args) => show::run(args, context),
+        Verb::Cat(args) => cat::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
+        Verb::Backup(args) => backup::run(args, context),
+        Verb::Completions(args) => completions::run(args, context),
+        Verb::Man(args) => man::run(args, context),
+        Verb::Reference(args) => reference::run(args, context),
     }
 }

@@ -54,11 +54,12 @@ impl EpistemicModeRequirements {
         let mode = mode::of_run(run).map_err(|reason| InvariantResult::new(Self::ID, Verdict::Fail).because(reason))?;
         result = result.with("mode", mode.as_str());
         let Some(required) = self.requirements.get(&mode) else {
-            let (verdict, msg) = match self.allow_unknown_modes {
-                true => (Verdict::Warn, format!("no requirements defined for mode: {mode}")),
-                false => (Verdict::Fail, format!("unsupported mode: {mode}")),
+            let (verdict, problem) = if self.allow_unknown_modes {
+                (Verdict::Warn, "no requirements defined for mode")
+            } else {
+                (Verdict::Fail, "unsupported mode")
             };
-            result.find(verdict, Reason::new("RUN_MODE_UNKNOWN", msg));
+            result.find(verdict, Reason::new("RUN_MODE_UNKNOWN", format!("{problem}: {mode}")));
             return Err(result);
         };
         if !required.is_empty() {
@@ -103,7 +104,7 @@ impl Invariant for EpistemicModeRequirements {
     fn params(&self) -> Object {
         let table = self.requirements.iter().map(|(mode, keys)| (mode.as_str(), keys.clone()));
         Object::from_iter([
-            ("requirements", Value::from(Object::from_iter(table))),
+            ("requirements", table.collect::<Object>().into()),
             ("allow_unknown_modes", Value::from(self.allow_unknown_modes)),
         ])
     }

@@ -7,6 +7,7 @@ use super::{Invariant, InvariantResult};
 use crate::envelope::EventType;
 use crate::error::Error;
 use crate::json::{Object, Value};
+use crate::policy::Policy;
 use crate::run::{Event, Snapshot};
 use crate::verdict::{Reason, Verdict};
 
@@ -49,10 +50,11 @@ impl EvaluationCompleteness {
     /// The ids that must be among the results.
     fn required_ids(&self, run: &Snapshot) -> Vec<String> {
         let receipt = self.require_receipt_completeness_in_results.then_some(ReceiptCompleteness::ID);
-        let rules = run.policy().map(|policy| policy.rules()).unwrap_or_default();
+        let rules = run.policy().map(Policy::rules).unwrap_or_default();
         let committed = rules.iter().filter(|rule| rule.required && !rule.invariant.is_about_the_ending());
         let mut ids = self.required_invariants.clone();
         ids.extend(receipt.into_iter().chain(committed.map(|rule| rule.invariant.id())).map(str::to_owned));
+        ids.sort_unstable();
         ids.dedup();
         ids
     }
@@ -102,13 +104,13 @@ impl Invariant for EvaluationCompleteness {
         };
         let results = results(&mut result, evaluation);
         let overall = overall_verdict(&mut result, evaluation);
-        if overall.is_some_and(Verdict::is_success) {
-            check_evidence_complete(&mut result, evaluation);
+        if let Some(overall) = overall.filter(|overall| overall.is_success()) {
+            check_evidence_complete(&mut result, evaluation, overall);
         }
         for id in self.required_ids(run) {
             if !results.iter().any(|item| item.id == Some(&id)) {
                 let msg = format!("Required invariant '{id}' not found in evaluation results");
-                result.find(Verdict::Fail, Reason::new("MISSING_INVARIANT", msg).at(&id));
+                result.find(Verdict::Fail, Reason::new("MISSING_INVARIANT", msg));
             }
         }
         if let Some(overall) = overall {
@@ -185,12 +187,14 @@ fn overall_verdict(result: &mut InvariantResult, evaluation: &Event) -> Option<V
 }
 
 /// A success needs `evidence_complete` to be `true`; nothing else that a program might take for it will do.
-fn check_evidence_complete(result: &mut InvariantResult, evaluation: &Event) {
+fn check_evidence_complete(result: &mut InvariantResult, evaluation: &Event, overall: Verdict) {
     match evaluation.payload.get("evidence_complete") {
         Some(Value::Bool(true)) => {}
         None | Some(Value::Null | Value::Bool(false)) => {
-            let msg = "overall_verdict is a success but evidence_complete is not true. Incomplete evidence cannot produce \
-                       a PASS verdict.";
+            let msg = format!(
+                "overall_verdict is '{}' but evidence_complete is False. Incomplete evidence cannot produce a PASS verdict.",
+                overall.as_str()
+            );
             result.find(Verdict::Fail, Reason::new("SILENT_DOWNGRADE", msg));
         }
         Some(_) => malformed(result, "evidence_complete must be true or false"),
@@ -200,7 +204,7 @@ fn check_evidence_complete(result: &mut InvariantResult, evaluation: &Event) {
 /// Adds each result that is worse than the whole. Only a committed policy can say that an invariant is not required: a
 /// result's own word for it is worth nothing.
 fn check_consistency(result: &mut InvariantResult, run: &Snapshot, overall: Verdict, results: &[Recorded<'_>]) {
-    let rules = run.policy().map(|policy| policy.rules()).unwrap_or_default();
+    let rules = run.policy().map(Policy::rules).unwrap_or_default();
     for item in results {
         let optional = rules.iter().any(|rule| Some(rule.invariant.id()) == item.id && !rule.required);
         let allowed = Verdict::overall([(item.verdict, !optional)]);

@@ -108,7 +108,7 @@ fn verdict(result: &mut InvariantResult, finalize: &Event) -> Option<Verdict> {
 
 /// A success must rest on an EVALUATION that is no worse.
 fn check_evaluation(result: &mut InvariantResult, run: &Snapshot, finalize: &Event, verdict: Verdict) {
-    let Some(evaluation) = run.of_type(EventType::Evaluation).filter(|event| event.seq < finalize.seq).last() else {
+    let Some(evaluation) = run.of_type(EventType::Evaluation).rfind(|event| event.seq < finalize.seq) else {
         let msg = "the run ended as a success and no EVALUATION stands before that";
         result.find(Verdict::Fail, Reason::new("NO_EVALUATION", msg));
         return;

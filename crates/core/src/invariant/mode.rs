@@ -5,6 +5,7 @@ use super::params::Params;
 use crate::envelope::EventType;
 use crate::error::Error;
 use crate::json::{Object, Value};
+use crate::policy::Policy;
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 
@@ -77,7 +78,7 @@ pub(super) fn skipped(result: InvariantResult) -> InvariantResult {
 }
 
 fn is_in_policy(run: &Snapshot, mode: &str) -> bool {
-    let rules = run.policy().map(|policy| policy.rules()).unwrap_or_default();
+    let rules = run.policy().map(Policy::rules).unwrap_or_default();
     let table = rules.iter().find(|rule| rule.invariant.id() == super::EpistemicModeRequirements::ID);
     let params: Option<Object> = table.map(|rule| rule.invariant.params());
     params.and_then(|params| params.get("requirements")?.get(mode).cloned()).is_some()

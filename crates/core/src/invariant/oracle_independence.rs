@@ -7,7 +7,7 @@ use super::params::Params;
 use super::{Invariant, InvariantResult};
 use crate::error::Error;
 use crate::id::BlobRef;
-use crate::json::{Object, Value};
+use crate::json::{Object, Text, Value};
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 
@@ -123,7 +123,7 @@ impl OracleIndependence {
             return None;
         }
         let (label, level) = (&claim.label, claim.confidence.as_str());
-        let scope = claim.scope.as_ref().map(|scope| scope.to_string_lossy());
+        let scope = claim.scope.as_ref().map(Text::to_string_lossy);
         let minimum = self.min_class_for(mode, level, scope.as_deref());
         let mut oracles: Vec<(BlobRef, u8)> = Vec::new();
         for blob in claim.blobs() {
@@ -199,8 +199,8 @@ fn minimums(rows: &Value) -> Result<Vec<OracleMinimum>, &'static str> {
 
 fn minimum(row: &Value) -> Result<OracleMinimum, &'static str> {
     let row = row.as_object().ok_or("each row must be a table")?;
-    const KEYS: [&str; 4] = ["mode", "confidence", "scope", "min_class"];
-    if row.iter().any(|(key, _)| !KEYS.iter().any(|known| key == known)) {
+    let known = ["mode", "confidence", "scope", "min_class"];
+    if row.iter().any(|(key, _)| !known.iter().any(|known| key == known)) {
         return Err("a row has a key that is none of mode, confidence, scope, min_class");
     }
     let text = |key| row.get(key).and_then(Value::as_str).map(str::to_owned);

@@ -5,7 +5,7 @@ use super::evidence::check_blob;
 use super::{Invariant, InvariantResult, mode};
 use crate::error::Error;
 use crate::id::BlobRef;
-use crate::json::{Object, Value};
+use crate::json::Object;
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 

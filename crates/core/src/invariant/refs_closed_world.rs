@@ -1,6 +1,6 @@
 //! `refs.closed_world`: claims cite only what this run put on record, before it claimed anything.
 
-use super::claims::{CLAIMS_MAP, Claimed};
+use super::claims::{CLAIMS_MAP, Claim, Claimed};
 use super::evidence::check_blob;
 use super::{Invariant, InvariantResult, mode};
 use crate::error::Error;
@@ -42,7 +42,7 @@ impl RefsClosedWorld {
         let claims = claimed.claims()?;
         let (evidence, mut result) = (claimed.evidence, claimed.result);
         let map_seq = evidence.latest(CLAIMS_MAP.key).map(|put| put.seq);
-        let cited: BTreeSet<BlobRef> = claims.iter().flat_map(|claim| claim.blobs()).collect();
+        let cited: BTreeSet<BlobRef> = claims.iter().flat_map(Claim::blobs).collect();
         let is_inside = |blob: &BlobRef| evidence.puts_of(blob.0).any(|put| map_seq.is_some_and(|map| put.seq < map));
         let (inside, outside): (Vec<BlobRef>, Vec<BlobRef>) = cited.iter().copied().partition(is_inside);
         for claim in &claims {
@@ -50,7 +50,7 @@ impl RefsClosedWorld {
         }
         if !outside.is_empty() {
             let msg = format!("claims reference {} blob(s) that this run did not put before them", outside.len());
-            let reason = outside.iter().fold(Reason::new("REFS_OUTSIDE_RUN", msg), |reason, blob| reason.at(blob));
+            let reason = outside.iter().fold(Reason::new("REFS_OUTSIDE_RUN", msg), Reason::at);
             result.find(Verdict::Fail, reason);
         }
         for blob in inside {

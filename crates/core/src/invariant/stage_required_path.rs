@@ -59,8 +59,9 @@ impl Invariant for StageRequiredPath {
             let msg = format!("Required stages not visited (in order): {missing:?}. Visited: {visited:?}");
             result.find(Verdict::Fail, Reason::new("MISSING_STAGES", msg));
         }
-        report_path(&mut result, run);
-        if run.facts().commitment.is_none() {
+        if run.facts().commitment.is_some() {
+            report_path(&mut result, run);
+        } else {
             report_contradictions(&mut result, run);
         }
         result

@@ -153,11 +153,10 @@ fn check_output(result: &mut InvariantResult, run: &Snapshot, evidence: &Evidenc
     let by_sha256 = call.output_sha256.map(|text| {
         (format!("blob://sha256:{text}"), BlobHash::parse_bytes(text.as_bytes()), "output_sha256 blob")
     });
-    if let (Some((_, by_ref, _)), Some((_, by_sha256, _))) = (&by_ref, &by_sha256) {
-        if by_ref != by_sha256 {
-            let msg = format!("tool {id}: output_ref and output_sha256 name two blobs");
-            result.find(Verdict::Fail, Reason::new("TOOL_OUTPUT_CONTRADICTION", msg));
-        }
+    let contradict = matches!((&by_ref, &by_sha256), (Some((_, one, _)), Some((_, other, _))) if one != other);
+    if contradict {
+        let msg = format!("tool {id}: output_ref and output_sha256 name two blobs");
+        result.find(Verdict::Fail, Reason::new("TOOL_OUTPUT_CONTRADICTION", msg));
     }
     let Some((pointer, hash, name)) = by_ref.or(by_sha256) else {
         let (verdict, code, msg) = match mode {
@@ -166,12 +165,11 @@ fn check_output(result: &mut InvariantResult, run: &Snapshot, evidence: &Evidenc
         };
         return result.find(verdict, Reason::new(code, format!("tool {id}: {msg}")));
     };
-    match hash.filter(|hash| evidence.puts_of(*hash).next().is_some()) {
-        Some(hash) => check_blob(result, run, hash, &format!("tool {id}: output blob"), "TOOL_OUTPUT_MISSING"),
-        None => {
-            let msg = format!("tool {id}: {name} not produced by this run");
-            result.find(Verdict::Fail, Reason::new("TOOL_OUTPUT_NOT_IN_RUN", msg).at(pointer));
-        }
+    if let Some(hash) = hash.filter(|hash| evidence.puts_of(*hash).next().is_some()) {
+        check_blob(result, run, hash, &format!("tool {id}: output blob"), "TOOL_OUTPUT_MISSING");
+    } else {
+        let msg = format!("tool {id}: {name} not produced by this run");
+        result.find(Verdict::Fail, Reason::new("TOOL_OUTPUT_NOT_IN_RUN", msg).at(pointer));
     }
 }
 

@@ -30,6 +30,10 @@ const BUSY_LIMIT: Duration = Duration::from_secs(60);
 /// Blobs up to this size are written and read in one piece, larger ones in pieces of it.
 const PIECE: usize = 1 << 20;
 
+/// Bytes in a page of a new file. An event is most of a kilobyte, so that few fit into SQLite's default of 4096 and much
+/// of each page stays empty.
+const PAGE_SIZE: u32 = 16_384;
+
 /// SQLite's own limit on one value (SQLITE_MAX_LENGTH).
 pub const MAX_BLOB: u64 = 1_000_000_000;
 
@@ -113,6 +117,8 @@ impl SqliteStore {
     /// Makes what is missing of the schema, in one transaction; a file of a newer schema is left alone.
     fn initialize(&mut self) -> Result<()> {
         let deadline = Instant::now() + BUSY_LIMIT;
+        // It counts only while the file is empty.
+        self.connection.pragma_update(None, "page_size", PAGE_SIZE)?;
         // The switch to WAL does not wait in the busy handler.
         while let Err(error) = self.connection.pragma_update(None, "journal_mode", "WAL") {
             let error = Error::from(error);

@@ -1,0 +1,124 @@
+//! What is on record before the command starts: what it is, where, when, and from which state of the work.
+
+use super::keep::random_hex;
+use crate::error::{Error, Result};
+use receipt_kernel::clock::{Clock, SystemClock};
+use receipt_kernel::core::json::Text;
+use receipt_kernel::{Object, Value};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// The id of a run that was given none, such as `20261123T221500Z-3f9a1c07`.
+pub(super) fn run_id() -> Result<String> {
+    let now = SystemClock.now().to_string();
+    let digits: String = now.chars().take_while(|at| *at != '.' && *at != '+').filter(|at| *at != '-' && *at != ':').collect();
+    let random = random_hex().map_err(|source| Error::File { what: "random numbers".to_owned(), source })?;
+    Ok(format!("{digits}Z-{random}"))
+}
+
+/// The evidence `command`. Of the environment only the names: the values are where secrets are kept.
+pub(super) fn command(argv: &[OsString]) -> Object {
+    let folder = std::env::current_dir().unwrap_or_default();
+    let mut names: Vec<OsString> = std::env::vars_os().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    let texts = |items: &[OsString]| Value::Array(items.iter().map(|item| text(item).into()).collect());
+    Object::from_iter([
+        ("argv", texts(argv)),
+        ("cwd", text(folder.as_os_str()).into()),
+        ("environment", texts(&names)),
+        ("git_commit", Value::from(git_commit(&folder))),
+        ("started_at", Value::from(SystemClock.now().to_string())),
+    ])
+}
+
+/// Text of the system as JSON text, exactly: a byte that is not UTF-8 becomes the lone surrogate that Python's
+/// `surrogateescape` (PEP 383) makes of it.
+pub(super) fn text(text: &OsStr) -> Text {
+    let mut out = Text::from("");
+    for chunk in text.as_bytes().utf8_chunks() {
+        chunk.valid().chars().for_each(|character| out.push(u32::from(character)));
+        chunk.invalid().iter().for_each(|byte| out.push(0xDC00 + u32::from(*byte)));
+    }
+    out
+}
+
+/// The commit that is checked out where the folder belongs to a git repository. Its files are read and git is not run: a
+/// repository can tell git to run other programs.
+fn git_commit(folder: &Path) -> Option<String> {
+    let repository = folder.ancestors().find_map(|folder| git_folder(&folder.join(".git")))?;
+    let head = first_line(&repository.join("HEAD"))?;
+    let Some(name) = head.strip_prefix("ref: ") else { return object_id(&head) };
+    let shared = first_line(&repository.join("commondir")).map(|path| repository.join(path));
+    let homes = [Some(repository), shared];
+    let mut homes = homes.iter().flatten();
+    homes.find_map(|home| object_id(&first_line(&home.join(name))?).or_else(|| packed(home, name)))
+}
+
+/// The folder itself, or the one that a file of this name points at.
+fn git_folder(path: &Path) -> Option<PathBuf> {
+    if path.is_dir() {
+        return Some(path.to_owned());
+    }
+    let line = first_line(path)?;
+    Some(path.parent()?.join(line.strip_prefix("gitdir: ")?))
+}
+
+fn first_line(path: &Path) -> Option<String> {
+    if !path.is_file() {
+        return None;
+    }
+    let mut line = String::new();
+    BufReader::new(File::open(path).ok()?.take(4096)).read_line(&mut line).ok()?;
+    Some(line.trim_end().to_owned())
+}
+
+fn packed(home: &Path, name: &str) -> Option<String> {
+    let lines = BufReader::new(File::open(home.join("packed-refs")).ok()?).lines();
+    let mut pairs = lines.map_while(Result::<_, _>::ok);
+    pairs.find_map(|line| line.split_once(' ').filter(|(_, held)| *held == name).and_then(|(id, _)| object_id(id)))
+}
+
+fn object_id(text: &str) -> Option<String> {
+    let hex = text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (hex && matches!(text.len(), 40 | 64)).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_exactly() {
+        let exact = text(OsStr::from_bytes(b"a\xffb"));
+        assert_eq!(exact.code_points().collect::<Vec<_>>(), [0x61, 0xDCFF, 0x62]);
+    }
+
+    #[test]
+    fn the_commit_is_found_wherever_git_keeps_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = "0123456789abcdef0123456789abcdef01234567";
+        let git = folder.path().join(".git");
+        let inside = folder.path().join("a/b");
+        fs::create_dir_all(&inside).unwrap();
+        assert_eq!(git_commit(&inside), None);
+        fs::create_dir_all(git.join("refs/heads")).unwrap();
+        fs::write(git.join("HEAD"), format!("{id}\n")).unwrap();
+        assert_eq!(git_commit(&inside).as_deref(), Some(id), "a detached head");
+        fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        assert_eq!(git_commit(&inside), None, "a branch without commits");
+        fs::write(git.join("packed-refs"), format!("# pack-refs\n{id} refs/heads/main\n")).unwrap();
+        assert_eq!(git_commit(&inside).as_deref(), Some(id), "packed");
+        let other = id.replace('0', "f");
+        fs::write(git.join("refs/heads/main"), format!("{other}\n")).unwrap();
+        assert_eq!(git_commit(&inside).as_deref(), Some(&*other), "loose before packed");
+        fs::create_dir_all(git.join("worktrees/w")).unwrap();
+        fs::write(git.join("worktrees/w/HEAD"), "ref: refs/heads/main\n").unwrap();
+        fs::write(git.join("worktrees/w/commondir"), "../..\n").unwrap();
+        fs::write(inside.join(".git"), "gitdir: ../../.git/worktrees/w\n").unwrap();
+        assert_eq!(git_commit(&inside).as_deref(), Some(&*other), "a worktree");
+    }
+}

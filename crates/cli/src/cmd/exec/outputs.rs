@@ -1,0 +1,118 @@
+//! `--output`: files and folders that are put on record when the command has ended.
+
+use super::intent::text;
+use super::keep::{Item, Keep, json_bytes};
+use super::Record;
+use crate::context::show;
+use receipt_kernel::{Object, Put, Value, Verdict};
+use rustix::fs::OFlags;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Puts a path on record under `output:PATH`. One that is not there is recorded as such, and the run can be no better than
+/// FAIL: it has not given what it was to give.
+pub(super) fn put(record: &mut Record, path: &Path) {
+    let key = format!("output:{}", path.to_string_lossy());
+    let done = match fs::metadata(path) {
+        Ok(meta) if meta.is_file() => put_file(record, &key, path, true),
+        Ok(meta) if meta.is_dir() => put_folder(record, &key, path),
+        Ok(_) => Err(io::Error::other("neither a file nor a folder")),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = done {
+        let missing = Object::from_iter([("missing", Value::from(true)), ("error", Value::from(error.to_string()))]);
+        record.put(&key, missing);
+        record.limit(Verdict::Fail, format!("output {} could not be put on record: {error}", show(path)));
+    }
+}
+
+/// Puts a file. `follow` says whether the path itself may be a link.
+fn put_file(record: &mut Record, key: &str, path: &Path, follow: bool) -> io::Result<()> {
+    // Not to wait for whoever writes into a pipe that has taken the file's place.
+    let flags = OFlags::NONBLOCK | if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let mut file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("no longer a file"));
+    }
+    let keep = read(&mut file, Keep::new(&record.folder)?)?;
+    record.put_kept(key, keep.finish(), None);
+    Ok(())
+}
+
+fn read(file: &mut File, mut keep: Keep) -> io::Result<Keep> {
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(keep),
+            Ok(read) => keep.push(piece.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Puts a folder: each file under `output:PATH/rel`, and under the folder's own key a list of all that is in it. Links are
+/// listed with where they lead, and not followed.
+fn put_folder(record: &mut Record, key: &str, folder: &Path) -> io::Result<()> {
+    let mut entries = Vec::new();
+    for relative in list(folder)? {
+        let path = folder.join(&relative);
+        let mut entry = Object::from_iter([("path", text(relative.as_os_str()))]);
+        let kind = fs::symlink_metadata(&path)?.file_type();
+        if record.is_ledger(&path) {
+            entry.insert("type", "ledger");
+        } else if kind.is_symlink() {
+            entry.insert("type", "symlink");
+            entry.insert("target", text(fs::read_link(&path)?.as_os_str()));
+        } else if kind.is_file() {
+            entry.insert("type", "file");
+            let before = record.items.len();
+            put_file(record, &format!("{key}/{}", relative.to_string_lossy()), &path, false)?;
+            describe(&mut entry, record.items.get(before..).and_then(<[Item]>::last));
+        } else {
+            entry.insert("type", if kind.is_dir() { "folder" } else { "other" });
+        }
+        entries.push(Value::from(entry));
+    }
+    record.put(key, Object::from_iter([("entries", Value::Array(entries))]));
+    Ok(())
+}
+
+/// Where a file lies and how large it is; nothing where it could not be put.
+fn describe(entry: &mut Object, item: Option<&Item>) {
+    let Some(item) = item else { return };
+    let stored = item.record.to_object();
+    for name in ["ref", "sha256"] {
+        entry.insert(name, stored.get(name).cloned().unwrap_or_default());
+    }
+    entry.insert("bytes_len", item.len);
+}
+
+/// Everything in a folder and the folders in it, relative to it, in the order of the bytes of the paths.
+fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut rest = vec![PathBuf::new()];
+    while let Some(inside) = rest.pop() {
+        for entry in fs::read_dir(folder.join(&inside))? {
+            let entry = entry?;
+            let relative = inside.join(entry.file_name());
+            if entry.file_type()?.is_dir() {
+                rest.push(relative.clone());
+            }
+            found.push(relative);
+        }
+    }
+    found.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
+    Ok(found)
+}
+
+/// A list or another small document as evidence.
+pub(super) fn put_json(record: &mut Record, key: &str, object: Object) -> receipt_kernel::Result<()> {
+    let bytes = json_bytes(object)?;
+    let stored = record.writer.put(key, &bytes, Put::json())?;
+    record.items.push(Item { key: key.to_owned(), len: stored.bytes_len, record: stored });
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! What each invariant says: of honest runs, of the reference's, and of every run that the reference got wrong.
+
+mod reference;
+mod scene;
+mod truths;

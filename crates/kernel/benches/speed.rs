@@ -1,0 +1,325 @@
+//! Speed, as ratios measured in one run: `make bench` prints the table and fails where a ratio is not reached.
+//!
+//! Each pair of contestants takes turns on the same file system, so that what else the machine does hits both; the
+//! ratio is the median over the rounds. `SPEED_EVENTS` sets the size of the large ledger (1,000,000), `REFERENCE_PYTHON`
+//! names a Python that has the package `receipt-kernel` 0.1.0; without it, what needs the package is skipped and said so.
+
+use receipt_kernel::{Actor, Append, Audit, EventType, Ledger, Object, Policy, Value};
+use rusqlite::{Connection, params};
+use sha2::{Digest, Sha256};
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// One line of the table.
+struct Row {
+    what: &'static str,
+    got: f64,
+    wanted: &'static str,
+    ok: bool,
+    note: String,
+}
+
+fn at_least(what: &'static str, got: f64, limit: f64, wanted: &'static str, note: String) -> Row {
+    Row { what, got, wanted, ok: got >= limit, note }
+}
+
+fn main() -> Outcome<()> {
+    let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let chosen = |name: &str| only.is_empty() || only.iter().any(|only| name.contains(only.as_str()));
+    let folder = tempfile::tempdir_in(std::env::var("SPEED_DIR").unwrap_or_else(|_| ".".to_owned()))?;
+    let mut table: Vec<Row> = Vec::new();
+    let benches: [(&str, fn(&Path) -> Outcome<Vec<Row>>); 4] =
+        [("append", appends), ("verify", verifies), ("reference", against_the_reference), ("large", large)];
+    for (name, bench) in benches {
+        if chosen(name) {
+            let rows = bench(folder.path())?;
+            rows.iter().for_each(print_row);
+            table.extend(rows);
+        }
+    }
+    let missed = table.iter().filter(|row| !row.ok).count();
+    println!("\n{} ratios, {missed} missed", table.len());
+    if missed > 0 { Err("a ratio was missed".into()) } else { Ok(()) }
+}
+
+fn print_row(row: &Row) {
+    let mark = if row.ok { "ok    " } else { "MISSED" };
+    println!("{mark} {:<46} {:>8.2}  wanted {:<10} {}", row.what, row.got, row.wanted, row.note);
+}
+
+/// A payload of the size that runs have: about 100 bytes.
+fn payload(index: usize) -> Object {
+    Object::from_iter([
+        ("decision_id", Value::from(format!("d{index}"))),
+        ("basis", Value::from(vec![Value::from("step"), Value::from(index)])),
+        ("action_plan", Value::from("continue with the next item")),
+    ])
+}
+
+fn decisions(from: usize, count: usize) -> Vec<Append> {
+    (from..from + count).map(|index| Append::new(EventType::Decision, payload(index))).collect()
+}
+
+fn actor() -> Actor {
+    Actor::new("system", "ci")
+}
+
+fn policy() -> Outcome<Policy> {
+    Ok(Policy::from_toml("id = \"p\"\nversion = \"1\"\nstage_graph = \"v1_default\"\n[[invariant]]\nid = \"ledger.chain_valid\"\n")?)
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A row of `events`, as a bare program would insert it.
+struct Bare(String, i64, String, String, String, Option<String>, String);
+
+fn rows_of(path: &Path, limit: usize) -> Outcome<Vec<Bare>> {
+    let connection = Connection::open(path)?;
+    let mut statement = connection.prepare(
+        "SELECT run_id, seq, event_type, envelope_json, event_hash, prev_event_hash, created_at FROM events \
+         ORDER BY id DESC LIMIT ?1",
+    )?;
+    let rows = statement.query_map([limit as i64], |row| {
+        Ok(Bare(row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+    })?;
+    let mut rows: Vec<Bare> = rows.collect::<Result<_, _>>()?;
+    rows.reverse();
+    Ok(rows)
+}
+
+/// The same schema and pragmas, and nothing else.
+fn bare_ledger(path: &Path) -> Outcome<Connection> {
+    drop(Ledger::create(path)?);
+    let connection = Connection::open(path)?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON;")?;
+    connection.execute("INSERT INTO runs VALUES ('run', 'p', '1', 'v1_default', 't', '{}')", [])?;
+    Ok(connection)
+}
+
+fn insert(connection: &Connection, row: &Bare) -> rusqlite::Result<usize> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO events (run_id, seq, event_type, envelope_json, event_hash, prev_event_hash, created_at) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    statement.execute(params![row.0, row.1, row.2, row.3, row.4, row.5, row.6])
+}
+
+fn appends(folder: &Path) -> Outcome<Vec<Row>> {
+    let single = append_ratio(&folder.join("single"), 15, 200, 1)?;
+    let batched = append_ratio(&folder.join("batched"), 15, 10, 1000)?;
+    Ok(vec![
+        at_least("durable single appends / bare rusqlite", single.0, 0.85, ">= 0.85", single.1),
+        at_least("batched appends / bare rusqlite", batched.0, 0.7, ">= 0.70", batched.1),
+    ])
+}
+
+/// Rounds of `commits` transactions of `batch` events, ours and bare ones in turn.
+fn append_ratio(base: &Path, rounds: usize, commits: usize, batch: usize) -> Outcome<(f64, String)> {
+    let ours_path = base.with_extension("ours.db");
+    let ledger = Ledger::create(&ours_path)?;
+    let mut run = ledger.start("run", policy()?, actor(), Object::new())?;
+    let bare = bare_ledger(&base.with_extension("bare.db"))?;
+    let (mut ratios, mut rate) = (Vec::new(), 0.0);
+    for round in 0..rounds {
+        let work: Vec<Vec<Append>> =
+            (0..commits).map(|commit| decisions((round * commits + commit) * batch, batch)).collect();
+        let start = Instant::now();
+        for events in work {
+            run.append_batch(events)?;
+        }
+        let ours = start.elapsed().as_secs_f64();
+        let rows = rows_of(&ours_path, commits * batch)?;
+        let start = Instant::now();
+        for rows in rows.chunks(batch) {
+            bare.execute_batch("BEGIN IMMEDIATE")?;
+            for row in rows {
+                insert(&bare, row)?;
+            }
+            bare.execute_batch("COMMIT")?;
+        }
+        ratios.push(start.elapsed().as_secs_f64() / ours);
+        rate = (commits * batch) as f64 / ours;
+    }
+    Ok((median(ratios), format!("{rate:.0} events/s")))
+}
+
+/// A ledger of `runs` runs of `events` events each.
+fn fill(path: &Path, runs: usize, events: usize) -> Outcome<Ledger> {
+    let ledger = Ledger::create(path)?;
+    for number in 0..runs {
+        let mut run = ledger.start(&format!("run-{number:06}"), policy()?, actor(), Object::new())?;
+        run.append_batch(decisions(0, events - 1))?;
+    }
+    Ok(ledger)
+}
+
+/// Reads the same rows and hashes the same bytes, and does nothing else.
+fn read_and_hash(path: &Path) -> Outcome<(u64, [u8; 32])> {
+    let connection = Connection::open(path)?;
+    let mut ids = connection.prepare("SELECT run_id FROM runs ORDER BY run_id")?;
+    let ids: Vec<String> = ids.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let mut events = connection.prepare(
+        "SELECT seq, event_type, envelope_json, event_hash, prev_event_hash, created_at FROM events \
+         WHERE run_id = ?1 ORDER BY seq",
+    )?;
+    let (mut count, mut all) = (0, [0; 32]);
+    for id in ids {
+        let mut rows = events.query([id])?;
+        while let Some(row) = rows.next()? {
+            for column in [0, 1, 3, 4, 5] {
+                std::hint::black_box(row.get_ref(column)?);
+            }
+            let digest = Sha256::digest(row.get_ref(2)?.as_bytes()?);
+            all.iter_mut().zip(digest).for_each(|(sum, byte)| *sum ^= byte);
+            count += 1;
+        }
+    }
+    Ok((count, all))
+}
+
+fn verifies(folder: &Path) -> Outcome<Vec<Row>> {
+    let path = folder.join("verify.db");
+    let ledger = fill(&path, 200, 1000)?;
+    let (mut to_bare, mut to_two, mut rate) = (Vec::new(), Vec::new(), 0.0);
+    for _ in 0..11 {
+        let start = Instant::now();
+        let report = Audit::of(&ledger).threads(1).run()?;
+        let one = start.elapsed().as_secs_f64();
+        assert_eq!(report.events, 200_000, "{report:?}");
+        let start = Instant::now();
+        Audit::of(&ledger).threads(2).run()?;
+        let two = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        assert_eq!(read_and_hash(&path)?.0, 200_000);
+        to_bare.push(start.elapsed().as_secs_f64() / one);
+        to_two.push(one / two);
+        rate = 200_000.0 / one;
+    }
+    let cores = std::thread::available_parallelism()?.get();
+    let mut rows = vec![at_least("verify on one core / reading and hashing", median(to_bare), 0.6, ">= 0.60", format!("{rate:.0} events/s"))];
+    if cores > 1 {
+        rows.push(at_least("verify on two cores / on one", median(to_two), 1.6, ">= 1.60", String::new()));
+    } else {
+        println!("skipped: verify on two cores: this machine has one");
+    }
+    Ok(rows)
+}
+
+/// Writes the ledger of the reference, then times its check of every run: prints seconds.
+const REFERENCE: &str = r#"
+import sys, time
+from receipt_kernel.store_sqlite import SqliteReceiptStore
+from receipt_kernel.envelope import make_envelope
+from receipt_kernel.invariants.ledger_chain_valid import LedgerChainValidInvariant
+path, runs, events, verb = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+store = SqliteReceiptStore(path)
+names = [f"run-{number:06d}" for number in range(runs)]
+if verb == "write":
+    store.initialize_schema()
+    store._conn.execute("PRAGMA synchronous = OFF")
+    for name in names:
+        store.ensure_run(name, policy_id="p", policy_version="1", stage_graph_id="v1_default")
+        for index in range(events):
+            store.append_event(name, make_envelope(event_type="DECISION", stage="START", policy_id="p", policy_version="1",
+                stage_graph_id="v1_default", actor_kind="system", actor_id="ci",
+                payload={"decision_id": f"d{index}", "basis": ["step", index], "action_plan": "continue with the next item"}))
+else:
+    start = time.perf_counter()
+    for name in names:
+        assert LedgerChainValidInvariant().evaluate({"store": store, "run_id": name}).verdict.value == "pass"
+    print(time.perf_counter() - start)
+store.close()
+"#;
+
+fn reference(python: &str, path: &Path, verb: &str) -> Outcome<String> {
+    let (runs, events) = ("100", "500");
+    let output = Command::new(python).args(["-c", REFERENCE]).arg(path).args([runs, events, verb]).output()?;
+    if !output.status.success() {
+        return Err(format!("the reference failed: {}", String::from_utf8_lossy(&output.stderr)).into());
+    }
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+fn against_the_reference(folder: &Path) -> Outcome<Vec<Row>> {
+    let Ok(python) = std::env::var("REFERENCE_PYTHON") else {
+        println!("skipped: speed and size against the reference: REFERENCE_PYTHON is not set");
+        return Ok(Vec::new());
+    };
+    let path = folder.join("reference.db");
+    reference(&python, &path, "write")?;
+    let ledger = Ledger::open_read_only(&path)?;
+    let mut ratios = Vec::new();
+    for _ in 0..7 {
+        let theirs: f64 = reference(&python, &path, "verify")?.trim().parse()?;
+        let start = Instant::now();
+        let report = Audit::of(&ledger).run()?;
+        ratios.push(theirs / start.elapsed().as_secs_f64());
+        assert_eq!((report.events, report.overall_verdict().as_str()), (50_000, "pass"), "{report:?}");
+    }
+    let ours = folder.join("same.db");
+    let store = Ledger::create(&ours)?;
+    for number in 0..100 {
+        let mut run = store.start(&format!("run-{number:06}"), policy()?, actor(), Object::new())?;
+        run.append_batch(decisions(0, 500))?;
+    }
+    drop(store);
+    let size = std::fs::metadata(&ours)?.len() as f64 / std::fs::metadata(&path)?.len() as f64;
+    let note = "all cores, the reference's own file".to_owned();
+    Ok(vec![
+        at_least("verify / the reference's chain check", median(ratios), 20.0, ">= 20", note),
+        Row { what: "size on disk / the reference's", got: size, wanted: "<= 0.80", ok: size <= 0.8, note: String::new() },
+    ])
+}
+
+/// The large ledger: memory of a verify in a process of its own, and whether an append costs more than in an empty one.
+fn large(folder: &Path) -> Outcome<Vec<Row>> {
+    let events: usize = std::env::var("SPEED_EVENTS").map_or(Ok(1_000_000), |text| text.parse())?;
+    let path = folder.join("large.db");
+    let ledger = fill(&path, 1000, events / 1000)?;
+    let memory = peak_memory_of_verify(&path)?;
+    let mut full = ledger.resume("run-000500", actor())?;
+    let small = Ledger::create(folder.join("small.db"))?;
+    let mut empty = small.start("run", policy()?, actor(), Object::new())?;
+    let mut ratios = Vec::new();
+    for round in 0..21 {
+        let (mut in_full, mut in_empty) = (0.0, 0.0);
+        for (run, spent) in [(&mut full, &mut in_full), (&mut empty, &mut in_empty)] {
+            let work = decisions(round * 50, 50);
+            let start = Instant::now();
+            for event in work {
+                run.append(event)?;
+            }
+            *spent = start.elapsed().as_secs_f64();
+        }
+        ratios.push(in_full / in_empty);
+    }
+    let cost = median(ratios);
+    let note = format!("{events} events in 1,000 runs");
+    Ok(vec![
+        Row { what: "memory of verify, MiB", got: memory, wanted: "< 64", ok: memory < 64.0, note: note.clone() },
+        Row { what: "an append there / in an empty ledger", got: cost, wanted: "0.8 to 1.2", ok: (0.8..=1.2).contains(&cost), note },
+    ])
+}
+
+/// Runs `receipt verify` on the ledger, and gives its peak resident memory in MiB.
+fn peak_memory_of_verify(path: &Path) -> Outcome<f64> {
+    let receipt = std::env::var("RECEIPT_BIN").map_err(|_| "RECEIPT_BIN must name the receipt command")?;
+    let script = "import resource, subprocess, sys\n\
+                  status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode\n\
+                  print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
+    let output = Command::new("python3").args(["-c", script, &receipt, "--ledger"]).arg(path).arg("verify").output()?;
+    let text = String::from_utf8(output.stdout)?;
+    let (status, kib) = text.trim().split_once(' ').ok_or("no figures")?;
+    if status != "0" {
+        return Err(format!("receipt verify ended with {status}").into());
+    }
+    Ok(kib.parse::<f64>()? / 1024.0)
+}
+
