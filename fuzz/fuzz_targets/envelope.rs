@@ -8,9 +8,24 @@ use receipt_core::envelope::Envelope;
 use receipt_core::id::EventHash;
 use receipt_core::json::{Limits, Value};
 
+/// The worked example of FORMAT.md in both forms.
+const EXAMPLES: [&str; 2] = [
+    include_str!("../seeds/compact.json").trim_ascii_end(),
+    include_str!("../seeds/spaced.json").trim_ascii_end(),
+];
+
 fuzz_target!(|bytes: &[u8]| {
     let mut scratch = Scratch::default();
-    let Ok(read) = Envelope::read(bytes, &mut scratch) else { return };
+    let read = Envelope::read(bytes, &mut scratch);
+    // A scratch that served another text gives the same.
+    let mut used = Scratch::default();
+    for text in EXAMPLES {
+        assert!(Envelope::read(text.as_bytes(), &mut used).is_ok());
+        let read = read.as_ref().map(|read| (read.hash, read.claimed_hash, read.compact()));
+        let other = Envelope::read(bytes, &mut used);
+        assert_eq!(other.as_ref().map(|read| (read.hash, read.claimed_hash, read.compact())), read);
+    }
+    let Ok(read) = read else { return };
     let mut other = Scratch::default();
     let again = Envelope::read(read.compact(), &mut other).expect("the compact form is an envelope too");
     assert_eq!(again.form, Form::Compact);

@@ -85,19 +85,23 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Set up", &["completions", "man"]),
 ];
 
+/// The command as clap lays it out.
+pub(crate) fn plain_command() -> Command {
+    Args::command()
+}
+
 /// The command, with its verbs in groups.
 pub(crate) fn command() -> Command {
-    let command = Args::command();
+    let command = plain_command();
     let verbs = grouped(&command);
-    let template =
-        format!("{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{verbs}{{all-args-except-subcommands}}{{after-help}}\n");
-    // clap has no placeholder for the options alone; with the verbs hidden its `{options}` is that.
-    command.help_template(template.replace("{all-args-except-subcommands}", "Options:\n{options}"))
+    let template = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{verbs}{HEADER}Options:{HEADER:#}\n{{options}}{{after-help}}\n"
+    );
+    command.help_template(template)
 }
 
 fn grouped(command: &Command) -> String {
     let mut out = String::new();
-    let style = HEADER;
     let visible = || command.get_subcommands().filter(|verb| !verb.is_hide_set());
     let is_grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
     let others: Vec<&str> = visible().map(Command::get_name).filter(|name| !is_grouped(name)).collect();
@@ -106,7 +110,7 @@ fn grouped(command: &Command) -> String {
         if verbs.is_empty() {
             continue;
         }
-        let _ = writeln!(out, "{style}{title}:{style:#}");
+        let _ = writeln!(out, "{HEADER}{title}:{HEADER:#}");
         for verb in verbs {
             let about = verb.get_about().map(ToString::to_string).unwrap_or_default();
             let _ = writeln!(out, "  {:<12} {about}", verb.get_name());

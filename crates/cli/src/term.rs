@@ -97,3 +97,8 @@ fn is_safe(character: char) -> bool {
             | '\u{e0000}'..='\u{e007f}'
     )
 }
+
+/// A verdict in its colour, as wide as the widest one.
+pub(crate) fn verdict_column(verdict: Verdict) -> String {
+    paint(style_of(verdict), &format!("{:<7}", verdict.to_string()))
+}

@@ -65,6 +65,12 @@ fn hashes(text: &[u8]) -> Result<(EventHash, EventHash), Error> {
     Envelope::read(text, &mut Scratch::default()).map(|envelope| (envelope.claimed_hash, envelope.hash))
 }
 
+/// All that an envelope says, the scratch aside.
+fn shown(read: Envelope<'_>) -> impl std::fmt::Debug + use<> {
+    let slices = [read.stage_json(), read.payload_json(), read.policy_json(), read.refs_json(), read.compact()].map(<[u8]>::to_vec);
+    (read.event_type, read.seq, read.claimed_hash, read.hash, read.prev, read.form, read.run_id(), read.ts(), slices)
+}
+
 /// The sealed text with one change to its members.
 fn with(change: impl FnOnce(&mut Object)) -> Vec<u8> {
     let mut members = object(std::str::from_utf8(&sealed().text).unwrap());
@@ -150,6 +156,35 @@ proptest! {
         prop_assert_eq!((read.hash, read.claimed_hash, read.form), (sealed.hash, sealed.hash, Form::Spaced));
         prop_assert_eq!(read.compact(), sealed.text.as_slice());
         prop_assert_eq!(json::parse(read.payload_json(), Limits::READ).unwrap(), Value::from(draft.payload));
+    }
+
+    #[test]
+    fn a_scratch_that_served_another_text_changes_nothing(
+        first in any_draft(), second in any_draft(), share in any::<[bool; 4]>(), at in any::<prop::sample::Index>(),
+        byte in any::<u8>(), wide in any::<[bool; 2]>(),
+    ) {
+        let mut second = second;
+        if share[0] { second.policy = first.policy.clone(); }
+        if share[1] { second.actor = first.actor.clone(); }
+        if share[2] { (second.blobs, second.events) = (first.blobs.clone(), first.events.clone()); }
+        if share[3] { (second.stage, second.event_type) = (first.stage.clone(), first.event_type); }
+        let [before, mut text] = [(first, wide[0]), (second, wide[1])].map(|(draft, wide)| {
+            let sealed = draft.seal(link()).unwrap();
+            let value = json::parse(&sealed.text, Limits::READ).unwrap();
+            if wide { spaced(&value).into_bytes() } else { sealed.text }
+        });
+        let mut damaged = before.clone();
+        let index = at.index(damaged.len());
+        damaged[index] = byte;
+        let index = at.index(text.len());
+        for after in [text.clone(), { text[index] = byte; text }] {
+            let fresh = format!("{:?}", Envelope::read(&after, &mut Scratch::default()).map(shown));
+            let mut scratch = Scratch::default();
+            for first in [&before, &damaged, &before] {
+                let _ = Envelope::read(first, &mut scratch).map(shown);
+                prop_assert_eq!(format!("{:?}", Envelope::read(&after, &mut scratch).map(shown)), fresh.clone());
+            }
+        }
     }
 
     #[test]
@@ -325,7 +360,7 @@ fn further_members_of_the_nested_objects_are_read_and_hashed() {
 fn the_worked_example_of_the_format_document_is_right() {
     let path = format!("{}/../../docs/FORMAT.md", env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(path).unwrap();
-    let envelopes: Vec<&str> = page.lines().filter(|line| line.starts_with(r#"{"actor":"#)).collect();
+    let envelopes: Vec<&str> = page.lines().filter(|line| line.starts_with(r#"{"actor":{"#)).collect();
     let [hashed, stored] = envelopes.as_slice() else { panic!("the page has {} envelopes", envelopes.len()) };
     let spaced_form = page.lines().find(|line| line.starts_with(r#"{"actor": "#)).unwrap();
     let hash = EventHash::of(hashed.as_bytes());

@@ -118,6 +118,11 @@ fn committed() -> Scene {
     Scene::committed(&POLICY.replace("single.optional", "receipt.completeness"))
 }
 
+/// More events behind the ending than findings are kept; what is not kept might be of any kind.
+fn too_many_findings() -> Scene {
+    (0..1001).fold(committed().finalize("fail"), |run, _| run.event(EventType::Decision, "{}"))
+}
+
 fn bound_claim() -> Scene {
     claiming(&high(&[&blob("e")]))
 }
@@ -485,6 +490,7 @@ truths! {
             of_snapshot("no snapshot", &ReceiptCompleteness::default(), &unreadable, Unknown, &["READ_FAILURE"]),
             of_snapshot("a bad row", &SingleFinalize, &broken, Fail, &["NO_FINALIZE"]),
             of_snapshot("a bad row", &ReceiptCompleteness::default(), &broken, Fail, &["EVENT_MALFORMED"]),
+            case("too many to list", &LedgerChainValid, &too_many_findings(), Fail, &["MORE_FINDINGS"]),
             case("no events", &ReceiptCompleteness::default(), &Scene::empty(), Unknown, &["NO_EVENTS"]),
         ]
     };

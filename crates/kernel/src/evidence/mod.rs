@@ -84,7 +84,7 @@ impl<'a> Source<'a> {
 /// in the file is redacted; memory does not grow with it.
 #[derive(Debug)]
 pub struct Spool {
-    redactor: StreamRedactor,
+    redactor: StreamRedactor<'static>,
     ready: Vec<u8>,
     hasher: Sha256,
     len: u64,
@@ -95,7 +95,7 @@ impl Spool {
     /// A spool into an empty file that is open for reading and writing.
     pub fn new(file: File) -> Self {
         Self {
-            redactor: StreamRedactor::new(),
+            redactor: Redactor::builtin().stream(),
             ready: Vec::new(),
             hasher: Sha256::new(),
             len: 0,
@@ -135,7 +135,7 @@ impl Spool {
     /// # Errors
     /// Where the file cannot be written or read.
     pub fn finish(mut self) -> std::io::Result<Source<'static>> {
-        let redactor = std::mem::replace(&mut self.redactor, StreamRedactor::new());
+        let redactor = std::mem::replace(&mut self.redactor, Redactor::builtin().stream());
         let report = redactor.finish(&mut self.ready);
         self.drain()?;
         let mut file = self.out.into_inner().map_err(std::io::IntoInnerError::into_error)?;

@@ -1,0 +1,130 @@
+//! `receipt cat`: the bytes of evidence.
+
+use crate::context::Context;
+use crate::error::{Error, Result};
+use data_encoding::BASE64;
+use receipt_kernel::core::json::{self, Limits};
+use receipt_kernel::core::run::evidence_hash;
+use receipt_kernel::{BlobHash, BlobRef, Error as KernelError, EventType, Ledger, Object, Value};
+use std::io;
+use std::process::ExitCode;
+
+/// Write evidence to standard output, its bytes unchanged
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  receipt cat build-1 stdout              what was put last under that key
+  receipt cat blob://sha256:…             a blob
+  receipt cat 3f2a90c1 > evidence.bin     by the beginning of its address, 8 digits or more
+
+The bytes are hashed first: nothing is written of evidence that was changed. Output that was recorded in parts is
+put together, unless --raw asks for the list of its parts.")]
+pub(crate) struct Args {
+    /// blob://…, the hexadecimal address or its beginning; or a run
+    #[arg(value_name = "BLOB|RUN")]
+    what: String,
+    /// The key of the run's evidence
+    key: Option<String>,
+    /// Write a list of parts as it is
+    #[arg(long)]
+    raw: bool,
+}
+
+/// The media type of a list of parts.
+const PARTS: &str = "application/vnd.receipt.parts+json";
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    let ledger = context.open_read_only()?;
+    let hash = match &args.key {
+        Some(key) => by_key(context, &ledger, &args.what, key)?,
+        None => find_blob(&ledger, &args.what)?,
+    };
+    let blobs = if args.raw { vec![hash] } else { parts(&ledger, hash)? };
+    if context.json {
+        let mut bytes = Vec::new();
+        blobs.iter().try_for_each(|blob| ledger.copy_blob(blob, &mut bytes))?;
+        let document = Object::from_iter([
+            ("ref", Value::from(BlobRef(hash).to_string())),
+            ("bytes_len", bytes.len().into()),
+            ("base64", BASE64.encode(&bytes).into()),
+        ]);
+        context.print_json(&document.into())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if blobs.len() > 1 {
+        // All of them before the first byte of any.
+        blobs.iter().try_for_each(|blob| ledger.copy_blob(blob, &mut io::sink()))?;
+    }
+    let mut out = io::stdout().lock();
+    for blob in &blobs {
+        ledger.copy_blob(blob, &mut out).map_err(written)?;
+    }
+    io::Write::flush(&mut out).map_err(Error::output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What went wrong with the output is no fault of the ledger's.
+fn written(error: KernelError) -> Error {
+    match error {
+        KernelError::Io { source, .. } => Error::output(source),
+        error => error.into(),
+    }
+}
+
+/// The last evidence that a run put under a key.
+fn by_key(context: &Context, ledger: &Ledger, run: &str, key: &str) -> Result<BlobHash> {
+    let run_id = context.find_run(ledger, run)?;
+    let mut found = None;
+    let mut known = Vec::new();
+    ledger.events(run_id.as_str(), &mut |event| {
+        if event.event_type != EventType::EvidencePut {
+            return;
+        }
+        let name = event.payload.get("key").and_then(Value::as_str).unwrap_or_default();
+        if name == key {
+            found = evidence_hash(&event);
+        } else if !known.iter().any(|other| other == name) {
+            known.push(name.to_owned());
+        }
+    })?;
+    found.ok_or_else(|| {
+        let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Error::NoEvidence { run: run_id.to_string(), key: key.to_owned(), known }
+    })
+}
+
+/// The blob that a text names: a reference, an address, or the unique beginning of one.
+pub(crate) fn find_blob(ledger: &Ledger, text: &str) -> Result<BlobHash> {
+    let digits = text.strip_prefix("blob://").unwrap_or(text);
+    let digits = digits.strip_prefix("sha256:").unwrap_or(digits);
+    if let Some(hash) = BlobHash::parse_bytes(digits.as_bytes()) {
+        return Ok(hash);
+    }
+    let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_hex || !(8..64).contains(&digits.len()) {
+        let wanted = "expected blob://sha256:…, at least 8 of its hexadecimal digits, or a run and a key";
+        return Err(Error::Input(format!("{text:?} names no blob: {wanted}")));
+    }
+    match ledger.blobs_beginning(digits, 1000)?.as_slice() {
+        [hash] => Ok(*hash),
+        [] => Err(KernelError::BlobNotFound { blob: digits.to_owned() }.into()),
+        many => Err(Error::ManyBlobs { digits: digits.to_owned(), count: many.len() }),
+    }
+}
+
+/// The blobs to be written one after the other: the parts where it is a list of parts, else the blob itself.
+fn parts(ledger: &Ledger, hash: BlobHash) -> Result<Vec<BlobHash>> {
+    let (record, _) = ledger.blob_record(&hash)?;
+    if record.is_none_or(|record| record.content_type != PARTS) {
+        return Ok(vec![hash]);
+    }
+    let manifest = json::parse(&ledger.blob(&hash)?, Limits::READ).unwrap_or_default();
+    let listed = manifest.get("parts").and_then(Value::as_array).map(|parts| {
+        let hash = |part: &Value| BlobHash::parse_bytes(part.get("sha256")?.as_str()?.as_bytes());
+        parts.iter().map(hash).collect::<Option<Vec<_>>>()
+    });
+    listed.flatten().ok_or_else(|| {
+        let problem = "its type says that it is a list of parts, and it is none; --raw writes it as it is".to_owned();
+        KernelError::BlobUnavailable { blob: hash.to_string(), problem }.into()
+    })
+}
