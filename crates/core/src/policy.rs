@@ -10,6 +10,10 @@ use crate::stage::StageGraph;
 use crate::verdict::{InvariantResult, Reason, Verdict};
 use std::sync::Arc;
 
+/// How many dots and opening brackets a policy file may have. Each level of nesting takes one of them, and the TOML
+/// parser recurses: it limits the parts of a key and the nesting of brackets, but not the product of the two.
+const MAX_OPENERS: usize = 500;
+
 /// An invariant of a policy, and whether its failure fails the whole.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -95,6 +99,11 @@ impl Policy {
     /// [`Error::Policy`] for text that is not TOML, an unknown key or invariant, a wrong type, or no invariants;
     /// [`Error::Graph`] for a stage graph that contradicts itself.
     pub fn from_toml(text: &str) -> Result<Self, Error> {
+        let openers = text.bytes().filter(|byte| matches!(byte, b'.' | b'[' | b'{')).count();
+        if openers > MAX_OPENERS {
+            let problem = format!("it has {openers} dots and opening brackets, which is over the limit of {MAX_OPENERS}");
+            return Err(Error::policy("the top", problem));
+        }
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
             Error::policy(format!("line {line}"), error.message().to_owned())
@@ -362,7 +371,7 @@ fn rule_from_value(value: &Value) -> Result<Rule, Error> {
     Ok(Rule { invariant: invariant::from_params(&id, &params)?, required })
 }
 
-/// A TOML value as JSON. The TOML parser limits depth, so that this may recurse.
+/// A TOML value as JSON. [`MAX_OPENERS`] limits depth, so that this may recurse.
 fn from_toml_value(at: &str, value: toml::Value) -> Result<Value, Error> {
     Ok(match value {
         toml::Value::String(text) => text.into(),

@@ -137,6 +137,10 @@ fn hostile_nesting_is_an_error_and_not_a_crash() {
     let key = vec!["a"; 70].join(".");
     let nested = format!("{}1{}", format!("{{{key}=").repeat(70), "}".repeat(70));
     refused(&format!("[{key}]\n{key} = {nested}"));
+    // As deep as our own limit lets it.
+    let key = vec!["a"; 60].join(".");
+    let nested = format!("{}1{}", format!("{{{key}=").repeat(8), "}".repeat(8));
+    refused(&format!("x = {nested}"));
 }
 
 #[test]

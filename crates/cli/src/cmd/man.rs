@@ -52,7 +52,7 @@ fn write_pages(command: &Command, dir: &Path) -> Result<Vec<String>> {
     let pages = verbs.map(|verb| (format!("receipt-{}", verb.get_name()), verb.clone()));
     for (name, page) in std::iter::once(("receipt".to_owned(), command.clone())).chain(pages) {
         let path = dir.join(format!("{name}.1"));
-        std::fs::write(&path, render(page.name(name))?).map_err(failed(&path))?;
+        std::fs::write(&path, render(page)?).map_err(failed(&path))?;
         written.push(path.to_string_lossy().into_owned());
     }
     Ok(written)
@@ -60,6 +60,6 @@ fn write_pages(command: &Command, dir: &Path) -> Result<Vec<String>> {
 
 fn render(command: Command) -> Result<Vec<u8>> {
     let mut page = Vec::new();
-    clap_mangen::Man::new(command).render(&mut page).map_err(Error::output)?;
+    clap_mangen::Man::new(command).source("receipt").render(&mut page).map_err(Error::output)?;
     Ok(page)
 }

@@ -84,7 +84,7 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitCode> {
 
 fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
-    table.load_style(comfy_table::TableStyle::NOTHING).enforce_styling();
+    table.load_style(comfy_table::presets::NOTHING).enforce_styling();
     table.set_header(["RUN", "STARTED", "STAGE", "EVENTS", "STATE", "VERDICT"]);
     for row in rows {
         let verdict = row.verdict.map_or_else(|| Cell::new("-"), |verdict| Cell::new(verdict).fg(color(verdict)));

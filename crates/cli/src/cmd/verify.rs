@@ -92,9 +92,11 @@ const SHOWN: usize = 10;
 /// Prints the first reasons of a check with what they point at; `more` were not even kept.
 pub(crate) fn reasons(context: &Context, reasons: &[Reason], more: u64) -> Result<()> {
     for reason in reasons.iter().take(SHOWN) {
-        let pointers = term::escape(&reason.pointers.join(" "));
-        let line = format!("        {} {} {}", term::escape(&reason.code), term::escape(&reason.msg), term::paint(term::SIDE, &pointers));
-        context.print(&line.trim_end())?;
+        let mut line = format!("        {} {}", term::escape(&reason.code), term::escape(&reason.msg));
+        if !reason.pointers.is_empty() {
+            line += &format!(" {}", term::paint(term::SIDE, &term::escape(&reason.pointers.join(" "))));
+        }
+        context.print(&line)?;
     }
     let more = more + reasons.len().saturating_sub(SHOWN) as u64;
     if more > 0 {

@@ -70,7 +70,8 @@ impl Claim {
             let shown = text.to_string_lossy();
             if BlobRef::parse(&shown).is_none() && !super::evidence::is_event_of(run, &shown) {
                 let shown: String = shown.chars().take(120).collect();
-                let msg = format!("claim {}: {shown:?} is neither a blob reference nor an event of this run", self.label);
+                let msg =
+                    format!("claim {}: {shown:?} is neither a blob reference nor an event of this run", self.label);
                 result.find(Verdict::Fail, Reason::new("EVIDENCE_REF_BAD", msg));
             }
         }

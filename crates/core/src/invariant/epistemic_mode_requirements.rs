@@ -42,7 +42,8 @@ impl EpistemicModeRequirements {
         let requirements = match params.take("requirements") {
             None => Self::default().requirements,
             Some(table) => requirements(table).ok_or_else(|| {
-                params.wrong("requirements", "expected a table from a mode to the list of the evidence keys it asks for")
+                params
+                    .wrong("requirements", "expected a table from a mode to the list of the evidence keys it asks for")
             })?,
         };
         let allow_unknown_modes = params.flag("allow_unknown_modes", false)?;

@@ -106,7 +106,11 @@ impl<'r> Evidence<'r> {
                 return Err(answer(Verdict::Unknown, kind.expired, msg));
             }
             BlobFact::Corrupt => {
-                return Err(answer(Verdict::Fail, kind.corrupt, format!("the bytes of {key} are not those that were put")));
+                return Err(answer(
+                    Verdict::Fail,
+                    kind.corrupt,
+                    format!("the bytes of {key} are not those that were put"),
+                ));
             }
             BlobFact::Malformed { problem } => {
                 return Err(answer(Verdict::Fail, "BLOB_MALFORMED", format!("{key}: {problem}")));
@@ -171,7 +175,8 @@ fn address(payload: &Object) -> Result<BlobHash, Problem> {
     if sha256.is_empty() {
         return Err(nothing);
     }
-    let hash = BlobHash::parse_bytes(sha256.as_bytes()).ok_or(malformed("evidence.sha256 must be 64 lower-case digits"))?;
+    let hash =
+        BlobHash::parse_bytes(sha256.as_bytes()).ok_or(malformed("evidence.sha256 must be 64 lower-case digits"))?;
     let blob = evidence.get("ref").and_then(Value::as_str).and_then(BlobRef::parse);
     match blob {
         None => Err(malformed("evidence.ref must be blob://sha256: and 64 digits")),
@@ -192,10 +197,11 @@ fn shape_problem(payload: &Object) -> Option<Problem> {
     }
     let evidence = payload.get("evidence").and_then(Value::as_object)?;
     let bad_len = given(evidence, "bytes_len").is_some_and(|len| len.as_i64().is_none_or(|len| len < 0));
-    let bad_text = ["content_type", "evidence_class"].into_iter().any(|key| {
-        given(evidence, key).is_some_and(|value| value.as_text().is_none())
-    });
-    (bad_len || bad_text).then_some(malformed("evidence.bytes_len must be a count, content_type and evidence_class texts"))
+    let bad_text = ["content_type", "evidence_class"]
+        .into_iter()
+        .any(|key| given(evidence, key).is_some_and(|value| value.as_text().is_none()));
+    (bad_len || bad_text)
+        .then_some(malformed("evidence.bytes_len must be a count, content_type and evidence_class texts"))
 }
 
 /// What an EVIDENCE_PUT says of its blob that something else contradicts. `refs.blobs` may be empty.
@@ -206,7 +212,9 @@ fn contradiction(run: &Snapshot, event: &Event, hash: BlobHash) -> Option<Proble
     }
     let said = event.payload.get("evidence")?.get("bytes_len")?.as_i64()?;
     match run.blob(&hash) {
-        BlobFact::Intact { bytes_len, .. } | BlobFact::TooLarge { bytes_len } if u64::try_from(said) != Ok(*bytes_len) => {
+        BlobFact::Intact { bytes_len, .. } | BlobFact::TooLarge { bytes_len }
+            if u64::try_from(said) != Ok(*bytes_len) =>
+        {
             Some(("EVIDENCE_MISMATCH", "evidence.bytes_len is not the length of the blob"))
         }
         _ => None,

@@ -67,7 +67,10 @@ impl Invariant for FinalizationCompleteness {
         };
         let verdict = verdict(&mut result, finalize);
         if verdict == Some(Verdict::Warn) && !self.allow_warn_as_success {
-            result.find(Verdict::Fail, Reason::new("WARN_NOT_ALLOWED", "the run ended as warn, which this policy refuses"));
+            result.find(
+                Verdict::Fail,
+                Reason::new("WARN_NOT_ALLOWED", "the run ended as warn, which this policy refuses"),
+            );
         }
         if let Some(verdict) = verdict.filter(|verdict| verdict.is_success()) {
             check_evaluation(&mut result, run, finalize, verdict);

@@ -58,7 +58,11 @@ pub(super) fn of_run(run: &Snapshot) -> Result<String, Reason> {
 /// the whole answer where there is nothing to judge.
 ///
 /// A mode that neither the invariant, nor the run's own policy, nor this crate knows might be one that it concerns.
-pub(super) fn begin(id: &str, run: &Snapshot, concerned: &[String]) -> Result<(String, InvariantResult), InvariantResult> {
+pub(super) fn begin(
+    id: &str,
+    run: &Snapshot,
+    concerned: &[String],
+) -> Result<(String, InvariantResult), InvariantResult> {
     let mode = of_run(run).map_err(|reason| InvariantResult::new(id, Verdict::Fail).because(reason))?;
     let result = |verdict| InvariantResult::new(id, verdict).with("mode", mode.as_str());
     if concerned.contains(&mode) {

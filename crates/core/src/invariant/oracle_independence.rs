@@ -90,7 +90,9 @@ impl OracleIndependence {
 
     fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
         let mode = mode::of_run(run);
-        if !self.require_in_modes.iter().any(|required| required == "exploratory") && mode.as_deref() == Ok("exploratory") {
+        if !self.require_in_modes.iter().any(|required| required == "exploratory")
+            && mode.as_deref() == Ok("exploratory")
+        {
             return Err(mode::skipped(InvariantResult::new(Self::ID, Verdict::Pass).with("mode", "exploratory")));
         }
         let missing = (Verdict::Unknown, "cannot verify oracle independence without claims_map");

@@ -78,7 +78,9 @@ fn report_contradictions(result: &mut InvariantResult, run: &Snapshot) {
             Some(said) => stage.is_none_or(|stage| said.as_str() == Some(stage.as_str())),
         };
         let from = before.map(|event| &event.stage);
-        if event.event_type == EventType::StageAdvance && !(says("from_stage", from) && says("to_stage", Some(&event.stage))) {
+        if event.event_type == EventType::StageAdvance
+            && !(says("from_stage", from) && says("to_stage", Some(&event.stage)))
+        {
             let msg = "the payload of STAGE_ADVANCE contradicts the stages of the events";
             result.find(Verdict::Fail, Reason::new("STAGE_CONTRADICTION", msg).at(run.event_ref(event)));
         }

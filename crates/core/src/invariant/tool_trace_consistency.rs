@@ -150,9 +150,9 @@ fn check_calls(
 fn check_output(result: &mut InvariantResult, run: &Snapshot, evidence: &Evidence<'_>, call: &Call<'_>, mode: &str) {
     let id = call.id;
     let by_ref = call.output_ref.map(|text| (text.to_owned(), BlobRef::parse(text).map(|blob| blob.0), "output_ref"));
-    let by_sha256 = call.output_sha256.map(|text| {
-        (format!("blob://sha256:{text}"), BlobHash::parse_bytes(text.as_bytes()), "output_sha256 blob")
-    });
+    let by_sha256 = call
+        .output_sha256
+        .map(|text| (format!("blob://sha256:{text}"), BlobHash::parse_bytes(text.as_bytes()), "output_sha256 blob"));
     let contradict = matches!((&by_ref, &by_sha256), (Some((_, one, _)), Some((_, other, _))) if one != other);
     if contradict {
         let msg = format!("tool {id}: output_ref and output_sha256 name two blobs");

@@ -58,7 +58,9 @@ fn invariant(name: &str) -> Box<dyn Invariant> {
     };
     match name.split(' ').next().unwrap() {
         "chain" => Box::new(LedgerChainValid),
-        "receipt" => Box::new(ReceiptCompleteness { required_keys: vec!["k".to_owned()], ..ReceiptCompleteness::default() }),
+        "receipt" => {
+            Box::new(ReceiptCompleteness { required_keys: vec!["k".to_owned()], ..ReceiptCompleteness::default() })
+        }
         "evaluation" => Box::new(EvaluationCompleteness::default()),
         "finalization" => Box::new(FinalizationCompleteness::default()),
         "single" => Box::new(SingleFinalize),
@@ -102,7 +104,13 @@ fn structural(name: &str) -> Scene {
         "receipt BLOB_EXPIRED WARN" => run.put("k", "1").fact("1", BlobFact::Expired),
         "receipt BLOB_NOT_FOUND" => run.put("k", "1").put("k2", "2").fact("2", BlobFact::Missing),
         "single PASS" => run.finalize("pass"),
-        _ => run.at("FINALIZE").finalize("pass").at("DECIDE").event(EventType::Decision, "{}").at("FINALIZE").finalize("pass"),
+        _ => run
+            .at("FINALIZE")
+            .finalize("pass")
+            .at("DECIDE")
+            .event(EventType::Decision, "{}")
+            .at("FINALIZE")
+            .finalize("pass"),
     }
 }
 
@@ -124,17 +132,12 @@ fn claiming(name: &str) -> Scene {
             let claims = format!(r#"[{{{refs},"confidence":"high"}},{{{refs},"confidence":"medium"}}]"#);
             run.put_kind("e", "e", "oracle:test_log").claims(&claims)
         }
-        "mode PASS" => run.claims("[]"),
+        "mode PASS" | "oracle empty" | "output FINAL_OUTPUT_MISSING" | "tools none PASS" => run.claims("[]"),
         "oracle PASS" => run.oracle("e", "1").claims(&format!(r#"[{{"evidence_refs":["{}"]}}]"#, blob("e"))),
-        "oracle empty" => run.claims("[]"),
-        "oracle scope" => run.oracle("e", "1").claims(&format!(
-            r#"[{{"id":"c","evidence_refs":["{}"],"confidence":"high","scope":"auth"}}]"#,
-            blob("e")
-        )),
-        "output FINAL_OUTPUT_MISSING" => run.claims("[]"),
-        "output MISMATCH" => {
-            run.put("final_output", "out").put("claims_map", r#"{"claims":[],"output_sha256":"00"}"#)
-        }
+        "oracle scope" => run
+            .oracle("e", "1")
+            .claims(&format!(r#"[{{"id":"c","evidence_refs":["{}"],"confidence":"high","scope":"auth"}}]"#, blob("e"))),
+        "output MISMATCH" => run.put("final_output", "out").put("claims_map", r#"{"claims":[],"output_sha256":"00"}"#),
         "output PASS ref" => {
             let map = format!(r#"{{"claims":[],"output_ref":"{}"}}"#, blob("out"));
             run.put("final_output", "out").put("claims_map", &map)
@@ -147,7 +150,6 @@ fn claiming(name: &str) -> Scene {
         "tools PASS" => traced(call, &format!(r#"{{"calls":[{{"id":"t1","output_ref":"{}"}}]}}"#, blob("o"))),
         "tools TRACE_MALFORMED" => traced(call, r#"{"calls":{}}"#),
         "tools UNBOUND" | "tools UNBOUND_WARN mixed" => traced(call, r#"{"calls":[{"id":"t1"}]}"#),
-        "tools none PASS" => run.claims("[]"),
         _ if name.ends_with("RUN_MODE_MISSING") => Scene::start("{}"),
         _ if name.ends_with("no evidence, factual") => run,
         _ if name.ends_with("creative") => Scene::mode(r#""creative""#),

@@ -263,7 +263,13 @@ pub(crate) struct Case {
 impl Case {
     pub(crate) fn check(&self) {
         let codes: Vec<&str> = self.result.reasons.iter().map(|reason: &Reason| &*reason.code).collect();
-        assert_eq!((self.result.verdict, codes), (self.verdict, self.codes.clone()), "{}: {:?}", self.label, self.result);
+        assert_eq!(
+            (self.result.verdict, codes),
+            (self.verdict, self.codes.clone()),
+            "{}: {:?}",
+            self.label,
+            self.result
+        );
     }
 }
 

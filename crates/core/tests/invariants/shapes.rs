@@ -27,7 +27,8 @@ fn documents() -> [(&'static str, Value); 3] {
         o = blob("o"),
         hex = hex("o"),
     );
-    let trace = format!(r#"{{"calls":[{{"id":"t1","ok":true,"output_ref":"{}","output_sha256":"{}"}}]}}"#, blob("t"), hex("t"));
+    let trace =
+        format!(r#"{{"calls":[{{"id":"t1","ok":true,"output_ref":"{}","output_sha256":"{}"}}]}}"#, blob("t"), hex("t"));
     let status = r#"{"code":0,"signal":null,"error":null}"#;
     [("exit_status", status.to_owned()), ("tool_trace", trace), ("claims_map", claims)]
         .map(|(key, text)| (key, Value::from(object(&text))))

@@ -1,0 +1,50 @@
+# `make test` passes all tests and installs what they need beyond Rust; `make bench` prints the speed table.
+
+CARGO ?= cargo
+PYTHON ?= python3
+VENV := target/reference-venv
+# The package that this project replaces, run as a black box in a process of its own.
+REFERENCE := receipt-kernel==0.1.0
+
+.PHONY: test lint unit doc deny bench fuzz reference clean
+
+test: reference lint unit doc deny
+	@echo "all checks passed"
+
+lint:
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+unit:
+	$(CARGO) test --workspace --locked
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then \
+	  $(CARGO) deny --offline check licenses bans sources; \
+	else echo "SKIPPED: licence check: cargo-deny is not installed (cargo install cargo-deny)"; fi
+
+# A virtual environment with the package, for the tests that read its files; they say so where it is missing.
+reference: $(VENV)/installed
+$(VENV)/installed:
+	@mkdir -p target
+	@if $(PYTHON) -m venv $(VENV) >/dev/null 2>&1 && $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(REFERENCE); then \
+	  touch $@; \
+	else echo "SKIPPED: tests against the Python package: no Python 3.10 with venv and pip, or no network"; fi
+
+bench: reference
+	$(CARGO) build --release --locked --bin receipt
+	@mkdir -p target/bench
+	REFERENCE_PYTHON="$$(test -x $(VENV)/bin/python && realpath -s $(VENV)/bin/python)" \
+	RECEIPT_BIN="$$(realpath target/release/receipt)" SPEED_DIR="$$(realpath target/bench)" \
+	$(CARGO) bench --locked -p receipt-kernel --bench speed
+
+# Sixty seconds on each parser; needs cargo-fuzz and a nightly toolchain.
+fuzz:
+	cd fuzz && for target in json canonical envelope; do \
+	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=60 -dict=dictionaries/json.dict || exit 1; done
+
+clean:
+	$(CARGO) clean
