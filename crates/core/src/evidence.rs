@@ -102,8 +102,10 @@ pub enum BlobFact {
         /// How many bytes.
         bytes_len: u64,
     },
-    /// Its bytes were removed by retention.
+    /// Its bytes were removed by retention, and a BLOB_EXPIRE event says so.
     Expired,
+    /// Its bytes were removed, and no event says by whom.
+    Removed,
     /// There is no such blob.
     Missing,
     /// Its bytes hash to something else.

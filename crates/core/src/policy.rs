@@ -257,8 +257,11 @@ pub struct Evaluation {
 impl Evaluation {
     fn overall(&self) -> Verdict {
         // A skipped invariant was not evaluated: it neither helps nor harms, and skipping all of them is UNKNOWN.
-        let skipped = |judged: &&Judged| judged.result.meta.get("skipped").and_then(Value::as_bool) != Some(true);
-        let counted = self.results.iter().filter(skipped);
+        let evaluated = |judged: &&Judged| {
+            let skipped = judged.result.meta.get("skipped").and_then(Value::as_bool) == Some(true);
+            !skipped || judged.result.verdict != Verdict::Pass
+        };
+        let counted = self.results.iter().filter(evaluated);
         let overall = Verdict::overall(counted.map(|judged| (judged.result.verdict, judged.required)));
         if self.evidence_complete { overall } else { overall.worse(Verdict::Unknown) }
     }

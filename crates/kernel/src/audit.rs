@@ -7,7 +7,6 @@
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, finish, show};
 use crate::store::{self, ReadTransaction, Store, Visit};
-use receipt_core::canonical::Scratch;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::BlobFact;
 use receipt_core::id::{BlobHash, BlobRef, RunId};
@@ -453,7 +452,8 @@ impl Shared<'_> {
                 }
                 _ => return,
             },
-            BlobFact::Expired => match self.expired.has_receipt(store, hash) {
+            BlobFact::Expired => return,
+            BlobFact::Removed => match self.expired.has_receipt(store, hash) {
                 Ok(true) => return,
                 Ok(false) => {
                     let msg = "the bytes are gone, and no BLOB_EXPIRE event says who removed them";
@@ -507,17 +507,7 @@ impl Expired {
         if let Some(receipts) = receipts.as_ref() {
             return Ok(receipts.contains(hash));
         }
-        let mut found = HashSet::new();
-        store.expiries(&mut |_, row| {
-            let mut scratch = Scratch::default();
-            let envelope = row.envelope_json.text().and_then(|text| Envelope::read(text, &mut scratch).ok());
-            let envelope = envelope.filter(|it| it.event_type == EventType::BlobExpire && it.hash == it.claimed_hash);
-            let payload = envelope.and_then(|envelope| json::parse(envelope.payload_json(), Limits::READ).ok());
-            let hash = payload.as_ref().and_then(|payload| payload.get("sha256")).and_then(Value::as_str);
-            found.extend(hash.and_then(|hash| BlobHash::parse_bytes(hash.as_bytes())));
-            Visit::Continue(())
-        })?;
-        Ok(receipts.insert(found).contains(hash))
+        Ok(receipts.insert(store::receipts(store)?).contains(hash))
     }
 }
 

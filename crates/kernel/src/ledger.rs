@@ -518,13 +518,24 @@ pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: 
         Visit::Continue(())
     })?;
     let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
+    let mut receipts = None;
     loop {
         let wanted = snapshot.wanted(reads);
         if wanted.is_empty() {
             return Ok(snapshot);
         }
         for blob in wanted {
-            snapshot.supply(blob.hash, store::blob_fact(store, &blob.hash, blob.bytes));
+            let mut fact = store::blob_fact(store, &blob.hash, blob.bytes);
+            if fact == BlobFact::Removed {
+                let receipts = match &mut receipts {
+                    Some(receipts) => receipts,
+                    none => none.insert(store::receipts(store)?),
+                };
+                if receipts.contains(&blob.hash) {
+                    fact = BlobFact::Expired;
+                }
+            }
+            snapshot.supply(blob.hash, fact);
         }
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Text that looks like a token is put together at run time, so that none stands in this file.
 
+#![allow(clippy::unwrap_used)] // in helpers of tests
+
 use proptest::prelude::*;
 use receipt_core::json::{Limits, Object, Text, Value, parse};
 use receipt_kernel::evidence::redact::{Redactor, Report, Scanned};
@@ -72,6 +74,13 @@ fn every_kind_of_secret_is_replaced_under_its_name() {
 }
 
 #[test]
+fn a_secret_that_follows_another_at_once_is_found() {
+    let input = format!("bearer ={}Bearer {}9999", letters(20), letters(20));
+    assert!(!leaks(text(&input).as_bytes(), "9999"));
+    assert_eq!(text(&format!("{}://u:hunter2@ x", "redis")), "[REDACTED:connection_string] x");
+}
+
+#[test]
 fn of_an_assignment_only_the_value_is_replaced() {
     let long = letters(16);
     let cases = [
@@ -83,16 +92,28 @@ fn of_an_assignment_only_the_value_is_replaced() {
         (format!("apiKey=\"{long}\""), "apiKey=\"[REDACTED:generic_secret]\"".into()),
         (format!("{{\"api_key\": \"{long}\"}}"), "{\"api_key\": \"[REDACTED:generic_secret]\"}".into()),
         (format!("{{\"client_secret\":\"{long}\"}}"), "{\"client_secret\":\"[REDACTED:generic_secret]\"}".into()),
-        ("AWS_SECRET_ACCESS_KEY=ab/c+d\nAWS_REGION=eu".into(), "AWS_SECRET_ACCESS_KEY=[REDACTED:aws_secret]\nAWS_REGION=eu".into()),
-        ("{\"aws_secret_access_key\": \"abc\"}".into(), "{\"aws_secret_access_key\": \"[REDACTED:aws_secret]\"}".into()),
+        (
+            "AWS_SECRET_ACCESS_KEY=ab/c+d\nAWS_REGION=eu".into(),
+            "AWS_SECRET_ACCESS_KEY=[REDACTED:aws_secret]\nAWS_REGION=eu".into(),
+        ),
+        (
+            "{\"aws_secret_access_key\": \"abc\"}".into(),
+            "{\"aws_secret_access_key\": \"[REDACTED:aws_secret]\"}".into(),
+        ),
         ("Authorization: Basic dXNlcjpw\r\nHost: x".into(), "Authorization: [REDACTED:auth_header]\r\nHost: x".into()),
         ("authorization: token x".into(), "authorization: [REDACTED:auth_header]".into()),
         ("{\"Authorization\": \"Basic dXNl\"}".into(), "{\"Authorization\": \"[REDACTED:auth_header]\"}".into()),
         ("{\"Authorization\": [\"Basic dXNl\"]}".into(), "{\"Authorization\": [\"[REDACTED:auth_header]\"]}".into()),
-        ("AWS_SECRET_ACCESS_KEY=\"ab\"cd 'x'".into(), "AWS_SECRET_ACCESS_KEY=\"[REDACTED:aws_secret]\"[REDACTED:aws_secret] 'x'".into()),
+        (
+            "AWS_SECRET_ACCESS_KEY=\"ab\"cd 'x'".into(),
+            "AWS_SECRET_ACCESS_KEY=\"[REDACTED:aws_secret]\"[REDACTED:aws_secret] 'x'".into(),
+        ),
         ("curl -H 'Authorization: Basic dXNl' x".into(), "curl -H 'Authorization: [REDACTED:auth_header]' x".into()),
         (r#"{"password": "ab\"cdef", "n": 1}"#.into(), r#"{"password": "[REDACTED:password]", "n": 1}"#.into()),
-        (r#""{\"password\": \"a\\\"bc\", \"n\": 1}""#.into(), r#""{\"password\": \"[REDACTED:password]\", \"n\": 1}""#.into()),
+        (
+            r#""{\"password\": \"a\\\"bc\", \"n\": 1}""#.into(),
+            r#""{\"password\": \"[REDACTED:password]\", \"n\": 1}""#.into(),
+        ),
     ];
     for (input, wanted) in cases {
         assert_eq!(text(&input), wanted);
@@ -101,7 +122,9 @@ fn of_an_assignment_only_the_value_is_replaced() {
 
 #[test]
 fn case_and_space_are_those_of_unicode() {
-    for input in ["pa\u{17F}sword = \"hunter2\"", "password\u{3000}=\u{1F}\"hunter2\"", "author\u{131}zat\u{130}on: hunter2"] {
+    for input in
+        ["pa\u{17F}sword = \"hunter2\"", "password\u{3000}=\u{1F}\"hunter2\"", "author\u{131}zat\u{130}on: hunter2"]
+    {
         assert!(!leaks(text(input).as_bytes(), "hunter2"), "{input}");
     }
     let input = format!("é to\u{212A}en = '{}' é", letters(16));
@@ -144,7 +167,10 @@ fn an_overlap_leaks_no_tail() {
         (format!("{{\"password\": \"{redis} correct-horse-battery-9\"}}"), "correct-horse-battery-9"),
         (format!("secret = \"{}://r@h then XtraTail-42!\"", "mysql"), "XtraTail-42!"),
         (format!("{}\nQx9w {redis} {redis}\n{redis} {redis} Tk4v\n{}", begin(""), end("")), "Qx9w"),
-        (format!("{{\"dsn\":\"{redis}\",\"password\":\"a\",\"password\":\"b\",\"password\":\"48213377\"}}"), "48213377"),
+        (
+            format!("{{\"dsn\":\"{redis}\",\"password\":\"a\",\"password\":\"b\",\"password\":\"48213377\"}}"),
+            "48213377",
+        ),
     ];
     for (input, secret) in cases {
         let (out, report) = redact(input.as_bytes());
@@ -188,7 +214,9 @@ fn all_that_decodes_as_text_is_scanned() {
     let mut cut = line.clone().into_bytes();
     cut.push(0xE2);
     let binary = [b"\0\x01\x02".as_slice(), line.as_bytes(), b"\0"].concat();
-    for (data, scanned) in [(latin1, Scanned::Text), (stray, Scanned::Text), (cut, Scanned::Text), (binary, Scanned::Binary)] {
+    for (data, scanned) in
+        [(latin1, Scanned::Text), (stray, Scanned::Text), (cut, Scanned::Text), (binary, Scanned::Binary)]
+    {
         let (out, report) = redact(&data);
         assert_eq!((report.hits.len(), report.scanned), (2, scanned));
         assert!(!leaks(&out, "hunter2") && !leaks(&out, &letters(20)));
@@ -295,9 +323,24 @@ fn time(piece: &str, count: usize) -> Duration {
 fn time_is_linear() {
     let begin = format!("{}\n", begin(""));
     for piece in [
-        &begin, "mysql://", "password=\"\\\"", "password='password=\"", "authorization: ", "authorization: \"",
-        "aws_secret_access_key=", "secret=\\\"", "bearer   ", "sk-ant-", "token = 'x", "password", "key\\\\\"=\\", "gho_",
-        "\u{17F}", "-----", "[REDACTED:password]", "secret = \"[REDACTED:",
+        &begin,
+        "mysql://",
+        "password=\"\\\"",
+        "password='password=\"",
+        "authorization: ",
+        "authorization: \"",
+        "aws_secret_access_key=",
+        "secret=\\\"",
+        "bearer   ",
+        "sk-ant-",
+        "token = 'x",
+        "password",
+        "key\\\\\"=\\",
+        "gho_",
+        "\u{17F}",
+        "-----",
+        "[REDACTED:password]",
+        "secret = \"[REDACTED:",
     ] {
         let count = 100_000 / piece.len();
         let (small, large) = (time(piece, count), time(piece, 8 * count));
@@ -322,7 +365,8 @@ fn streamed(data: &[u8], cuts: &[usize]) -> (Vec<u8>, Report) {
 fn a_stream_finds_what_lies_across_its_windows() {
     let pem = format!("{}\n{}\n{}", begin("RSA "), key_lines(90), end("RSA "));
     let filler = "INFO é worker 7: token count 12, monkey = fine, elapsed: 3.5 ms\n";
-    let secrets = [pem, format!("password=\"{}\" ", letters(500)), openai(40), "authorization: Basic dXNlcg==\n".into()];
+    let secrets =
+        [pem, format!("password=\"{}\" ", letters(500)), openai(40), "authorization: Basic dXNlcg==\n".into()];
     let mut data = String::new();
     for index in 0..40_000 {
         data.push_str(filler);
@@ -376,19 +420,21 @@ fn guise(secret: &str, kind: u8) -> String {
 
 /// Each secret in a guise, put into the value of another one, and the lot into lines.
 fn nested() -> impl Strategy<Value = (String, Vec<String>)> {
-    let secret = "[A-HJ-NP-Y2-9]{8,12}";
+    // No piece of it can be one of a marker.
+    let secret = "[F-HJ-NP-Z2-9]{8,12}";
     let part = (secret, any::<u8>(), secret, any::<u8>(), 0..4u8);
     proptest::collection::vec(part, 1..5).prop_map(|parts| {
         let (mut text, mut secrets) = (String::new(), Vec::new());
         for (inner, inner_kind, outer, outer_kind, how) in parts {
             let within = guise(&inner, inner_kind);
             // Only what surely lies inside of a match is looked for afterwards.
-            text.push_str(&match how {
+            let part = match how {
                 0 => within,
                 1 => format!("password = `{within}`"),
                 2 => format!("{within} {}", guise(&outer, outer_kind)),
                 _ => format!("{}\n{within}\n{outer}\n{}", begin("RSA "), end("RSA ")),
-            });
+            };
+            text.push_str(&part);
             text.push_str(["\n", " ", ", ", "\n\n"][usize::from(inner_kind) % 4]);
             secrets.push(inner);
         }
@@ -424,10 +470,13 @@ proptest! {
     }
 
     #[test]
-    fn json_stays_json(secrets in proptest::collection::vec(("[A-Za-z0-9\"\\\\\n é]{4,30}", any::<u8>(), any::<bool>()), 1..6)) {
+    fn json_stays_json(
+        secrets in proptest::collection::vec(("[A-Za-z0-9\"\\\\\n é]{4,30}", any::<u8>(), any::<bool>()), 1..6),
+    ) {
+        let names = ["password", "api_key", "Authorization", "note", "aws_secret_access_key", "client_secret"];
         let mut object = Object::new();
         for (index, (secret, kind, nested)) in secrets.into_iter().enumerate() {
-            let name = ["password", "api_key", "Authorization", "note", "aws_secret_access_key", "client_secret"][usize::from(kind) % 6];
+            let name = names[usize::from(kind) % 6];
             let guised = [0, 3, 4, 5, 8, 9, 10, 2][usize::from(kind) % 8];
             let value = if nested { guise(&secret.replace('"', "q"), guised) } else { secret };
             object.insert(format!("{index}_{name}"), value);
@@ -446,7 +495,11 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_are_too_strange(data in proptest::collection::vec(any::<u8>(), 0..200), (input, _) in nested(), at in 0..200usize) {
+    fn no_bytes_are_too_strange(
+        data in proptest::collection::vec(any::<u8>(), 0..200),
+        (input, _) in nested(),
+        at in 0..200usize,
+    ) {
         let mut mixed = data.clone();
         mixed.splice(at.min(data.len())..at.min(data.len()), input.bytes());
         let whole = redact(&mixed);

@@ -44,6 +44,7 @@ fn blob(ledger: &Ledger, text: &str) -> Result<Value> {
     let state = match &fact {
         BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => "intact",
         BlobFact::Expired => "expired",
+        BlobFact::Removed => "removed without a receipt",
         BlobFact::Missing => "missing",
         BlobFact::Corrupt => "corrupt: its bytes hash to something else",
         BlobFact::Malformed { problem } | BlobFact::Unreadable { problem } => problem,

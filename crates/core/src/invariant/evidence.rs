@@ -105,6 +105,10 @@ impl<'r> Evidence<'r> {
                 let msg = format!("{key} was removed by retention: the recorded EVALUATION is what is left");
                 return Err(answer(Verdict::Unknown, kind.expired, msg));
             }
+            BlobFact::Removed => {
+                let msg = format!("the bytes of {key} were removed, and no BLOB_EXPIRE event says by whom");
+                return Err(answer(Verdict::Fail, "EXPIRED_WITHOUT_RECEIPT", msg));
+            }
             BlobFact::Corrupt => {
                 return Err(answer(
                     Verdict::Fail,
@@ -243,6 +247,10 @@ pub(super) fn check_blob(
     let (verdict, code, msg) = match run.blob(&hash) {
         BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => return,
         BlobFact::Expired => (Verdict::Warn, "BLOB_EXPIRED", format!("{what} exists but data has been expired")),
+        BlobFact::Removed => {
+            let msg = format!("the bytes of {what} were removed, and no BLOB_EXPIRE event says by whom");
+            (Verdict::Fail, "EXPIRED_WITHOUT_RECEIPT", msg)
+        }
         BlobFact::Missing => (Verdict::Fail, missing, format!("{what} (sha256={short}...) not found in store")),
         BlobFact::Corrupt => {
             (Verdict::Fail, "BLOB_HASH_MISMATCH", format!("{what} (sha256={short}...) holds other bytes than were put"))

@@ -137,14 +137,20 @@ const FOLDED: [(char, u8); 4] = [('\u{17F}', b's'), ('\u{212A}', b'k'), ('\u{130
 
 /// Names that end in `key` and hold an identifier, not a secret.
 const IDENTIFIERS: [&str; 9] = [
-    "evidence_key", "idempotency_key", "public_key", "primary_key", "foreign_key", "cache_key", "sort_key",
-    "partition_key", "object_key",
+    "evidence_key",
+    "idempotency_key",
+    "public_key",
+    "primary_key",
+    "foreign_key",
+    "cache_key",
+    "sort_key",
+    "partition_key",
+    "object_key",
 ];
 
 /// What makes a secret's name of `key` when written in one word with it. Other words (`monkey`) do not.
-const COMPOUNDS: [&str; 11] = [
-    "api", "access", "secret", "private", "auth", "master", "signing", "encryption", "shared", "account", "ssh",
-];
+const COMPOUNDS: [&str; 11] =
+    ["api", "access", "secret", "private", "auth", "master", "signing", "encryption", "shared", "account", "ssh"];
 
 const PEM_LABELS: [&str; 6] = ["", "RSA ", "EC ", "DSA ", "OPENSSH ", "ENCRYPTED "];
 const PEM_END: &[u8] = b"PRIVATE KEY-----";
@@ -156,7 +162,7 @@ const CONTEXT: usize = 64;
 /// How much a [`StreamRedactor`] gathers before it scans, and how much of that it scans again with what follows.
 const WINDOW: usize = 1 << 20;
 const OVERLAP: usize = 64 << 10;
-/// The longest text for which the letters in it are looked at first.
+/// The longest text that is sieved before it is searched.
 const SHORT: usize = 256;
 
 /// One secret that was replaced.
@@ -234,8 +240,8 @@ struct Engine {
     keywords: AhoCorasick,
     /// The rules of each keyword of the automaton; none for a letter of [`FOLDED`].
     owners: Vec<Vec<usize>>,
-    /// Which letters each keyword has.
-    letters: Vec<u32>,
+    /// For each of four bytes in a row, which keywords may have that byte there, in the four from their middle.
+    sieve: Box<[[u32; 256]; 4]>,
     /// The expression of each rule that has one.
     patterns: Vec<Option<Regex>>,
 }
@@ -244,7 +250,9 @@ impl Engine {
     fn build() -> Option<Self> {
         let mut keywords: Vec<String> = FOLDED.iter().map(|(letter, _)| letter.to_string()).collect();
         let mut owners = vec![Vec::new(); keywords.len()];
-        for (rule, keyword) in RULES.iter().enumerate().flat_map(|(index, rule)| rule.keywords.iter().map(move |k| (index, k))) {
+        for (rule, keyword) in
+            RULES.iter().enumerate().flat_map(|(index, rule)| rule.keywords.iter().map(move |k| (index, k)))
+        {
             if let Some(index) = keywords.iter().position(|held| held == keyword) {
                 owners[index].push(rule);
             } else {
@@ -257,7 +265,7 @@ impl Engine {
             _ => Ok(None),
         };
         Some(Self {
-            letters: keywords.iter().map(|keyword| letters(keyword.as_bytes())).collect(),
+            sieve: sieve(&keywords),
             patterns: RULES.iter().map(compile).collect::<Result<_, _>>().ok()?,
             keywords: AhoCorasick::builder()
                 .ascii_case_insensitive(true)
@@ -268,17 +276,33 @@ impl Engine {
         })
     }
 
-    /// Whether the letters of a short text alone rule out every keyword.
-    fn lacks_letters(&self, text: &[u8]) -> bool {
-        let held = letters(text);
-        text.len() <= SHORT && self.letters.iter().all(|needed| needed & !held != 0)
+    /// Whether a short text surely has no keyword in it with anything behind. It is cheaper than to look for one.
+    fn rules_out(&self, text: &[u8]) -> bool {
+        let [first, second, third, fourth] = &*self.sieve;
+        let held = |four: &[u8]| {
+            first[usize::from(four[0])]
+                & second[usize::from(four[1])]
+                & third[usize::from(four[2])]
+                & fourth[usize::from(four[3])]
+        };
+        text.len() <= SHORT && text.windows(4).fold(0, |found, four| found | held(four)) == 0
     }
 }
 
-/// The set of ASCII letters of either case in a text, and whether it has bytes outside ASCII. Punctuation may set
-/// bits too, which is harmless: the set only ever says what cannot be there.
-fn letters(text: &[u8]) -> u32 {
-    text.iter().fold(0, |set, byte| set | 1 << (byte & 0x1F))
+fn sieve(keywords: &[String]) -> Box<[[u32; 256]; 4]> {
+    let mut sieve = Box::new([[0; 256]; 4]);
+    for (index, keyword) in keywords.iter().enumerate() {
+        // More keywords than bits share them.
+        let bit = 1 << (index % 32);
+        let middle = &keyword.as_bytes()[keyword.len().saturating_sub(4) / 2..];
+        for (place, table) in sieve.iter_mut().enumerate() {
+            for (byte, entry) in (0..=u8::MAX).zip(table) {
+                let fits = middle.get(place).is_none_or(|wanted| wanted.eq_ignore_ascii_case(&byte));
+                *entry |= if fits { bit } else { 0 };
+            }
+        }
+    }
+    sieve
 }
 
 /// A secret that one rule found.
@@ -346,8 +370,13 @@ impl<'s> Scan<'s> {
         let (start, end, close) = match RULES[rule].shape {
             Shape::Match(_) => {
                 let matched = self.engine.patterns[rule].as_ref()?.find(&self.data[head..])?;
-                let word = self.data[head..].starts_with(b"sk-") && follows_letter(self.data, head);
-                (!word).then_some((head, head + matched.end(), Close::Nothing))?
+                let word = self.data[head..].starts_with(b"sk-")
+                    && self.data[..head].last().is_some_and(u8::is_ascii_lowercase)
+                    && follows_letter(self.data, head);
+                (!word).then_some(())?;
+                // A keyword may be the last that matched, and begin the next one.
+                self.resume[rule] = head + matched.end() - (tail - head);
+                return Some((head, head + matched.end(), Close::Nothing));
             }
             // Not resumed after: a rule that reads escapes otherwise may see another value inside of this one.
             Shape::Quoted(quote, least) => return self.quoted_value(head, tail, quote, least),
@@ -394,17 +423,19 @@ impl<'s> Scan<'s> {
 
     fn address(&mut self, rule: usize, head: usize, tail: usize) -> Option<(usize, usize, Close)> {
         let end = word_end(self.data, tail);
-        let at = self.data[tail..end].iter().position(|&byte| byte == b'@').map(|at| tail + at);
+        let at = (tail + 1..end).find(|&at| self.data[at] == b'@');
         let Some(at) = at else {
             self.resume[rule] = end;
             return None;
         };
         let end = end.min(unquoted_end(self.data, at, false));
-        (at > tail && end > at + 1).then_some((head, end, Close::Nothing))
+        Some((head, end, Close::Nothing))
     }
 
     fn pem(&mut self, head: usize, tail: usize) -> Option<(usize, usize, Close)> {
-        let labelled = |label: &&&str| self.data[tail..].strip_prefix(label.as_bytes()).is_some_and(|rest| rest.starts_with(PEM_END));
+        let labelled = |label: &&&str| {
+            self.data[tail..].strip_prefix(label.as_bytes()).is_some_and(|rest| rest.starts_with(PEM_END))
+        };
         let body = tail + PEM_LABELS.iter().find(labelled)?.len() + PEM_END.len();
         let limit = self.data.len().min(body + LONGEST);
         let mut at = body.max(self.pem_searched);
@@ -412,7 +443,9 @@ impl<'s> Scan<'s> {
             let found = self.data[at..limit].iter().position(|&byte| byte == b'-').map_or(limit, |dash| at + dash);
             let dashes = self.data[found..limit].iter().take_while(|&&byte| byte == b'-').count();
             at = found + dashes.max(1);
-            if dashes >= 5 && let Some(end) = pem_end(&self.data[at..limit]) {
+            if dashes >= 5
+                && let Some(end) = pem_end(&self.data[at..limit])
+            {
                 self.pem_searched = found;
                 return Some((head, at + end, Close::Nothing));
             }
@@ -425,7 +458,9 @@ impl<'s> Scan<'s> {
 /// How long the rest of a PEM end line is, after its first dashes.
 fn pem_end(rest: &[u8]) -> Option<usize> {
     let rest = rest.strip_prefix(b"END ")?;
-    let label = PEM_LABELS.iter().find(|label| rest.strip_prefix(label.as_bytes()).is_some_and(|rest| rest.starts_with(PEM_END)))?;
+    let label = PEM_LABELS
+        .iter()
+        .find(|label| rest.strip_prefix(label.as_bytes()).is_some_and(|rest| rest.starts_with(PEM_END)))?;
     Some(4 + label.len() + PEM_END.len())
 }
 
@@ -617,7 +652,11 @@ fn ends_with(text: &[u8], ending: &str) -> bool {
 /// The name that ends here.
 fn name_before(data: &[u8], tail: usize) -> &[u8] {
     let before = &data[tail.saturating_sub(CONTEXT)..tail];
-    let length = before.iter().rev().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')).count();
+    let length = before
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+        .count();
     &before[before.len() - length..]
 }
 
@@ -662,9 +701,8 @@ impl Encoding {
     /// By byte order mark; without one, UTF-16 is what alternates with NUL from its beginning.
     fn of(data: &[u8]) -> Self {
         let sample = &data[..data.len().min(32) & !1];
-        let wide = |low: usize| {
-            sample.len() >= 8 && sample.chunks_exact(2).all(|unit| unit[low] != 0 && unit[1 - low] == 0)
-        };
+        let wide =
+            |low: usize| sample.len() >= 8 && sample.chunks_exact(2).all(|unit| unit[low] != 0 && unit[1 - low] == 0);
         match data {
             [0xFF, 0xFE, ..] => Self::Utf16 { big: false },
             [0xFE, 0xFF, ..] => Self::Utf16 { big: true },
@@ -691,7 +729,10 @@ impl Encoding {
 
     fn characters(self, data: &[u8]) -> u64 {
         let count = match self {
-            Self::Bytes => data.utf8_chunks().map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum(),
+            Self::Bytes => match std::str::from_utf8(data) {
+                Ok(text) => text.chars().count(),
+                Err(_) => data.utf8_chunks().map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum(),
+            },
             Self::Utf16 { .. } => char::decode_utf16(self.units(data)).count() + data.len() % 2,
         };
         count as u64
@@ -729,7 +770,9 @@ fn fold(data: &[u8]) -> (Vec<u8>, Vec<(usize, usize)>) {
     let (mut folded, mut moves, mut at) = (Vec::with_capacity(data.len()), Vec::new(), 0);
     let mut buffer = [0; 4];
     while let Some(&byte) = data.get(at) {
-        let letter = FOLDED.iter().find(|(from, _)| byte >= 0xC4 && data[at..].starts_with(from.encode_utf8(&mut buffer).as_bytes()));
+        let letter = FOLDED
+            .iter()
+            .find(|(from, _)| byte >= 0xC4 && data[at..].starts_with(from.encode_utf8(&mut buffer).as_bytes()));
         folded.push(letter.map_or(byte, |(_, to)| *to));
         at += letter.map_or(1, |(from, _)| from.len_utf8());
         if letter.is_some() {
@@ -891,21 +934,19 @@ impl Redactor {
             let spans = Scan::run(engine, &narrowed, from / 2).unwrap_or_default();
             return merge(moved(spans, |place| place * 2));
         }
-        if engine.lacks_letters(data) {
+        if engine.rules_out(data) {
             return Vec::new();
         }
-        match Scan::run(engine, data, from) {
-            Ok(spans) => merge(spans),
-            Err(Unfolded) => {
-                let (folded, moves) = fold(data);
-                let source = |place: usize| {
-                    let known = moves.partition_point(|(at, _)| *at <= place);
-                    place + known.checked_sub(1).map_or(0, |index| moves[index].1)
-                };
-                let spans = Scan::run(engine, &folded, 0).unwrap_or_default();
-                merge(moved(spans, source).into_iter().filter(|span| span.head >= from).collect())
-            }
+        if let Ok(spans) = Scan::run(engine, data, from) {
+            return merge(spans);
         }
+        let (folded, moves) = fold(data);
+        let source = |place: usize| {
+            let known = moves.partition_point(|(at, _)| *at <= place);
+            place + known.checked_sub(1).map_or(0, |index| moves[index].1)
+        };
+        let spans = Scan::run(engine, &folded, 0).unwrap_or_default();
+        merge(moved(spans, source).into_iter().filter(|span| span.head >= from).collect())
     }
 }
 
@@ -1008,7 +1049,8 @@ impl Writer {
     }
 
     fn pass(&mut self, data: &[u8]) {
-        let mark = self.bytes == 0 && self.encoding != Encoding::Bytes && matches!(data, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]);
+        let mark =
+            self.bytes == 0 && self.encoding != Encoding::Bytes && matches!(data, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]);
         self.characters += self.encoding.characters(data) - u64::from(mark);
         self.bytes += data.len() as u64;
     }
@@ -1071,5 +1113,32 @@ impl StreamRedactor<'_> {
         let keep = writer.encoding.boundary(data, cut.saturating_sub(2 * CONTEXT));
         self.buffer.drain(..keep);
         self.from = cut - keep;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_rules_nothing_is_kept() {
+        let redactor = Redactor { engine: None };
+        assert_eq!(&*redactor.redact(b"anything").0, RULES[0].replacement.as_bytes());
+        let (mut stream, mut out) = (redactor.stream(), Vec::new());
+        stream.push(b"anything", &mut out);
+        assert_eq!((stream.finish(&mut out).hits.len(), out), (1, RULES[0].replacement.into()));
+    }
+
+    #[test]
+    fn the_rules_compile() {
+        assert!(Redactor::builtin().engine.is_some());
+    }
+
+    #[test]
+    fn quotes_close_at_the_depth_they_opened() {
+        let closing = |opening| (0..8).filter(|&backslashes| closes(backslashes, opening)).collect::<Vec<_>>();
+        assert_eq!(closing(0), [0, 2, 4, 6]);
+        assert_eq!(closing(1), [0, 1, 2, 4, 5, 6]);
+        assert_eq!(closing(3), [0, 1, 2, 3, 4, 5, 6]);
     }
 }

@@ -11,11 +11,14 @@ pub mod memory;
 pub mod sqlite;
 
 use crate::error::{Error, Result};
-use receipt_core::envelope::Sealed;
+use receipt_core::canonical::Scratch;
+use receipt_core::envelope::{Envelope, EventType, Sealed};
 use receipt_core::evidence::{BlobFact, BlobRecord};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
+use receipt_core::json::{self, Limits, Value};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -234,7 +237,29 @@ pub trait WriteTransaction: ReadTransaction {
 /// The largest blob whose bytes a snapshot takes into memory.
 pub const MAX_BYTES_IN_MEMORY: u64 = 64 << 20;
 
-/// What is known of a blob: its row looked at and its bytes hashed, in pieces.
+/// The blobs whose removal a BLOB_EXPIRE event receipts.
+///
+/// # Errors
+/// Where the store cannot be read.
+pub fn receipts(store: &dyn ReadTransaction) -> Result<HashSet<BlobHash>> {
+    let mut found = HashSet::new();
+    store.expiries(&mut |run, row| {
+        let mut scratch = Scratch::default();
+        let envelope = row.envelope_json.text().and_then(|text| Envelope::read(text, &mut scratch).ok());
+        let sound = envelope.filter(|it| {
+            let here = run.as_str().is_some_and(|run| it.is_of(run));
+            here && it.event_type == EventType::BlobExpire && it.hash == it.claimed_hash
+        });
+        let payload = sound.and_then(|envelope| json::parse(envelope.payload_json(), Limits::READ).ok());
+        let hash = payload.as_ref().and_then(|payload| payload.get("sha256")).and_then(Value::as_str);
+        found.extend(hash.and_then(|hash| BlobHash::parse_bytes(hash.as_bytes())));
+        Visit::Continue(())
+    })?;
+    Ok(found)
+}
+
+/// What is known of a blob: its row looked at and its bytes hashed, in pieces. Bytes that are gone are
+/// [`BlobFact::Removed`]; whether a receipt says so, [`receipts`] knows.
 pub fn blob_fact(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool) -> BlobFact {
     inspect_blob(store, hash, want_bytes).unwrap_or_else(|error| BlobFact::Unreadable { problem: error.to_string() })
 }
@@ -279,7 +304,7 @@ fn inspect_blob(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool) 
 fn live_len(row: &BlobRow<'_>) -> Result<u64, BlobFact> {
     let malformed = |problem: &str| Err(BlobFact::Malformed { problem: problem.to_owned() });
     match (row.state.as_str(), row.stored_len) {
-        (Some("expired_hash_only" | "purged"), None) => Err(BlobFact::Expired),
+        (Some("expired_hash_only" | "purged"), None) => Err(BlobFact::Removed),
         (Some("expired_hash_only" | "purged"), Some(_)) => malformed("its state says expired, its bytes are still there"),
         (Some("live"), None) => malformed("its state says live, its bytes are not there"),
         (Some("live"), Some(_)) if !row.is_blob => malformed("its data are not stored as bytes"),
@@ -324,7 +349,7 @@ fn unavailable(hash: &BlobHash, fact: &BlobFact) -> Option<Error> {
     let problem = match fact {
         BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => return None,
         BlobFact::Missing => return Some(Error::BlobNotFound { blob: hash.to_string() }),
-        BlobFact::Expired => "retention has removed its bytes",
+        BlobFact::Expired | BlobFact::Removed => "its bytes have been removed",
         BlobFact::Corrupt => "its bytes are not what was put: they hash to something else",
         BlobFact::Malformed { problem } | BlobFact::Unreadable { problem } => problem,
     };

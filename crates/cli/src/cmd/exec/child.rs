@@ -109,7 +109,7 @@ impl Ran {
             ("duration_ms", Value::from(millis)),
             ("user_ms", Value::from(self.cpu.map(|cpu| cpu.user))),
             ("system_ms", Value::from(self.cpu.map(|cpu| cpu.system))),
-            ("not_shown", Object::from_iter(not_shown).into()),
+            ("not_shown", not_shown.collect::<Object>().into()),
         ])
     }
 }

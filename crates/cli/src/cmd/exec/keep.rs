@@ -33,10 +33,10 @@ impl Keep {
     /// The next piece. What cannot be kept is told at the end: until then the stream must go on.
     pub(super) fn push(&mut self, piece: &[u8]) {
         self.text.push(piece);
-        if let Ok(spool) = &mut self.spool {
-            if let Err(error) = spool.push(piece) {
-                self.spool = Err(error);
-            }
+        if let Ok(spool) = &mut self.spool
+            && let Err(error) = spool.push(piece)
+        {
+            self.spool = Err(error);
         }
     }
 

@@ -12,8 +12,7 @@ mod walk;
 
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
-use crate::term::escape;
-use anstyle::{AnsiColor, Style};
+use crate::term::{self, escape};
 use child::{End, Ran, Show, Signals};
 use keep::{Item, Keep, Kept};
 use receipt_kernel::{Evaluation, Ledger, Object, Policy, RunWriter, Value, Verdict};
@@ -252,8 +251,7 @@ fn tell(
     if context.quiet {
         return Ok(());
     }
-    let style = style(*verdict);
-    writeln!(out, "receipt: {style}{verdict}{style:#}  run {run_id}  (see: receipt log {run_id})")?;
+    writeln!(out, "receipt: {}  run {run_id}  (see: receipt log {run_id})", term::verdict(*verdict))?;
     let reasons = reasons(record, *verdict, evaluation);
     for reason in reasons.iter().take(REASONS_SHOWN) {
         writeln!(out, "  {}", escape(reason))?;
@@ -277,13 +275,4 @@ fn reasons(record: &Record, verdict: Verdict, evaluation: &Evaluation) -> Vec<St
         }
     }
     reasons
-}
-
-fn style(verdict: Verdict) -> Style {
-    let color = match verdict {
-        Verdict::Pass => AnsiColor::Green,
-        Verdict::Warn | Verdict::Unknown => AnsiColor::Yellow,
-        Verdict::Fail => AnsiColor::Red,
-    };
-    color.on_default().bold()
 }

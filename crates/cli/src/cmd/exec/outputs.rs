@@ -23,8 +23,9 @@ pub(super) fn put(record: &mut Record, path: &Path) {
         Err(error) => Err(error),
     };
     if let Err(error) = done {
-        let missing = Object::from_iter([("missing", Value::from(true)), ("error", Value::from(error.to_string()))]);
-        record.put(&key, missing);
+        let missing = error.kind() == io::ErrorKind::NotFound;
+        let told = [("missing", Value::from(missing)), ("error", Value::from(error.to_string()))];
+        record.put(&key, Object::from_iter(told));
         record.limit(Verdict::Fail, format!("output {} could not be put on record: {error}", show(path)));
     }
 }
