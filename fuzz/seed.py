@@ -1,4 +1,4 @@
-"""Fills corpus/ with the vectors and the worked example of FORMAT.md, a file each, named by their content."""
+"""Fills corpus/ with the vectors and with seeds/, the worked example of FORMAT.md, a file each, named by their content."""
 
 import hashlib
 import json
@@ -16,9 +16,8 @@ def vectors():
 
 
 def envelopes():
-    for line in (ROOT / "docs" / "FORMAT.md").read_text("utf-8").splitlines():
-        if line.startswith('{"actor":'):
-            yield line.encode()
+    for path in (HERE / "seeds").glob("*.json"):
+        yield path.read_bytes().rstrip()
 
 
 def write(target, texts):

@@ -25,6 +25,13 @@ Examples:
 Exit status: 0 PASS or WARN, 1 FAIL, 2 wrong command line or input, 3 UNKNOWN, 4 ledger not readable or writable.
 `receipt VERB --help` has more, with examples.";
 
+const EXEC_EXAMPLES: &str = "\
+Examples:
+  receipt exec -- make test
+  receipt exec --run nightly-7 --output target/report.html -- ./nightly.sh
+
+The exit status is the command's own where that is not 0, else the verdict's.";
+
 /// What every verb takes.
 #[derive(Clone, Debug, ClapArgs)]
 #[command(next_help_heading = "Global options")]
@@ -54,6 +61,7 @@ pub(crate) enum ColorWhen {
 /// The verbs, each in a file of its own.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
+    #[command(after_help = EXEC_EXAMPLES)]
     Exec(cmd::exec::Args),
     Init(cmd::init::Args),
     Start(cmd::start::Args),

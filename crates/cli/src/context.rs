@@ -22,6 +22,7 @@ pub(crate) struct Context {
     ledger: Option<PathBuf>,
 }
 
+#[allow(clippy::unused_self)] // a verb asks its context, whether or not the answer depends on the command line
 impl Context {
     pub(crate) fn new(global: &Global) -> Self {
         Self { json: global.json, quiet: global.quiet, color: global.color, ledger: global.ledger.clone() }

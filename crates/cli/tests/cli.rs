@@ -137,9 +137,9 @@ fn cat_finds_a_blob_by_its_beginning_and_joins_parts() {
 fn verify_names_the_event_that_was_changed() {
     let place = Place::with_ledger();
     place.whole_run("r");
-    place.tamper("UPDATE events SET envelope_json = replace(envelope_json, 'release', 'destroy') WHERE seq = 9");
+    place.tamper("UPDATE events SET envelope_json = replace(envelope_json, 'release', 'destroy') WHERE seq = 8");
     let report = place.gives(1, &["verify"]);
-    assert!(report.contains("FAIL    content") && report.contains("event://r/9"), "{report}");
+    assert!(report.contains("FAIL    content") && report.contains("event://r/8"), "{report}");
     assert_eq!(place.json(0, &["runs"])["runs"][0]["overall_verdict"], "fail");
     assert!(place.ok(&["log", "r"]).contains("EVENT_HASH_MISMATCH"));
 }

@@ -1,5 +1,7 @@
 //! `receipt exec` with the real binary: what is shown, what is kept, how it ends.
 
+#![allow(clippy::unwrap_used, clippy::panic)] // the helpers too are tests
+
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::{Actor, BlobRef, EventType, Ledger, Snapshot, Value, Verdict};
@@ -117,9 +119,9 @@ fn bytes_pass_through_and_are_kept_unchanged() {
 #[test]
 fn ten_mebibytes_on_both_streams_at_once() {
     let place = Place::new();
-    let script = "seq 1 1300000 & seq 1300000 2600000 >&2; wait";
+    let script = "seq 1 1600000 & seq 1600000 3200000 >&2; wait";
     let out = place.sh(&["-q"], script);
-    assert!(out.stdout.len() > 8 << 20 && out.stderr.len() > 10 << 20);
+    assert!(out.stdout.len() > 10 << 20 && out.stderr.len() > 10 << 20);
     assert!(place.evidence("stdout") == out.stdout, "stdout is not what was shown");
     assert!(place.evidence("stderr") == out.stderr, "stderr is not what was shown");
     assert_eq!(place.verdict(), Some(Verdict::Pass));
@@ -151,7 +153,8 @@ fn the_intent_is_on_disk_before_the_command_starts() {
     assert_eq!(types, [EventType::RunStart, EventType::StageAdvance, EventType::EvidencePut]);
     assert!(!then.facts().finalized);
     let command = place.json("command");
-    let argv: Vec<_> = command.get("argv").and_then(Value::as_array).unwrap().iter().filter_map(Value::as_str).collect();
+    let argv: Vec<_> =
+        command.get("argv").and_then(Value::as_array).unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(argv[..2], ["sh", "-c"]);
     assert!(command.get("cwd").unwrap().as_str().is_some() && command.get("started_at").unwrap().as_str().is_some());
 }
@@ -326,22 +329,33 @@ fn outputs_are_kept() {
     assert!(place.evidence_ref("output:dir/link").is_none() && place.evidence_ref("output:dir/pipe").is_none());
     let list = place.json("output:dir");
     let entries = list.get("entries").and_then(Value::as_array).unwrap();
-    let told: Vec<_> = entries.iter().map(|entry| {
-        let text = |key| entry.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
-        (text("path"), text("type"), text("target"), entry.get("bytes_len").and_then(Value::as_i64))
-    }).collect();
+    let told: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            let text = |key| entry.get(key).and_then(Value::as_str).unwrap_or("-").to_owned();
+            (text("path"), text("type"), text("target"), entry.get("bytes_len").and_then(Value::as_i64))
+        })
+        .collect();
     let entry = |path: &str, kind: &str, target: &str, len| (path.to_owned(), kind.to_owned(), target.to_owned(), len);
-    assert_eq!(told, [
-        entry("a", "file", "-", Some(6)),
-        entry("link", "symlink", "../file", None),
-        entry("pipe", "other", "-", None),
-        entry("sub", "folder", "-", None),
-        entry("sub/b", "file", "-", Some(4)),
-    ]);
-    assert_eq!(entries[0].get("ref").unwrap().as_str(), Some(&*place.evidence_ref("output:dir/a").unwrap().to_string()));
+    assert_eq!(
+        told,
+        [
+            entry("a", "file", "-", Some(6)),
+            entry("link", "symlink", "../file", None),
+            entry("pipe", "other", "-", None),
+            entry("sub", "folder", "-", None),
+            entry("sub/b", "file", "-", Some(4)),
+        ]
+    );
+    assert_eq!(
+        entries[0].get("ref").unwrap().as_str(),
+        Some(&*place.evidence_ref("output:dir/a").unwrap().to_string())
+    );
     let puts = place.snapshot();
-    let is_file = |event: &&_| matches!(event, receipt_kernel::core::run::Event { payload, .. }
-        if payload.get("key").and_then(Value::as_str) == Some("output:file"));
+    let is_file = |event: &&_| {
+        matches!(event, receipt_kernel::core::run::Event { payload, .. }
+        if payload.get("key").and_then(Value::as_str) == Some("output:file"))
+    };
     assert_eq!(puts.of_type(EventType::EvidencePut).filter(is_file).count(), 1, "the same path twice is put once");
 }
 
@@ -374,7 +388,8 @@ fn json_is_one_document_and_the_command_is_shown_on_stderr() {
         let document: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
         assert_eq!(document["overall_verdict"], verdict);
         assert_eq!(document["exit_code"], status);
-        let keys: Vec<_> = document["evidence"].as_array().unwrap().iter().map(|item| item["key"].as_str().unwrap()).collect();
+        let keys: Vec<_> =
+            document["evidence"].as_array().unwrap().iter().map(|item| item["key"].as_str().unwrap()).collect();
         assert_eq!(keys, ["command", "stdout", "stderr", "exit_status"]);
         let run_id = document["run_id"].as_str().unwrap();
         assert!(place.ledger().has_run(run_id).unwrap());
@@ -402,12 +417,29 @@ fn what_the_ledger_refuses_is_told_and_the_command_is_not_run() {
 fn a_ledger_that_fails_at_the_end_is_told() {
     for (end, status) in [("true", 4), ("exit 7", 7)] {
         let place = Place::new();
-        let limited = format!("ulimit -f 600; exec {RECEIPT} exec --run r -- sh -c 'seq 1 200000; {end}'");
-        let out = Command::new("sh").args(["-c", &limited]).current_dir(place.path()).output().unwrap();
-        let told = text(&out.stderr);
-        assert_eq!(out.status.code(), Some(status), "{told}");
-        assert_eq!(text(&out.stdout).lines().count(), 200_000, "the command is shown to its end");
+        let out = place.sh(&[], &format!("rm -r .receipt; echo out; {end}"));
+        assert_eq!((out.status.code(), text(&out.stdout)), (Some(status), "out\n".to_owned()), "{}", text(&out.stderr));
+        assert!(text(&out.stderr).starts_with("error: there is no ledger at"), "{}", text(&out.stderr));
+        let place = Place::new();
+        let script = format!("rm -r .receipt; {end}");
+        let out = place.receipt(&["exec", "--json", "--run", "r", "--", "sh", "-c", &script]).output().unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        assert_eq!((out.status.code(), document["error"]["kind"].as_str()), (Some(status), Some("ledger_not_found")));
+        assert!(document["overall_verdict"].is_null());
     }
+}
+
+#[test]
+fn output_that_cannot_be_kept_is_shown_and_fails_the_run() {
+    let place = Place::new();
+    // No file may be larger than a mebibyte: room for the ledger, and not for the output.
+    let script = format!("ulimit -f 1024; exec {RECEIPT} exec --run r -- seq 1 400000");
+    let out = Command::new("bash").args(["-c", &script]).current_dir(place.path()).output().unwrap();
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    assert_eq!(text(&out.stdout).lines().count(), 400_000, "the command is shown to its end");
+    assert!(text(&out.stderr).contains("stdout could not be kept"), "{}", text(&out.stderr));
+    assert_eq!(place.verdict(), Some(Verdict::Fail));
+    assert!(place.evidence_ref("stdout").is_none() && place.evidence_ref("exit_status").is_some());
 }
 
 #[test]

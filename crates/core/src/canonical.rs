@@ -442,6 +442,10 @@ impl<'a, 's> Scanner<'a, 's> {
         if known.text.is_empty() || !same_form || !self.bytes[self.pos..].starts_with(&known.text) {
             return None;
         }
+        // Compact up to here and a space behind the comma: leave it to the scan to say what is wrong.
+        if !known.spaced && self.bytes.get(self.pos + known.text.len()) == Some(&b' ') {
+            return None;
+        }
         let key = self.pos..self.pos + known.key_len;
         self.spaced = Some(known.spaced);
         if known.spaced {

@@ -105,7 +105,7 @@ impl Policy {
             return Err(Error::policy("the top", problem));
         }
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
             Error::policy(format!("line {line}"), error.message().to_owned())
         })?;
         let mut object = Object::new();

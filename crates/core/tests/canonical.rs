@@ -1,4 +1,5 @@
 //! Canonical JSON: byte for byte what the vectors say, and the laws of parser, writer and `form`.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod spaced;
 
@@ -293,7 +294,7 @@ fn doubles(count: usize) -> Vec<f64> {
         state
     };
     // The first two lie just between two numbers of sixteen digits.
-    let mut doubles = vec![87_535_300_023_575.125, 87_535_300_023_575.375, 0.0, -0.0, f64::MIN_POSITIVE, f64::MAX, 5e-324, 1e16, 9_999_999_999_999_998.0, 1e-4, 1e-5, 1e22];
+    let mut doubles = vec![700_282_400_188_601.0 / 8.0, 700_282_400_188_603.0 / 8.0, 0.0, -0.0, f64::MIN_POSITIVE, f64::MAX, 5e-324, 1e16, 9_999_999_999_999_998.0, 1e-4, 1e-5, 1e22];
     while doubles.len() < count {
         let bits = random();
         let exponent = i32::try_from(bits % 24).unwrap() - 7;
@@ -317,7 +318,8 @@ fn floats_are_what_python_writes() {
     let script = "import sys,struct\nfor l in sys.stdin: print(repr(struct.unpack('>d', bytes.fromhex(l.strip()))[0]))";
     let child = Command::new("python3").args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
     let Ok(mut child) = child else {
-        eprintln!("SKIPPED: there is no python3, so nothing was compared with it");
+        // Past the harness, which shows what a passing test prints to nobody.
+        let _ = writeln!(std::io::stderr(), "SKIPPED: there is no python3, so nothing was compared with it");
         return;
     };
     let mut stdin = child.stdin.take().unwrap();

@@ -1,4 +1,5 @@
 //! Envelopes: what is sealed reads back, and nothing else does.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 mod spaced;
 
@@ -66,7 +67,7 @@ fn hashes(text: &[u8]) -> Result<(EventHash, EventHash), Error> {
 }
 
 /// All that an envelope says, the scratch aside.
-fn shown(read: Envelope<'_>) -> impl std::fmt::Debug + use<> {
+fn shown(read: &Envelope<'_>) -> impl std::fmt::Debug + use<> {
     let slices = [read.stage_json(), read.payload_json(), read.policy_json(), read.refs_json(), read.compact()].map(<[u8]>::to_vec);
     (read.event_type, read.seq, read.claimed_hash, read.hash, read.prev, read.form, read.run_id(), read.ts(), slices)
 }
@@ -178,11 +179,11 @@ proptest! {
         damaged[index] = byte;
         let index = at.index(text.len());
         for after in [text.clone(), { text[index] = byte; text }] {
-            let fresh = format!("{:?}", Envelope::read(&after, &mut Scratch::default()).map(shown));
+            let fresh = format!("{:?}", Envelope::read(&after, &mut Scratch::default()).map(|read| shown(&read)));
             let mut scratch = Scratch::default();
             for first in [&before, &damaged, &before] {
-                let _ = Envelope::read(first, &mut scratch).map(shown);
-                prop_assert_eq!(format!("{:?}", Envelope::read(&after, &mut scratch).map(shown)), fresh.clone());
+                let _ = Envelope::read(first, &mut scratch).map(|read| shown(&read));
+                prop_assert_eq!(format!("{:?}", Envelope::read(&after, &mut scratch).map(|read| shown(&read))), fresh.clone());
             }
         }
     }
@@ -225,6 +226,22 @@ fn every_bit_flipped_in_either_form_is_detected() {
         }
     }
     assert!(flips > 10_000, "{flips}");
+}
+
+#[test]
+fn a_scratch_that_served_the_same_text_says_the_same_of_each_space_too_many() {
+    let compact = sealed().text;
+    let twin = spaced(&json::parse(&compact, Limits::READ).unwrap()).into_bytes();
+    for first in [&compact, &twin] {
+        for (text, at) in [&compact, &twin].into_iter().flat_map(|text| (0..=text.len()).map(move |at| (text, at))) {
+            let mut wider = text.clone();
+            wider.insert(at, b' ');
+            let mut scratch = Scratch::default();
+            assert!(Envelope::read(first, &mut scratch).is_ok());
+            let after = Envelope::read(&wider, &mut scratch).map(|read| (read.claimed_hash, read.hash));
+            assert_eq!(after, hashes(&wider), "{}", String::from_utf8_lossy(&wider));
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Stage graphs: valid by construction, and the ways through them.
+#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
 use proptest::prelude::*;
 use receipt_core::Error;

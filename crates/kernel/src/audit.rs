@@ -9,7 +9,7 @@ use crate::ledger::{Ledger, finish, show};
 use crate::store::{self, ReadTransaction, Store, Visit};
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::BlobFact;
-use receipt_core::id::{BlobHash, BlobRef, RunId};
+use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId};
 use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::run::{Area, RunFacts, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
@@ -556,8 +556,11 @@ impl Tally {
                 entry.required = false;
                 entry.reasons.push(Reason::new("NO_ANCHOR", anchor));
             }
-            // From whichever thread they came, in one order.
-            entry.reasons.sort_by(|a, b| (&a.pointers, &a.code).cmp(&(&b.pointers, &b.code)));
+            // From whichever thread they came, in one order: that of the events.
+            entry.reasons.sort_by_cached_key(|reason| {
+                let event = reason.pointers.first().and_then(|pointer| EventRef::parse(pointer));
+                (event, reason.pointers.clone(), reason.code.clone())
+            });
         }
         findings.checks.sort_by_key(|report| report.check);
         Report {

@@ -26,3 +26,8 @@ pub use receipt_core::policy::{Evaluation, Policy};
 pub use receipt_core::run::Snapshot;
 pub use receipt_core::verdict::{InvariantResult, Reason, Verdict};
 pub use writer::{Append, Appended, RunWriter};
+
+/// The README's example, run as a doc test.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -94,7 +94,8 @@ pub(crate) fn reasons(context: &Context, reasons: &[Reason], more: u64) -> Resul
     for reason in reasons.iter().take(SHOWN) {
         let mut line = format!("        {} {}", term::escape(&reason.code), term::escape(&reason.msg));
         if !reason.pointers.is_empty() {
-            line += &format!(" {}", term::paint(term::SIDE, &term::escape(&reason.pointers.join(" "))));
+            line.push(' ');
+            line.push_str(&term::paint(term::SIDE, &term::escape(&reason.pointers.join(" "))));
         }
         context.print(&line)?;
     }

@@ -1,78 +1,79 @@
 //! The real command in an empty folder.
 #![allow(dead_code)] // each test file uses a part of it
+#![allow(clippy::unwrap_used)] // a module of tests, which clippy does not see as one
 
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};
 
 /// An empty folder, and the command in it.
-pub struct Place(tempfile::TempDir);
+pub(crate) struct Place(tempfile::TempDir);
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
 
     /// A folder with a ledger in it.
-    pub fn with_ledger() -> Self {
+    pub(crate) fn with_ledger() -> Self {
         let place = Self::new();
         place.ok(&["init"]);
         place
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_receipt"));
         command.args(args).current_dir(self.path()).env_remove("RECEIPT_LEDGER").env_remove("NO_COLOR");
         command.env_remove("CLICOLOR_FORCE").env("XDG_STATE_HOME", self.path()).stdin(std::process::Stdio::null());
         command
     }
 
-    pub fn run(&self, args: &[&str]) -> Output {
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
     /// Standard output of a command that must give this status.
-    pub fn gives(&self, status: i32, args: &[&str]) -> String {
+    pub(crate) fn gives(&self, status: i32, args: &[&str]) -> String {
         let output = self.run(args);
         assert_eq!(output.status.code(), Some(status), "{args:?}: {output:?}");
         String::from_utf8(output.stdout).unwrap()
     }
 
-    pub fn ok(&self, args: &[&str]) -> String {
+    pub(crate) fn ok(&self, args: &[&str]) -> String {
         self.gives(0, args)
     }
 
     /// The one document of `--json`.
-    pub fn json(&self, status: i32, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, status: i32, args: &[&str]) -> Value {
         let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
         serde_json::from_str(&self.gives(status, &args)).unwrap()
     }
 
     /// The kind of the error that must come.
-    pub fn error(&self, status: i32, args: &[&str]) -> String {
+    pub(crate) fn error(&self, status: i32, args: &[&str]) -> String {
         let document = self.json(status, args);
         let error = &document["error"];
         assert!(error["msg"].as_str().is_some_and(|msg| !msg.is_empty()) && error["hint"].is_string(), "{document}");
         error["kind"].as_str().unwrap().to_owned()
     }
 
-    pub fn file(&self, name: &str, bytes: &[u8]) {
+    pub(crate) fn file(&self, name: &str, bytes: &[u8]) {
         std::fs::write(self.path().join(name), bytes).unwrap();
     }
 
     /// Changes the closed ledger behind the kernel's back.
-    pub fn tamper(&self, sql: &str) {
+    pub(crate) fn tamper(&self, sql: &str) {
         let connection = rusqlite::Connection::open(self.path().join(".receipt/ledger.db")).unwrap();
         let triggers = "DROP TRIGGER IF EXISTS events_are_not_updated; DROP TRIGGER IF EXISTS events_are_not_deleted;";
         connection.execute_batch(&format!("{triggers} {sql}")).unwrap();
     }
 
     /// A run from its start to its end.
-    pub fn whole_run(&self, run: &str) {
+    pub(crate) fn whole_run(&self, run: &str) {
         self.ok(&["start", run]);
         self.ok(&["advance", run, "COLLECT"]);
         self.file("log.txt", b"all 12 tests passed\n");

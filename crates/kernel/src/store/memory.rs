@@ -256,7 +256,11 @@ impl WriteTransaction for MemoryTransaction<'_> {
     }
 
     fn insert_key(&mut self, run: &RunId, key: &str, row: KeyRow) -> Result<()> {
-        self.tables.keys.insert((run.clone(), key.to_owned()), row);
+        let place = (run.clone(), key.to_owned());
+        if self.tables.keys.contains_key(&place) {
+            return Err(Error::store("the idempotency key is taken"));
+        }
+        self.tables.keys.insert(place, row);
         Ok(())
     }
 

@@ -55,6 +55,28 @@ pub trait Store: Send {
     }
 }
 
+impl Store for Box<dyn Store> {
+    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>> {
+        self.as_mut().read()
+    }
+
+    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>> {
+        self.as_mut().write()
+    }
+
+    fn reopen(&self) -> Result<Box<dyn Store>> {
+        self.as_ref().reopen()
+    }
+
+    fn schema_problems(&mut self) -> Result<Vec<String>> {
+        self.as_mut().schema_problems()
+    }
+
+    fn path(&self) -> Option<&std::path::Path> {
+        self.as_ref().path()
+    }
+}
+
 /// Goes on, or stops early.
 pub type Visit = ControlFlow<()>;
 
@@ -224,7 +246,7 @@ pub trait WriteTransaction: ReadTransaction {
     /// Writes an idempotency key.
     ///
     /// # Errors
-    /// Where the backend cannot be written.
+    /// Where the run has it already.
     fn insert_key(&mut self, run: &RunId, key: &str, row: KeyRow) -> Result<()>;
 
     /// Makes it all durable and seen.

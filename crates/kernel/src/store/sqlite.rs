@@ -117,6 +117,9 @@ impl SqliteStore {
     /// Makes what is missing of the schema, in one transaction; a file of a newer schema is left alone.
     fn initialize(&mut self) -> Result<()> {
         let deadline = Instant::now() + BUSY_LIMIT;
+        // Before anything is written: a file of a newer schema, or of something else, stays as it is.
+        self.check_version()?;
+        self.check_owner()?;
         // It counts only while the file is empty.
         self.connection.pragma_update(None, "page_size", PAGE_SIZE)?;
         // The switch to WAL does not wait in the busy handler.
@@ -144,6 +147,19 @@ impl SqliteStore {
         match self.schema_problems()?.first() {
             None => Ok(()),
             Some(problem) => Err(Error::NotALedger { path: self.path.clone(), problem: problem.clone() }),
+        }
+    }
+
+    fn check_owner(&self) -> Result<()> {
+        let sql = "SELECT count(*), count(*) FILTER (WHERE name IN ('runs', 'events', 'blobs', 'schema_meta')) \
+                   FROM sqlite_master WHERE type IN ('table', 'view')";
+        let counts = |row: &Row<'_>| -> rusqlite::Result<(i64, i64)> { Ok((row.get(0)?, row.get(1)?)) };
+        match self.connection.query_row(sql, [], counts)? {
+            (1.., 0) => {
+                let problem = "it is a database of something else".to_owned();
+                Err(Error::NotALedger { path: self.path.clone(), problem })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -674,4 +690,22 @@ fn copy_exactly(from: &mut dyn Read, to: &mut dyn Write, length: u64) -> Result<
         left -= want as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SqliteStore;
+
+    #[test]
+    fn each_writing_connection_syncs_every_commit_checks_foreign_keys_and_wipes_what_it_removes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        for store in [SqliteStore::create(&path).unwrap(), SqliteStore::open(&path).unwrap()] {
+            let pragma = |name: &str| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+            assert_eq!((pragma("synchronous"), pragma("foreign_keys"), pragma("secure_delete")), (2, 1, 1));
+            assert_eq!(pragma("trusted_schema"), 0);
+            let mode: String = store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+            assert_eq!(mode, "wal");
+        }
+    }
 }

@@ -228,12 +228,7 @@ fn own(stream: &impl AsFd) -> io::Result<File> {
     Ok(File::from(stream.as_fd().try_clone_to_owned()?))
 }
 
-fn copy_in_thread(
-    from: Option<impl Read + Send + 'static>,
-    to: io::Result<File>,
-    shared: &Shared,
-    done: &Sender<()>,
-) {
+fn copy_in_thread(from: Option<impl Read + Send + 'static>, to: io::Result<File>, shared: &Shared, done: &Sender<()>) {
     let Some(from) = from else { return };
     shared.lock().open = true;
     let thread = {

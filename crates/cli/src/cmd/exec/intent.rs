@@ -14,7 +14,8 @@ use std::path::{Path, PathBuf};
 /// The id of a run that was given none, such as `20261123T221500Z-3f9a1c07`.
 pub(super) fn run_id() -> Result<String> {
     let now = SystemClock.now().to_string();
-    let digits: String = now.chars().take_while(|at| *at != '.' && *at != '+').filter(|at| *at != '-' && *at != ':').collect();
+    let digits: String =
+        now.chars().take_while(|at| *at != '.' && *at != '+').filter(|at| *at != '-' && *at != ':').collect();
     let random = random_hex().map_err(|source| Error::File { what: "random numbers".to_owned(), source })?;
     Ok(format!("{digits}Z-{random}"))
 }
@@ -54,7 +55,10 @@ fn git_commit(folder: &Path) -> Option<String> {
     let shared = first_line(&repository.join("commondir")).map(|path| repository.join(path));
     let homes = [Some(repository), shared];
     let mut homes = homes.iter().flatten();
-    homes.find_map(|home| object_id(&first_line(&home.join(name))?).or_else(|| packed(home, name)))
+    homes.find_map(|home| {
+        let loose = first_line(&home.join(name)).and_then(|line| object_id(&line));
+        loose.or_else(|| packed(home, name))
+    })
 }
 
 /// The folder itself, or the one that a file of this name points at.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 /// The largest evidence that is put in one piece. SQLite lays out a whole row in memory, more than once, so that this and
 /// not the stream sets how much memory a recording takes.
-const PART: usize = 8 << 20;
+const PART: usize = 4 << 20;
 
 /// The media type of what names the parts of evidence that is larger than one.
 const PARTS_TYPE: &str = "application/vnd.receipt.parts+json";
@@ -115,7 +115,9 @@ impl Kept {
             let record = writer.put(&key, bytes, put.clone())?;
             let part = ["ref", "sha256", "bytes_len"];
             let whole = record.to_object();
-            parts.push(part.iter().filter_map(|name| Some((*name, whole.get(name)?.clone()))).collect::<Object>().into());
+            parts.push(
+                part.iter().filter_map(|name| Some((*name, whole.get(name)?.clone()))).collect::<Object>().into(),
+            );
             items.push(Item { key, len: record.bytes_len, record });
         }
         let manifest = Object::from_iter([("parts", Value::Array(parts)), ("bytes_len", Value::from(len))]);
@@ -143,7 +145,8 @@ pub(super) fn json_bytes(object: Object) -> receipt_kernel::Result<Vec<u8>> {
 fn unnamed_file(folder: &Path) -> io::Result<File> {
     let path = folder.join(format!(".spool-{}", random_hex()?));
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
-    let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).custom_flags(flags).open(&path)?;
+    let file =
+        OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).custom_flags(flags).open(&path)?;
     fs::remove_file(&path)?;
     Ok(file)
 }
@@ -198,7 +201,9 @@ mod tests {
 
     fn is_utf8(pieces: &[&[u8]]) -> bool {
         let mut text = Utf8::default();
-        pieces.iter().for_each(|piece| text.push(piece));
+        for piece in pieces {
+            text.push(piece);
+        }
         text.is_valid()
     }
 

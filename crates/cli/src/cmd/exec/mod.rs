@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         let program = args.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
         let _ = writeln!(context.stderr(), "receipt: {}: {}", escape(&program), escape(error));
     }
-    let concluded = conclude(&mut record, ran, &args.output, &ledger);
+    let concluded = conclude(&mut record, ran, &args.output);
     Ok(report(&record, concluded, status, context))
 }
 
@@ -160,8 +160,9 @@ struct Concluded {
 }
 
 /// Puts on record what the command left, judges it, and finalizes. The structural invariants about the ending are judged
-/// when there is one: the worse of both verdicts stands.
-fn conclude(record: &mut Record, ran: Ran, paths: &[PathBuf], ledger: &Ledger) -> receipt_kernel::Result<Concluded> {
+/// when there is one: the worse of both verdicts stands. They are judged on what lies at the ledger's path: a command that
+/// removes or replaces the ledger takes its record with it, and what was written since went nowhere.
+fn conclude(record: &mut Record, ran: Ran, paths: &[PathBuf]) -> receipt_kernel::Result<Concluded> {
     let exit_status = ran.to_object();
     for stream in ran.streams {
         if stream.cut {
@@ -177,6 +178,7 @@ fn conclude(record: &mut Record, ran: Ran, paths: &[PathBuf], ledger: &Ledger) -
         outputs::put(record, path);
     }
     let (verdict, _) = walk::finish(&mut record.writer, record.at_best, &record.limits)?;
+    let ledger = Ledger::open_read_only(&record.ledger_path)?;
     let evaluation = ledger.evaluate(record.writer.run_id().as_str(), None)?;
     Ok(Concluded { verdict: verdict.worse(evaluation.overall_verdict), evaluation })
 }
@@ -225,7 +227,8 @@ fn document(
         ("evaluation", concluded.map_or(Value::Null, |concluded| concluded.evaluation.to_value())),
     ]);
     if let Some(failure) = failure {
-        let error = Object::from_iter([("kind", failure.code()), ("msg", &failure.to_string()), ("hint", failure.hint())]);
+        let error =
+            Object::from_iter([("kind", failure.code()), ("msg", &failure.to_string()), ("hint", failure.hint())]);
         document.insert("error", error);
     }
     document.into()
@@ -246,7 +249,7 @@ fn tell(
         }
     }
     let Some(Concluded { verdict, evaluation }) = concluded else {
-        return writeln!(out, "receipt: run {run_id} is left open  (see: receipt recover {run_id})");
+        return writeln!(out, "receipt: run {run_id} was not concluded  (see: receipt recover {run_id})");
     };
     if context.quiet {
         return Ok(());

@@ -1,8 +1,8 @@
 //! `--output`: files and folders that are put on record when the command has ended.
 
+use super::Record;
 use super::intent::text;
 use super::keep::{Item, Keep, json_bytes};
-use super::Record;
 use crate::context::show;
 use receipt_kernel::{Object, Put, Value, Verdict};
 use rustix::fs::OFlags;

@@ -55,7 +55,8 @@ pub(super) fn finish(
     let mut reasons = vec![format!("the evaluation is {}", evaluation.overall_verdict)];
     reasons.extend_from_slice(basis);
     let reasons: Vec<&str> = reasons.iter().map(String::as_str).collect();
-    let action = if verdict.is_success() { "rely on the command's results" } else { "do not rely on the command's results" };
+    let action =
+        if verdict.is_success() { "rely on the command's results" } else { "do not rely on the command's results" };
     writer.decide("exec", &reasons, action)?;
     approach_the_end(writer)?;
     Ok((finalize(writer, verdict, at_best)?, evaluation))
@@ -77,7 +78,9 @@ fn finalize(writer: &mut RunWriter, verdict: Verdict, at_best: Verdict) -> recei
         return writer.finalize(summary);
     }
     match writer.finalize_as(verdict, summary) {
-        Err(receipt_kernel::Error::VerdictTooGood { allowed, .. }) => writer.finalize_as(allowed.worse(verdict), summary),
+        Err(receipt_kernel::Error::VerdictTooGood { allowed, .. }) => {
+            writer.finalize_as(allowed.worse(verdict), summary)
+        }
         finalized => finalized,
     }
 }

@@ -1,0 +1,125 @@
+//! The README is true: its commands are run in an empty folder, and print what it says that they print.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The `console` blocks, as commands with the output that is printed under them.
+fn transcript(text: &str) -> Vec<(String, String)> {
+    let mut steps: Vec<(String, String)> = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        match line {
+            "```console" => inside = true,
+            "```" => inside = false,
+            _ if !inside => {}
+            _ => match line.strip_prefix("$ ") {
+                Some(command) => steps.push((command.to_owned(), String::new())),
+                None => writeln!(steps.last_mut().expect("a command comes first").1, "{line}").unwrap(),
+            },
+        }
+    }
+    steps
+}
+
+fn run(command: &str, folder: &Path) -> String {
+    let receipt = Path::new(env!("CARGO_BIN_EXE_receipt")).parent().unwrap().to_str().unwrap();
+    let path = format!("{receipt}:{}", std::env::var("PATH").unwrap());
+    let script = format!("exec 2>&1; {command}");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(folder).env("PATH", path).env_remove("RECEIPT_LEDGER");
+    String::from_utf8(shell.output().unwrap().stdout).unwrap()
+}
+
+/// Without what differs from machine to machine and from run to run: instants, durations, sizes and hashes.
+fn steady(text: &str) -> String {
+    let mut out = String::new();
+    for line in text.lines() {
+        let words = line.split_whitespace().map(|word| {
+            let word = word.trim_end_matches(',');
+            let digits = word.bytes().filter(u8::is_ascii_digit).count();
+            let hexadecimal = word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+            let hash = word.starts_with("sha256:") || word.starts_with("blob://") || hexadecimal;
+            let instant = digits >= 6 && word.bytes().all(|byte| byte.is_ascii_digit() || b"-:.".contains(&byte));
+            let duration = word.starts_with('+') && word.ends_with('s');
+            let number = digits > 0 && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            if hash || instant || duration || number { "*" } else { word }
+        });
+        out.push_str(&words.collect::<Vec<_>>().join(" "));
+        out.push('\n');
+    }
+    out
+}
+
+#[test]
+fn its_transcripts_are_what_the_command_prints() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = readme();
+    let steps = transcript(&text);
+    assert!(steps.len() >= 5, "the README has lost its transcripts: {steps:?}");
+    let mut wrong = Vec::new();
+    for (command, printed) in steps {
+        let got = run(&command, folder.path());
+        if steady(&got) != steady(&printed) {
+            wrong.push(format!("$ {command}\n{got}"));
+            text = text.replacen(&format!("$ {command}\n{printed}"), &format!("$ {command}\n{got}"), 1);
+        }
+    }
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(root().join("README.md"), text).unwrap();
+    } else {
+        assert!(wrong.is_empty(), "the README prints something else; UPDATE=1 mends it:\n{}", wrong.join("\n"));
+    }
+}
+
+#[test]
+fn a_transcript_that_is_not_true_is_noticed() {
+    assert_ne!(steady("PASS    content"), steady("FAIL    content"));
+    assert_ne!(steady("  NON_ZERO_EXIT: status 1"), steady("  ZERO_EXIT: status 1"));
+    assert_eq!(steady("+3ms  5891b5b522d5 2026-11-23 23:23:04"), steady("+41ms 1111111111aa 2027-01-01 00:00:00"));
+}
+
+#[test]
+fn it_shows_a_verify_that_passes_and_one_that_fails() {
+    let steps = transcript(&readme());
+    let verified = steps.iter().filter(|(command, _)| command == "receipt verify");
+    let printed: Vec<&str> = verified.map(|(_, printed)| printed.as_str()).collect();
+    assert!(printed.iter().any(|text| text.contains("PASS    content")), "{printed:?}");
+    assert!(printed.iter().any(|text| text.contains("EVENT_HASH_MISMATCH")), "{printed:?}");
+}
+
+#[test]
+fn its_two_commands_are_there_and_ci_runs_the_second_one_and_nothing_else() {
+    let text = readme();
+    assert!(text.contains("cargo run --release --bin receipt -- exec -- "), "the first command");
+    assert!(text.contains("\nmake test\n"), "the second command");
+    let ci = std::fs::read_to_string(root().join(".ci/run")).unwrap();
+    let work: Vec<&str> = ci.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
+    assert_eq!(work, ["set -eu", "cd \"$(dirname \"$0\")/..\"", "make test"]);
+}
+
+#[test]
+fn each_verb_that_it_names_is_one_and_each_verb_is_named() {
+    let help = run("receipt --help", Path::new("."));
+    let text = readme();
+    let table = text.split("## The verbs").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let first_cells = table.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').nth(1).unwrap());
+    let named: Vec<&str> = first_cells.flat_map(|cell| cell.split(',')).map(|verb| verb.trim().trim_matches('`')).collect();
+    assert!(named.len() >= 19, "{named:?}");
+    for verb in &named {
+        assert!(help.contains(&format!("\n  {verb} ")), "receipt has no verb {verb}\n{help}");
+    }
+    let is_verb = |line: &&str| line.starts_with("  ") && line.as_bytes().get(2).is_some_and(u8::is_ascii_lowercase);
+    let verbs = help.lines().filter(is_verb).filter_map(|line| line.split_whitespace().next());
+    for verb in verbs.filter(|verb| *verb != "receipt") {
+        assert!(named.contains(&verb), "the README does not name {verb}");
+    }
+}
