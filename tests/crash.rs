@@ -179,7 +179,8 @@ impl Writer {
         if early {
             command.env("CRASH_EARLY", "1");
         }
-        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
         Self { child, log }
     }
 
@@ -242,7 +243,9 @@ fn check_run(ledger: &Ledger, run_id: &str, acknowledged: &Acknowledged) -> Resu
     for (place, seq) in &acknowledged.events {
         match seen.get(place) {
             None => return Err(format!("lost: {place:?} was acknowledged")),
-            Some(found) if *seq != 0 && found != seq => return Err(format!("{place:?} is {found}, acknowledged as {seq}")),
+            Some(found) if *seq != 0 && found != seq => {
+                return Err(format!("{place:?} is {found}, acknowledged as {seq}"));
+            }
             Some(_) => {}
         }
     }
@@ -268,7 +271,10 @@ fn check_run(ledger: &Ledger, run_id: &str, acknowledged: &Acknowledged) -> Resu
     // A batch is there whole or not at all; some of its members may have been acknowledged before the kill.
     let step_members = seen.keys().filter(|(n, _)| *n == acknowledged.next).count();
     if beyond.iter().any(|(n, _)| *n != acknowledged.next) || (step_members != 0 && step_members != whole) {
-        return Err(format!("beyond what was acknowledged there is {beyond:?}, and the next step is {}", acknowledged.next));
+        return Err(format!(
+            "beyond what was acknowledged there is {beyond:?}, and the next step is {}",
+            acknowledged.next
+        ));
     }
     Ok(Found { events: facts.events, unacknowledged: u64::from(!beyond.is_empty()) })
 }

@@ -43,7 +43,7 @@ def say(value):
 def text(rng, surrogates):
     some = "".join(rng.choice(CHARACTERS) for _ in range(rng.randrange(12)))
     if surrogates and rng.random() < 0.1:
-        # At the end one by one, so that no two of them make a pair.
+        # None of them beside its other half: a pair would be one character.
         some += rng.choice(["\ud800", "\udfff", "\udc00x\ud83d"])
     return some
 
@@ -115,7 +115,6 @@ def put(rng, store):
 
 def write(store, seed, runs):
     rng = random.Random(int(seed))
-    store.initialize_schema()
     store._conn.execute("PRAGMA synchronous = OFF")
     types = {}
     for index in range(int(runs)):
@@ -140,7 +139,6 @@ def write(store, seed, runs):
 
 
 def continue_(store, run, events):
-    store.initialize_schema()
     if store.get_run(run) is None:
         store.ensure_run(run, policy_id="p", policy_version="1", stage_graph_id="v1_default")
     for event in json.loads(events):
@@ -170,6 +168,7 @@ def dump(store):
 def main():
     verb, path, *rest = sys.argv[1:]
     store = SqliteReceiptStore(path)
+    store.initialize_schema()
     try:
         {"write": write, "continue": continue_, "verify": verify, "dump": dump}[verb](store, *rest)
     finally:

@@ -87,7 +87,10 @@ pub(crate) enum Verb {
 /// The verbs as help groups them; those that are in no group stand at the end.
 const GROUPS: [(&str, &[&str]); 5] = [
     ("Record a command", &["exec"]),
-    ("Record step by step", &["init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover"]),
+    (
+        "Record step by step",
+        &["init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover"],
+    ),
     ("Read", &["runs", "log", "show", "cat"]),
     ("Check and keep", &["verify", "backup"]),
     ("Set up", &["completions", "man"]),
@@ -114,7 +117,8 @@ fn grouped(command: &Command) -> String {
     let is_grouped = |name: &str| GROUPS.iter().any(|(_, names)| names.contains(&name));
     let others: Vec<&str> = visible().map(Command::get_name).filter(|name| !is_grouped(name)).collect();
     for (title, names) in GROUPS.iter().copied().chain([("More", others.as_slice())]) {
-        let verbs: Vec<&Command> = names.iter().filter_map(|name| visible().find(|verb| verb.get_name() == *name)).collect();
+        let verbs: Vec<&Command> =
+            names.iter().filter_map(|name| visible().find(|verb| verb.get_name() == *name)).collect();
         if verbs.is_empty() {
             continue;
         }

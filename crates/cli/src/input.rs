@@ -40,7 +40,10 @@ pub(crate) fn object(option: &str, argument: Option<&str>) -> Result<Object> {
     let value = json::parse(&bytes, Limits::WRITE).map_err(|error| Error::Input(format!("{option}: {error}")))?;
     match value {
         Value::Object(object) => Ok(object),
-        other => Err(Error::Input(format!("{option}: expected a JSON object such as {{\"note\":\"…\"}}, got {}", other.kind()))),
+        other => Err(Error::Input(format!(
+            "{option}: expected a JSON object such as {{\"note\":\"…\"}}, got {}",
+            other.kind()
+        ))),
     }
 }
 

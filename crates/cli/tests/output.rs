@@ -6,8 +6,24 @@ use common::Place;
 use std::process::{Command, Stdio};
 
 const VERBS: [&str; 18] = [
-    "exec", "init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover", "runs", "log",
-    "show", "cat", "verify", "backup", "completions", "man",
+    "exec",
+    "init",
+    "start",
+    "advance",
+    "put",
+    "append",
+    "evaluate",
+    "decide",
+    "finalize",
+    "recover",
+    "runs",
+    "log",
+    "show",
+    "cat",
+    "verify",
+    "backup",
+    "completions",
+    "man",
 ];
 
 #[test]
@@ -15,7 +31,14 @@ fn hostile_text_does_not_reach_the_terminal() {
     let place = Place::with_ledger();
     place.ok(&["start", "r\u{202e}x"]);
     place.ok(&["append", "@last", "DECISION", "--payload", r#"{"decision_id":"\u001b]0;owned\u0007\u009b31m"}"#]);
-    for args in [vec!["runs"], vec!["log", "@last"], vec!["show", "r/2"], vec!["verify"], vec!["log", "\u{1b}[31m"], vec!["\u{1b}]0;x\u{7}\u{9b}m\u{202e}"]] {
+    for args in [
+        vec!["runs"],
+        vec!["log", "@last"],
+        vec!["show", "r/2"],
+        vec!["verify"],
+        vec!["log", "\u{1b}[31m"],
+        vec!["\u{1b}]0;x\u{7}\u{9b}m\u{202e}"],
+    ] {
         let output = place.run(&args);
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         let bad = |c: char| (c.is_control() && c != '\n') || ('\u{202a}'..='\u{202e}').contains(&c);
@@ -42,7 +65,10 @@ fn the_reference_is_current() {
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(path, &text).unwrap();
     }
-    assert!(std::fs::read_to_string(path).unwrap_or_default() == text, "docs/CLI.md is not current: run this test with UPDATE=1");
+    assert!(
+        std::fs::read_to_string(path).unwrap_or_default() == text,
+        "docs/CLI.md is not current: run this test with UPDATE=1"
+    );
 }
 
 #[test]
@@ -84,7 +110,9 @@ fn man_renders() {
 fn a_closed_pipe_is_silent() {
     let place = Place::with_ledger();
     place.whole_run("r");
-    for verb in ["runs", "verify", "log r", "log r --json", "cat r log", "man", "completions bash", "--help", "show r/1"] {
+    for verb in
+        ["runs", "verify", "log r", "log r --json", "cat r log", "man", "completions bash", "--help", "show r/1"]
+    {
         let args: Vec<&str> = verb.split(' ').collect();
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

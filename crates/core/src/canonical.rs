@@ -45,10 +45,10 @@ pub fn write_value(out: &mut Vec<u8>, value: &Value, limits: Limits) -> Result<(
     let mut open: Vec<Rest<'_>> = Vec::new();
     let mut next = Some(value);
     loop {
-        if let Some(value) = next.take() {
-            if let Some(rest) = write_start(out, value, limits, open.len())? {
-                open.push(rest);
-            }
+        if let Some(value) = next.take()
+            && let Some(rest) = write_start(out, value, limits, open.len())?
+        {
+            open.push(rest);
         }
         let Some(rest) = open.last_mut() else { return Ok(()) };
         let first = matches!(out.last(), Some(b'[' | b'{'));
@@ -253,7 +253,8 @@ fn write_float(out: &mut Vec<u8>, value: f64) {
 
 fn layout(out: &mut Vec<u8>, digits: &[u8], point: i32) {
     let count = i32::try_from(digits.len()).unwrap_or(i32::MAX);
-    let zeros = |out: &mut Vec<u8>, many: i32| out.extend(std::iter::repeat_n(b'0', usize::try_from(many).unwrap_or(0)));
+    let zeros =
+        |out: &mut Vec<u8>, many: i32| out.extend(std::iter::repeat_n(b'0', usize::try_from(many).unwrap_or(0)));
     match point {
         -3..=0 => {
             out.extend_from_slice(b"0.");
@@ -314,8 +315,8 @@ pub enum Form {
 pub fn form(bytes: &[u8]) -> Result<Form, Error> {
     let mut scratch = Scratch::default();
     let mut scanner = Scanner::new(bytes, &mut scratch);
-    let scanned = scanner.value().and_then(|_| scanner.end());
-    scanned.map_err(|problem| scanner.error(problem))?;
+    let passed = scanner.value().and_then(|_| scanner.end());
+    passed.map_err(|problem| scanner.error(problem))?;
     Ok(scanner.form())
 }
 
@@ -579,10 +580,10 @@ impl<'a, 's> Scanner<'a, 's> {
             return Err(self.peek().map_or(JsonProblem::End, |_| JsonProblem::Key));
         }
         let key = self.string()?;
-        if let Some(last) = last {
-            if compare_keys(&self.bytes[last], &self.bytes[key.clone()]) != Ordering::Less {
-                return Err(JsonProblem::NotCanonical);
-            }
+        if let Some(last) = last
+            && compare_keys(&self.bytes[last], &self.bytes[key.clone()]) != Ordering::Less
+        {
+            return Err(JsonProblem::NotCanonical);
         }
         self.separator(b':')?;
         Ok(key)
@@ -611,9 +612,8 @@ impl<'a, 's> Scanner<'a, 's> {
         let rest = &self.bytes[self.pos..];
         let mut passed = 0;
         for chunk in rest.chunks_exact(8) {
-            let word = u64::from_le_bytes([
-                chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7],
-            ]);
+            let word =
+                u64::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7]]);
             let stop = stops(word);
             if stop != 0 {
                 self.pos += passed + (stop.trailing_zeros() / 8) as usize;
@@ -691,7 +691,11 @@ const fn stops(word: u64) -> u64 {
         word.wrapping_sub(ONES) & !word & HIGH
     }
     let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-    (word & HIGH) | control | zeros(word ^ (ONES * b'"' as u64)) | zeros(word ^ (ONES * b'\\' as u64)) | zeros(word ^ (ONES * 0x7F))
+    (word & HIGH)
+        | control
+        | zeros(word ^ (ONES * b'"' as u64))
+        | zeros(word ^ (ONES * b'\\' as u64))
+        | zeros(word ^ (ONES * 0x7F))
 }
 
 /// Two canonical keys, quotes included, by the code points that they stand for.

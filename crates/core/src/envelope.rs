@@ -371,8 +371,10 @@ impl<'a> Envelope<'a> {
         };
         let version = field(EVENT_SCHEMA_VERSION)?;
         if version != b"1" {
-            let newer = std::str::from_utf8(version).ok().and_then(|text| text.parse::<i64>().ok()).is_some_and(|v| v > 1);
-            let problem = if newer { "it is newer than supported: update receipt-kernel" } else { "it must be the integer 1" };
+            let newer =
+                std::str::from_utf8(version).ok().and_then(|text| text.parse::<i64>().ok()).is_some_and(|v| v > 1);
+            let problem =
+                if newer { "it is newer than supported: update receipt-kernel" } else { "it must be the integer 1" };
             return Err(malformed("event_schema_version", problem));
         }
         let hash = |member: usize| {
@@ -384,7 +386,9 @@ impl<'a> Envelope<'a> {
         let envelope = Self {
             text,
             event_type: event_type(field(EVENT_TYPE)?)?,
-            seq: integer(field(SEQ)?).and_then(Seq::new).ok_or_else(|| malformed("seq", "it must be an integer from 1 on"))?,
+            seq: integer(field(SEQ)?)
+                .and_then(Seq::new)
+                .ok_or_else(|| malformed("seq", "it must be an integer from 1 on"))?,
             claimed_hash: hash(EVENT_HASH)?,
             claimed_json: field(EVENT_HASH)?,
             prev_json,
@@ -502,9 +506,9 @@ fn scan(stored: &[u8], scratch: &mut Scratch) -> Result<Scanned, Error> {
     let mut scanner = Scanner::new(stored, scratch);
     let mut places = Places::default();
     let mut repeated = [false; MEMBERS.len()];
-    let scanned = scan_members(&mut scanner, stored, &mut places, &mut repeated);
-    let scanned = scanned.and_then(|member| scanner.end().map(|()| member));
-    let member = scanned.map_err(|problem| scanner.error(problem))?;
+    let passed = scan_members(&mut scanner, stored, &mut places, &mut repeated);
+    let passed = passed.and_then(|member| scanner.end().map(|()| member));
+    let member = passed.map_err(|problem| scanner.error(problem))?;
     let form = scanner.form();
     match member {
         Some(hash_member) => Ok(Scanned { form, places, hash_member, repeated }),
@@ -527,14 +531,15 @@ fn scan_members(
     let mut last_is_extra = false;
     let mut expected = 0;
     loop {
-        if REPEATED.contains(&expected) && !last_is_extra {
-            if let Some((key, value)) = scanner.repeat(expected) {
-                places[expected] = Some(value);
-                repeated[expected] = true;
-                expected += 1;
-                last_key = Some(key);
-                continue;
-            }
+        if REPEATED.contains(&expected)
+            && !last_is_extra
+            && let Some((key, value)) = scanner.repeat(expected)
+        {
+            places[expected] = Some(value);
+            repeated[expected] = true;
+            expected += 1;
+            last_key = Some(key);
+            continue;
         }
         let from = (scanner.offset(), scanner.place());
         // Members are sorted, so that the one looked for is nearly always the next one.

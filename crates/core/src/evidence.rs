@@ -44,8 +44,14 @@ impl EvidenceStrength {
     /// The strength of a kind; a kind that is not in the table is weak.
     pub fn of_kind(kind: &str) -> Self {
         match kind {
-            "oracle:test_log" | "oracle:pytest_log" | "oracle:linter_output" | "oracle:retrieval_bundle"
-            | "oracle:sandbox_exec" | "oracle:static_analysis" | "tool:trace" | "tool:output" => Self::Strong,
+            "oracle:test_log"
+            | "oracle:pytest_log"
+            | "oracle:linter_output"
+            | "oracle:retrieval_bundle"
+            | "oracle:sandbox_exec"
+            | "oracle:static_analysis"
+            | "tool:trace"
+            | "tool:output" => Self::Strong,
             "user:provided" | "user:document" | "model:summary" => Self::Medium,
             _ => Self::Weak,
         }

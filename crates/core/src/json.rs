@@ -36,10 +36,9 @@ impl Text {
     pub fn to_string_lossy(&self) -> String {
         match self.as_str() {
             Some(text) => text.to_owned(),
-            None => self
-                .code_points()
-                .map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER))
-                .collect(),
+            None => {
+                self.code_points().map(|point| char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+            }
         }
     }
 
@@ -475,10 +474,7 @@ impl Parser<'_> {
     fn document(&mut self) -> Result<Value, JsonProblem> {
         let mut open: Vec<Open> = Vec::new();
         loop {
-            let mut done = match self.begin(&mut open)? {
-                Some(value) => value,
-                None => continue,
-            };
+            let Some(mut done) = self.begin(&mut open)? else { continue };
             // Hand the finished value to whatever is open around it, closing what it completes.
             loop {
                 match open.last_mut() {

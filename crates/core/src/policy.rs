@@ -23,6 +23,9 @@ pub struct Rule {
     pub required: bool,
 }
 
+/// What a policy's value has, and nothing else.
+const KEYS: [&str; 4] = ["id", "version", "stage_graph", "invariants"];
+
 /// A policy, checked: it has an id, a version, a valid stage graph and at least one invariant, all of them known.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -50,7 +53,10 @@ impl Policy {
             }
         }
         if policy.rules.is_empty() {
-            return Err(Error::policy("invariant", "a policy without invariants would pass everything: add at least one"));
+            return Err(Error::policy(
+                "invariant",
+                "a policy without invariants would pass everything: add at least one",
+            ));
         }
         for (index, rule) in policy.rules.iter().enumerate() {
             if policy.rules[..index].iter().any(|other| other.invariant.id() == rule.invariant.id()) {
@@ -101,7 +107,8 @@ impl Policy {
     pub fn from_toml(text: &str) -> Result<Self, Error> {
         let openers = text.bytes().filter(|byte| matches!(byte, b'.' | b'[' | b'{')).count();
         if openers > MAX_OPENERS {
-            let problem = format!("it has {openers} dots and opening brackets, which is over the limit of {MAX_OPENERS}");
+            let problem =
+                format!("it has {openers} dots and opening brackets, which is over the limit of {MAX_OPENERS}");
             return Err(Error::policy("the top", problem));
         }
         let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
@@ -127,7 +134,6 @@ impl Policy {
     /// As [`Self::from_toml`].
     pub fn from_value(value: &Value) -> Result<Self, Error> {
         let object = value.as_object().ok_or_else(|| Error::policy("the top", "expected a table"))?;
-        const KEYS: [&str; 4] = ["id", "version", "stage_graph", "invariants"];
         if let Some((key, _)) = object.iter().find(|(key, _)| !KEYS.iter().any(|known| key == known)) {
             let problem = "no such key; there are: id, version, stage_graph, invariant";
             return Err(Error::policy(key.to_string_lossy(), problem));
@@ -139,7 +145,12 @@ impl Policy {
         let graph = match object.get("stage_graph") {
             Some(Value::String(id)) => built_in_graph(&id.to_string_lossy())?,
             Some(graph) => StageGraph::from_value(graph)?,
-            None => return Err(Error::policy("stage_graph", "it is missing: name v1_default or v1_minimal, or give a table")),
+            None => {
+                return Err(Error::policy(
+                    "stage_graph",
+                    "it is missing: name v1_default or v1_minimal, or give a table",
+                ));
+            }
         };
         let rules = object.get("invariants").and_then(Value::as_array).unwrap_or_default();
         let rules = rules.iter().map(rule_from_value).collect::<Result<_, _>>()?;

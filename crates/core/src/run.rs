@@ -4,7 +4,7 @@
 //! re-hashes every event, follows the chain, compares every column with its envelope, and walks the stages. What does
 //! not fit is a [`Finding`], never an error. [`Snapshot`] keeps the typed events as well, for invariants to judge.
 
-use crate::canonical::Scratch;
+use crate::canonical::{self, Scratch};
 use crate::envelope::{Envelope, EventType};
 use crate::error::{Error, JsonProblem};
 use crate::evidence::BlobFact;
@@ -212,9 +212,8 @@ impl RunReader {
 
     /// What the rows showed, once all have been read; `row` is the run's row in `runs`.
     pub fn finish(mut self, row: Option<&RunRow<'_>>) -> RunFacts {
-        self.facts.stage = (!self.stage.is_empty()).then(|| {
-            Stage::new(json::parse_string(&self.stage).unwrap_or_default().to_string_lossy())
-        });
+        self.facts.stage = (!self.stage.is_empty())
+            .then(|| Stage::new(json::parse_string(&self.stage).unwrap_or_default().to_string_lossy()));
         let mismatches = run_row_mismatches(row, &self.facts, &self.policy);
         for reason in mismatches {
             self.facts.find(Area::Columns, reason.at(format!("run://{}", self.run_id)));
@@ -273,16 +272,17 @@ impl RowCheck<'_> {
     fn chain(&mut self, envelope: &Envelope<'_>, prev: &mut Option<[Option<EventHash>; 2]>) {
         if envelope.hash != envelope.claimed_hash {
             let (claimed, real) = (envelope.claimed_hash, envelope.hash);
-            let msg = format!("seq={}: the event says that its hash is {claimed}, but its bytes hash to {real}", self.seq);
+            let msg =
+                format!("seq={}: the event says that its hash is {claimed}, but its bytes hash to {real}", self.seq);
             self.find(Area::Content, "EVENT_HASH_MISMATCH", msg);
         }
-        if let Some(expected) = *prev {
-            if !expected.contains(&envelope.prev) {
-                let show = |hash: Option<EventHash>| hash.map_or("none".to_owned(), |hash| hash.to_string());
-                let (got, wanted) = (show(envelope.prev), show(expected[0]));
-                let msg = format!("seq={}: prev_event_hash is {got}, but the event before has {wanted}", self.seq);
-                self.find(Area::Content, "PREV_HASH_MISMATCH", msg);
-            }
+        if let Some(expected) = *prev
+            && !expected.contains(&envelope.prev)
+        {
+            let show = |hash: Option<EventHash>| hash.map_or("none".to_owned(), |hash| hash.to_string());
+            let (got, wanted) = (show(envelope.prev), show(expected[0]));
+            let msg = format!("seq={}: prev_event_hash is {got}, but the event before has {wanted}", self.seq);
+            self.find(Area::Content, "PREV_HASH_MISMATCH", msg);
         }
         *prev = Some([Some(envelope.hash), Some(envelope.claimed_hash)]);
         if !envelope.is_of(self.run_id.as_str()) {
@@ -307,7 +307,9 @@ impl RowCheck<'_> {
         match row.event_hash.text() {
             None => self.bad_type("event_hash", "text"),
             Some(text) if text == envelope.claimed_hash_text() => {}
-            Some(_) => self.find(Area::Columns, "EVENT_HASH_COLUMN_MISMATCH", "column event_hash is not the envelope's"),
+            Some(_) => {
+                self.find(Area::Columns, "EVENT_HASH_COLUMN_MISMATCH", "column event_hash is not the envelope's")
+            }
         }
         let same_prev = match row.prev_event_hash {
             Cell::Null => envelope.prev.is_none(),
@@ -366,7 +368,8 @@ impl RowCheck<'_> {
         let advance = envelope.event_type == EventType::StageAdvance;
         if !first && !advance && envelope.stage_json() != stage {
             let (now, was) = (envelope.stage(), lossy(stage));
-            let msg = format!("the event is in stage {now}, the run was in {was}, and no STAGE_ADVANCE is between them");
+            let msg =
+                format!("the event is in stage {now}, the run was in {was}, and no STAGE_ADVANCE is between them");
             self.find(Area::Path, "STAGE_JUMP", msg);
         }
         if !first && !advance {
@@ -446,9 +449,10 @@ fn run_row_mismatches(row: Option<&RunRow<'_>>, facts: &RunFacts, policy_json: &
         ("created_at", row.created_at),
         ("meta_json", row.meta_json),
     ];
-    let bad_type = texts.iter().filter(|(_, cell)| cell.text().is_none()).map(|(column, _)| {
-        Reason::new("BAD_COLUMN_TYPE", format!("column {column} of the run must hold text"))
-    });
+    let bad_type = texts
+        .iter()
+        .filter(|(_, cell)| cell.text().is_none())
+        .map(|(column, _)| Reason::new("BAD_COLUMN_TYPE", format!("column {column} of the run must hold text")));
     let mut reasons: Vec<Reason> = bad_type.collect();
     let Some(commitment) = &facts.commitment else { return reasons };
     let start = json::parse(policy_json, Limits::READ).unwrap_or_default();
@@ -472,8 +476,9 @@ fn run_row_mismatches(row: Option<&RunRow<'_>>, facts: &RunFacts, policy_json: &
     if row.created_at.text() != started {
         reasons.push(Reason::new("RUN_ROW_MISMATCH", "column created_at of the run is not the ts of RUN_START"));
     }
-    let meta = row.meta_json.text().and_then(|text| json::parse(text, Limits::READ).ok());
-    if meta.and_then(|meta| meta.as_object().cloned()) != Some(commitment.meta.clone()) {
+    let mut meta = Vec::new();
+    let written = canonical::write_object(&mut meta, &commitment.meta, Limits::READ);
+    if written.is_err() || row.meta_json.text() != Some(meta.as_slice()) {
         reasons.push(Reason::new("RUN_ROW_MISMATCH", "column meta_json of the run is not the meta of RUN_START"));
     }
     reasons
@@ -634,7 +639,7 @@ impl Snapshot {
                 *wanted.entry(hash).or_default() |= bytes;
             }
         }
-        let named = self.events.iter().flat_map(|event| event.blobs.iter()).filter_map(|text| hash_in(text));
+        let named = self.events.iter().flat_map(|event| event.blobs.iter()).filter_map(hash_in);
         let known = self.blobs.values().filter_map(|fact| match fact {
             BlobFact::Intact { bytes: Some(bytes), .. } => json::parse(bytes, Limits::READ).ok(),
             _ => None,
@@ -697,4 +702,3 @@ fn hashes_in(value: &Value) -> Vec<BlobHash> {
     }
     found
 }
-

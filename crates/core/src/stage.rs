@@ -183,7 +183,7 @@ impl StageGraph {
             ("graph_id", Value::from(self.id.as_str())),
             ("initial_stage", Value::from(&self.initial)),
             ("terminal_stages", list(&self.terminal)),
-            ("transitions", Object::from_iter(transitions).into()),
+            ("transitions", transitions.collect::<Object>().into()),
         ])
         .into()
     }

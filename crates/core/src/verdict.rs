@@ -113,6 +113,7 @@ impl Reason {
 
     /// The same, pointing at something.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "pointers are made where they are passed")]
     pub fn at(mut self, pointer: impl ToString) -> Self {
         self.pointers.push(pointer.to_string());
         self

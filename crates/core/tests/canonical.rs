@@ -61,7 +61,8 @@ fn any_float() -> impl Strategy<Value = f64> {
 
 fn any_value() -> impl Strategy<Value = Value> {
     let digits = (any::<bool>(), "[1-9][0-9]{0,40}");
-    let integer = digits.prop_map(|(minus, digits)| read(format!("{}{digits}", if minus { "-" } else { "" }).as_bytes()));
+    let integer =
+        digits.prop_map(|(minus, digits)| read(format!("{}{digits}", if minus { "-" } else { "" }).as_bytes()));
     let leaf = prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -294,7 +295,20 @@ fn doubles(count: usize) -> Vec<f64> {
         state
     };
     // The first two lie just between two numbers of sixteen digits.
-    let mut doubles = vec![700_282_400_188_601.0 / 8.0, 700_282_400_188_603.0 / 8.0, 0.0, -0.0, f64::MIN_POSITIVE, f64::MAX, 5e-324, 1e16, 9_999_999_999_999_998.0, 1e-4, 1e-5, 1e22];
+    let mut doubles = vec![
+        700_282_400_188_601.0 / 8.0,
+        700_282_400_188_603.0 / 8.0,
+        0.0,
+        -0.0,
+        f64::MIN_POSITIVE,
+        f64::MAX,
+        5e-324,
+        1e16,
+        9_999_999_999_999_998.0,
+        1e-4,
+        1e-5,
+        1e22,
+    ];
     while doubles.len() < count {
         let bits = random();
         let exponent = i32::try_from(bits % 24).unwrap() - 7;
@@ -339,11 +353,24 @@ fn floats_are_what_python_writes() {
 #[test]
 fn integers_and_floats_are_kept_apart() {
     for (text, wanted) in [
-        ("1", "1"), ("1.0", "1.0"), ("1e0", "1.0"), ("-0", "0"), ("-0.0", "-0.0"), ("-1e-400", "-0.0"), ("1E+2", "100.0"),
-        ("9223372036854775807", "9223372036854775807"), ("9223372036854775808", "9223372036854775808"),
-        ("-9223372036854775808", "-9223372036854775808"), ("18446744073709551616", "18446744073709551616"),
-        ("1e15", "1000000000000000.0"), ("1e16", "1e+16"), ("123456789012345680", "123456789012345680"),
-        ("0.0001", "0.0001"), ("0.00001", "1e-05"), ("1e100", "1e+100"), ("5e-324", "5e-324"),
+        ("1", "1"),
+        ("1.0", "1.0"),
+        ("1e0", "1.0"),
+        ("-0", "0"),
+        ("-0.0", "-0.0"),
+        ("-1e-400", "-0.0"),
+        ("1E+2", "100.0"),
+        ("9223372036854775807", "9223372036854775807"),
+        ("9223372036854775808", "9223372036854775808"),
+        ("-9223372036854775808", "-9223372036854775808"),
+        ("18446744073709551616", "18446744073709551616"),
+        ("1e15", "1000000000000000.0"),
+        ("1e16", "1e+16"),
+        ("123456789012345680", "123456789012345680"),
+        ("0.0001", "0.0001"),
+        ("0.00001", "1e-05"),
+        ("1e100", "1e+100"),
+        ("5e-324", "5e-324"),
     ] {
         assert_eq!(String::from_utf8(write(&read(text.as_bytes()))).unwrap(), wanted, "{text}");
     }
@@ -353,7 +380,14 @@ fn integers_and_floats_are_kept_apart() {
 
 #[test]
 fn lone_surrogates_stay_in_strings_and_pairs_join() {
-    for text in [r#""\ud800""#, r#""\udc00""#, r#""a\udfffb""#, r#""\udc00\ud800""#, r#""\ud83d\ude00""#, r#""\ud83d\ud83d\ude00""#] {
+    for text in [
+        r#""\ud800""#,
+        r#""\udc00""#,
+        r#""a\udfffb""#,
+        r#""\udc00\ud800""#,
+        r#""\ud83d\ude00""#,
+        r#""\ud83d\ud83d\ude00""#,
+    ] {
         assert_eq!(write(&read(text.as_bytes())), text.as_bytes());
         assert_eq!(json::parse(text.as_bytes(), Limits::WRITE), Ok(read(text.as_bytes())));
         assert_eq!(canonical::form(text.as_bytes()), Ok(Form::Compact));
@@ -394,9 +428,21 @@ fn of_duplicate_keys_the_last_one_wins_and_the_text_is_in_no_form() {
 #[test]
 fn escapes_have_one_spelling_each() {
     for (text, exact) in [
-        (r#""\u0041""#, false), (r#""\/""#, false), (r#""\u000a""#, false), (r#""\n""#, true), (r#""\u001F""#, false),
-        (r#""\u001f""#, true), (r#""\u007f""#, true), (r#""\u00E9""#, false), (r#""\u00e9""#, true), (r#""é""#, false),
-        ("\"\x7f\"", false), (r#""\u0022""#, false), (r#""\"""#, true), (r#""\\""#, true), (r#""\u005c""#, false),
+        (r#""\u0041""#, false),
+        (r#""\/""#, false),
+        (r#""\u000a""#, false),
+        (r#""\n""#, true),
+        (r#""\u001F""#, false),
+        (r#""\u001f""#, true),
+        (r#""\u007f""#, true),
+        (r#""\u00E9""#, false),
+        (r#""\u00e9""#, true),
+        (r#""é""#, false),
+        ("\"\x7f\"", false),
+        (r#""\u0022""#, false),
+        (r#""\"""#, true),
+        (r#""\\""#, true),
+        (r#""\u005c""#, false),
     ] {
         assert!(json::parse(text.as_bytes(), Limits::WRITE).is_ok(), "{text}");
         assert_eq!(canonical::form(text.as_bytes()).is_ok(), exact, "{text}");
@@ -406,7 +452,11 @@ fn escapes_have_one_spelling_each() {
 #[test]
 fn what_is_not_utf8_is_refused_where_it_begins() {
     for (bytes, offset) in [
-        (&b"\"ab\xff\""[..], 3), (b"\"\xed\xa0\x80\"", 1), (b"\"\xc0\x80\"", 1), (b"\"\xf5\x80\x80\x80\"", 1), (b"\"\xe2\x82\"", 1),
+        (&b"\"ab\xff\""[..], 3),
+        (b"\"\xed\xa0\x80\"", 1),
+        (b"\"\xc0\x80\"", 1),
+        (b"\"\xf5\x80\x80\x80\"", 1),
+        (b"\"\xe2\x82\"", 1),
     ] {
         assert_eq!(json::parse(bytes, Limits::READ), Err(Error::Json { offset, problem: JsonProblem::Utf8 }));
         assert!(canonical::form(bytes).is_err());
@@ -443,7 +493,8 @@ fn depth_is_limited_alike_for_arrays_and_objects_in_parser_writer_and_form() {
 #[test]
 fn nesting_of_a_hundred_thousand_is_an_error_and_not_a_crash() {
     for text in nested(100_000) {
-        for result in [json::parse(text.as_bytes(), Limits::READ).map(drop), canonical::form(text.as_bytes()).map(drop)] {
+        for result in [json::parse(text.as_bytes(), Limits::READ).map(drop), canonical::form(text.as_bytes()).map(drop)]
+        {
             assert_eq!(problem(result), JsonProblem::TooDeep { limit: Limits::READ.depth });
         }
     }

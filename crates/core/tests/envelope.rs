@@ -16,8 +16,18 @@ use sha2::{Digest, Sha256};
 use spaced::spaced;
 
 const MEMBERS: [&str; 12] = [
-    "actor", "event_hash", "event_schema_version", "event_type", "payload", "policy", "prev_event_hash", "refs", "run_id",
-    "seq", "stage", "ts",
+    "actor",
+    "event_hash",
+    "event_schema_version",
+    "event_type",
+    "payload",
+    "policy",
+    "prev_event_hash",
+    "refs",
+    "run_id",
+    "seq",
+    "stage",
+    "ts",
 ];
 
 fn object(text: &str) -> Object {
@@ -68,7 +78,8 @@ fn hashes(text: &[u8]) -> Result<(EventHash, EventHash), Error> {
 
 /// All that an envelope says, the scratch aside.
 fn shown(read: &Envelope<'_>) -> impl std::fmt::Debug + use<> {
-    let slices = [read.stage_json(), read.payload_json(), read.policy_json(), read.refs_json(), read.compact()].map(<[u8]>::to_vec);
+    let slices = [read.stage_json(), read.payload_json(), read.policy_json(), read.refs_json(), read.compact()]
+        .map(<[u8]>::to_vec);
     (read.event_type, read.seq, read.claimed_hash, read.hash, read.prev, read.form, read.run_id(), read.ts(), slices)
 }
 
@@ -80,7 +91,8 @@ fn with(change: impl FnOnce(&mut Object)) -> Vec<u8> {
 }
 
 fn any_value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![any::<i64>().prop_map(Value::from), any::<String>().prop_map(Value::from), Just(Value::Null)];
+    let leaf =
+        prop_oneof![any::<i64>().prop_map(Value::from), any::<String>().prop_map(Value::from), Just(Value::Null)];
     leaf.prop_recursive(3, 20, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
@@ -99,9 +111,17 @@ fn any_draft() -> impl Strategy<Value = Draft> {
     let extra_name = prop_oneof![any::<String>(), near_names.prop_map(|name: String| name)]
         .prop_filter("members of version 1 are not extra", |name| !MEMBERS.contains(&name.as_str()));
     let extra = prop::collection::vec((extra_name, any_value()), 0..5).prop_map(Object::from_iter);
-    let refs = (prop::collection::vec(any::<[u8; 32]>(), 0..3), prop::collection::vec((any::<String>(), 1..i64::MAX), 0..3));
+    let refs =
+        (prop::collection::vec(any::<[u8; 32]>(), 0..3), prop::collection::vec((any::<String>(), 1..i64::MAX), 0..3));
     (words, 0..8_usize, any_object(), extra, refs, 0..4_000_000_000_000_000_i64).prop_map(
-        |((stage, policy_id, policy_version, stage_graph_id, kind, id), which, payload, extra, (blobs, events), micros)| Draft {
+        |(
+            (stage, policy_id, policy_version, stage_graph_id, kind, id),
+            which,
+            payload,
+            extra,
+            (blobs, events),
+            micros,
+        )| Draft {
             event_type: EventType::ALL[which],
             stage: Stage::new(stage),
             policy: PolicyRef { policy_id, policy_version, stage_graph_id },
@@ -246,7 +266,8 @@ fn a_scratch_that_served_the_same_text_says_the_same_of_each_space_too_many() {
 
 #[test]
 fn extra_members_are_sorted_in_before_between_and_after() {
-    let extra = object(r#"{"":0,"aa":1,"event_has":2,"event_hash_2":3,"event_hashes":4,"payloae":5,"tt":6,"\u00e9":7}"#);
+    let extra =
+        object(r#"{"":0,"aa":1,"event_has":2,"event_hash_2":3,"event_hashes":4,"payloae":5,"tt":6,"\u00e9":7}"#);
     let count = extra.len();
     let sealed = Draft { extra, ..draft() }.seal(link()).unwrap();
     assert_eq!(canonical::form(&sealed.text), Ok(Form::Compact));
@@ -281,7 +302,8 @@ fn keys_that_cannot_be_encoded_are_refused_wherever_they_stand() {
 
 #[test]
 fn what_is_nested_too_deep_is_refused_on_write_and_the_whole_envelope_counts() {
-    let nested = |depth: usize| (1..depth).fold(Object::new(), |inner, _| Object::from_iter([("a", Value::from(inner))]));
+    let nested =
+        |depth: usize| (1..depth).fold(Object::new(), |inner, _| Object::from_iter([("a", Value::from(inner))]));
     for depth in [198, 199] {
         let sealed = Draft { payload: nested(depth), ..draft() }.seal(link()).unwrap();
         assert!(json::parse(&sealed.text, Limits::WRITE).is_ok());
@@ -313,7 +335,8 @@ fn each_member_of_version_1_is_required() {
         assert!(matches!(hashes(&text), Err(Error::Draft { field, .. }) if field == name), "{name}");
     }
     // event_hash as the last and as the only member.
-    let last = br#"{"actor":{},"event_hash":"sha256:0000000000000000000000000000000000000000000000000000000000000000"}"#;
+    let last =
+        br#"{"actor":{},"event_hash":"sha256:0000000000000000000000000000000000000000000000000000000000000000"}"#;
     assert!(matches!(hashes(last), Err(Error::Draft { problem, .. }) if problem == "it is missing"));
     for text in ["{}", r#"{"event_hash":""}"#, r#"{"event_hash": 1}"#] {
         assert!(matches!(hashes(text.as_bytes()), Err(Error::Draft { .. })), "{text}");
@@ -327,13 +350,49 @@ fn each_member_of_version_1_is_required() {
 fn a_member_of_the_wrong_type_is_refused_by_name() {
     let wrong: [(&str, &[&str]); 12] = [
         ("actor", &["null", "[]", r#""x""#, "{}", r#"{"id":1,"kind":"a"}"#, r#"{"id":"a"}"#]),
-        ("event_hash", &["null", "1", r#""""#, r#""sha256:00""#, r#""SHA256:0000000000000000000000000000000000000000000000000000000000000000""#]),
+        (
+            "event_hash",
+            &[
+                "null",
+                "1",
+                r#""""#,
+                r#""sha256:00""#,
+                r#""SHA256:0000000000000000000000000000000000000000000000000000000000000000""#,
+            ],
+        ),
         ("event_schema_version", &["0", "2", "999", r#""1""#, "1.0", "true", "null", "-1", "18446744073709551617"]),
         ("event_type", &["null", "1", r#""""#, r#""run_start""#, r#""RUN_START ""#, r#""RUN_STARTS""#]),
         ("payload", &["null", "[]", "1", r#""x""#, "true"]),
-        ("policy", &["null", "{}", r#"{"policy_id":"a","policy_version":"b"}"#, r#"{"policy_id":1,"policy_version":"b","stage_graph_id":"c"}"#]),
-        ("prev_event_hash", &["0", r#""null""#, r#""""#, r#""sha256:FF00000000000000000000000000000000000000000000000000000000000000""#]),
-        ("refs", &["null", "[]", "{}", r#"{"blobs":[]}"#, r#"{"blobs":[],"events":{}}"#, r#"{"blobs":[1],"events":[]}"#, r#"{"blobs":"x","events":[]}"#]),
+        (
+            "policy",
+            &[
+                "null",
+                "{}",
+                r#"{"policy_id":"a","policy_version":"b"}"#,
+                r#"{"policy_id":1,"policy_version":"b","stage_graph_id":"c"}"#,
+            ],
+        ),
+        (
+            "prev_event_hash",
+            &[
+                "0",
+                r#""null""#,
+                r#""""#,
+                r#""sha256:FF00000000000000000000000000000000000000000000000000000000000000""#,
+            ],
+        ),
+        (
+            "refs",
+            &[
+                "null",
+                "[]",
+                "{}",
+                r#"{"blobs":[]}"#,
+                r#"{"blobs":[],"events":{}}"#,
+                r#"{"blobs":[1],"events":[]}"#,
+                r#"{"blobs":"x","events":[]}"#,
+            ],
+        ),
         ("run_id", &["null", "1", "[]"]),
         ("seq", &["0", "-1", "1.0", r#""1""#, "true", "null", "9223372036854775808"]),
         ("stage", &["null", "1", "{}"]),

@@ -90,7 +90,10 @@ fn a_policy_that_could_pass_everything_or_means_nothing_is_refused() {
         (MINIMAL.replace("'v1_minimal'", "'v1_maximal'"), "no such graph"),
         (MINIMAL.replace("'v1_minimal'", "7"), "stage_graph"),
         (MINIMAL.replace("'v1_minimal'", "{ start = 'A' }"), "no such key"),
-        (MINIMAL.replace("'v1_minimal'", "{ initial = 'A', terminal = [], transitions = { A = ['A'] } }"), "no terminal stage"),
+        (
+            MINIMAL.replace("'v1_minimal'", "{ initial = 'A', terminal = [], transitions = { A = ['A'] } }"),
+            "no terminal stage",
+        ),
         (MINIMAL.replace("ledger.chain_valid", "ledger.chain_vaild"), "no such invariant"),
         (MINIMAL.replace("'ledger.chain_valid'", "7"), "invariant.id"),
         (with("ID = 'x'"), "no such key"),
@@ -111,11 +114,18 @@ fn a_policy_that_could_pass_everything_or_means_nothing_is_refused() {
 
 #[test]
 fn values_of_another_shape_are_refused() {
-    for text in ["null", "[]", "1", r#""x""#, "{}", r#"{"id":"p","version":"1","stage_graph":"v1_minimal","invariants":{}}"#,
+    for text in [
+        "null",
+        "[]",
+        "1",
+        r#""x""#,
+        "{}",
+        r#"{"id":"p","version":"1","stage_graph":"v1_minimal","invariants":{}}"#,
         r#"{"id":"p","version":"1","stage_graph":"v1_minimal","invariants":[1]}"#,
         r#"{"id":"p","version":"1","stage_graph":"v1_minimal","invariants":["ledger.chain_valid"]}"#,
         r#"{"id":"\ud800","version":"1","stage_graph":"v1_minimal","invariants":[{"id":"ledger.chain_valid"}]}"#,
-        r#"{"\ud800":1,"id":"p","version":"1","stage_graph":"v1_minimal","invariants":[{"id":"ledger.chain_valid"}]}"#] {
+        r#"{"\ud800":1,"id":"p","version":"1","stage_graph":"v1_minimal","invariants":[{"id":"ledger.chain_valid"}]}"#,
+    ] {
         let value = json::parse(text.as_bytes(), Limits::READ).unwrap();
         assert!(matches!(Policy::from_value(&value), Err(Error::Policy { .. })), "{text}");
     }
@@ -128,8 +138,13 @@ fn hostile_nesting_is_an_error_and_not_a_crash() {
         let tables = format!("{}1{}", "{a=".repeat(depth), "}".repeat(depth));
         let dotted = vec!["a"; depth].join(".");
         for text in [
-            format!("x = {arrays}"), format!("x = {tables}"), format!("{dotted} = 1"), format!("[{dotted}]\n"), format!("[[{dotted}]]\n"),
-            format!("x = {}", "[".repeat(depth)), format!("x = {}", "{a=".repeat(depth)),
+            format!("x = {arrays}"),
+            format!("x = {tables}"),
+            format!("{dotted} = 1"),
+            format!("[{dotted}]\n"),
+            format!("[[{dotted}]]\n"),
+            format!("x = {}", "[".repeat(depth)),
+            format!("x = {}", "{a=".repeat(depth)),
         ] {
             refused(&text);
         }

@@ -109,7 +109,9 @@ impl Run {
 
     /// Makes an envelope's own hash right again, and gives it.
     fn rehash(&mut self, index: usize) -> String {
-        let Ok(Value::Object(mut members)) = json::parse(self.envelope(index).as_bytes(), Limits::READ) else { panic!() };
+        let Ok(Value::Object(mut members)) = json::parse(self.envelope(index).as_bytes(), Limits::READ) else {
+            panic!()
+        };
         members.remove("event_hash");
         let bytes = canonical::to_bytes(&members.clone().into(), Limits::READ).unwrap();
         let hash = EventHash::of(&bytes).to_string();
@@ -124,7 +126,10 @@ fn object(text: &str) -> Object {
 }
 
 fn policy() -> Policy {
-    Policy::from_toml("id = 'release'\nversion = '1'\nstage_graph = 'v1_default'\n[[invariant]]\nid = 'ledger.chain_valid'").unwrap()
+    Policy::from_toml(
+        "id = 'release'\nversion = '1'\nstage_graph = 'v1_default'\n[[invariant]]\nid = 'ledger.chain_valid'",
+    )
+    .unwrap()
 }
 
 fn draft(event_type: EventType, stage: &str, payload: Object) -> Draft {
@@ -258,71 +263,143 @@ const INEXACT: &[(Area, &str)] = &[(Content, "NOT_CANONICAL")];
 /// What somebody does to the rows of a finished run. Rows 2, 3 and 4 are EVIDENCE_PUT: the path does not hang on them.
 const ROW_ACTS: [Act; 52] = [
     ("a payload is edited", |run| run.edit(3, "stderr", "stdxxx"), &[(Content, "EVENT_HASH_MISMATCH")]),
-    ("a payload is edited and its hash made right", |run| {
-        run.edit(3, "stderr", "stdxxx");
-        run.rehash(3);
-    }, &[(Content, "PREV_HASH_MISMATCH"), (Columns, "EVENT_HASH_COLUMN_MISMATCH")]),
-    ("a payload is edited and its hash made right in the column too", |run| {
-        run.edit(3, "stderr", "stdxxx");
-        run.rows[3][HASH] = text(run.rehash(3));
-    }, &[(Content, "PREV_HASH_MISMATCH")]),
-    ("two events change places, their rows keep their seq", |run| {
-        run.rows.swap(2, 3);
-        run.rows[2][SEQ] = Held::Integer(3);
-        run.rows[3][SEQ] = Held::Integer(4);
-    }, &[(Content, "PREV_HASH_MISMATCH"), (Columns, "SEQ_MISMATCH")]),
-    ("two events change places with their seq", |run| run.rows.swap(2, 3), &[(Content, "SEQ_GAP"), (Content, "PREV_HASH_MISMATCH")]),
-    ("an event is doubled", |run| run.rows.insert(3, run.rows[3].clone()), &[(Content, "SEQ_GAP"), (Content, "PREV_HASH_MISMATCH")]),
-    ("an event is removed from the middle", |run| drop(run.rows.remove(3)), &[(Content, "SEQ_GAP"), (Content, "PREV_HASH_MISMATCH")]),
-    ("an event is removed and the rows behind it renumbered", |run| {
-        run.rows.remove(3);
-        for (index, row) in run.rows.iter_mut().enumerate() {
-            row[SEQ] = Held::Integer(i64::try_from(index).unwrap() + 1);
-        }
-    }, &[(Content, "PREV_HASH_MISMATCH"), (Columns, "SEQ_MISMATCH")]),
-    ("the first event is removed", |run| drop(run.rows.remove(0)), &[(Content, "SEQ_GAP"), (Content, "PREV_HASH_MISMATCH")]),
-    ("an event of another run is spliced in", |run| {
-        run.rows[3] = record("run/2", &story()).rows.swap_remove(3);
-    }, &[(Content, "RUN_ID_MISMATCH"), (Content, "PREV_HASH_MISMATCH")]),
-    ("the whole run is copied under another id", |run| "run/2".clone_into(&mut run.id), &[(Content, "RUN_ID_MISMATCH")]),
-    ("the inner hash is edited", |run| {
-        let other = run.rows[3][HASH].clone();
-        let (Held::Text(hash), Held::Text(other)) = (&run.rows[4][HASH], other) else { panic!() };
-        let [hash, other] = [hash.clone(), other].map(|bytes| String::from_utf8(bytes).unwrap());
-        run.edit(4, &hash, &other);
-    }, &[(Content, "EVENT_HASH_MISMATCH"), (Columns, "EVENT_HASH_COLUMN_MISMATCH")]),
-    ("the inner hash and its column are edited", |run| {
-        let Held::Text(hash) = run.rows[4][HASH].clone() else { panic!() };
-        run.rows[4][HASH] = run.rows[3][HASH].clone();
-        let Held::Text(other) = run.rows[3][HASH].clone() else { panic!() };
-        run.edit(4, &String::from_utf8(hash).unwrap(), &String::from_utf8(other).unwrap());
-    }, &[(Content, "EVENT_HASH_MISMATCH")]),
+    (
+        "a payload is edited and its hash made right",
+        |run| {
+            run.edit(3, "stderr", "stdxxx");
+            run.rehash(3);
+        },
+        &[(Content, "PREV_HASH_MISMATCH"), (Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+    ),
+    (
+        "a payload is edited and its hash made right in the column too",
+        |run| {
+            run.edit(3, "stderr", "stdxxx");
+            run.rows[3][HASH] = text(run.rehash(3));
+        },
+        &[(Content, "PREV_HASH_MISMATCH")],
+    ),
+    (
+        "two events change places, their rows keep their seq",
+        |run| {
+            run.rows.swap(2, 3);
+            run.rows[2][SEQ] = Held::Integer(3);
+            run.rows[3][SEQ] = Held::Integer(4);
+        },
+        &[(Content, "PREV_HASH_MISMATCH"), (Columns, "SEQ_MISMATCH")],
+    ),
+    (
+        "two events change places with their seq",
+        |run| run.rows.swap(2, 3),
+        &[(Content, "SEQ_GAP"), (Content, "PREV_HASH_MISMATCH")],
+    ),
+    (
+        "an event is doubled",
+        |run| run.rows.insert(3, run.rows[3].clone()),
+        &[(Content, "SEQ_GAP"), (Content, "PREV_HASH_MISMATCH")],
+    ),
+    (
+        "an event is removed from the middle",
+        |run| drop(run.rows.remove(3)),
+        &[(Content, "SEQ_GAP"), (Content, "PREV_HASH_MISMATCH")],
+    ),
+    (
+        "an event is removed and the rows behind it renumbered",
+        |run| {
+            run.rows.remove(3);
+            for (index, row) in run.rows.iter_mut().enumerate() {
+                row[SEQ] = Held::Integer(i64::try_from(index).unwrap() + 1);
+            }
+        },
+        &[(Content, "PREV_HASH_MISMATCH"), (Columns, "SEQ_MISMATCH")],
+    ),
+    (
+        "the first event is removed",
+        |run| drop(run.rows.remove(0)),
+        &[(Content, "SEQ_GAP"), (Content, "PREV_HASH_MISMATCH")],
+    ),
+    (
+        "an event of another run is spliced in",
+        |run| {
+            run.rows[3] = record("run/2", &story()).rows.swap_remove(3);
+        },
+        &[(Content, "RUN_ID_MISMATCH"), (Content, "PREV_HASH_MISMATCH")],
+    ),
+    (
+        "the whole run is copied under another id",
+        |run| "run/2".clone_into(&mut run.id),
+        &[(Content, "RUN_ID_MISMATCH")],
+    ),
+    (
+        "the inner hash is edited",
+        |run| {
+            let other = run.rows[3][HASH].clone();
+            let (Held::Text(hash), Held::Text(other)) = (&run.rows[4][HASH], other) else { panic!() };
+            let [hash, other] = [hash.clone(), other].map(|bytes| String::from_utf8(bytes).unwrap());
+            run.edit(4, &hash, &other);
+        },
+        &[(Content, "EVENT_HASH_MISMATCH"), (Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+    ),
+    (
+        "the inner hash and its column are edited",
+        |run| {
+            let Held::Text(hash) = run.rows[4][HASH].clone() else { panic!() };
+            run.rows[4][HASH] = run.rows[3][HASH].clone();
+            let Held::Text(other) = run.rows[3][HASH].clone() else { panic!() };
+            run.edit(4, &String::from_utf8(hash).unwrap(), &String::from_utf8(other).unwrap());
+        },
+        &[(Content, "EVENT_HASH_MISMATCH")],
+    ),
     ("the inner hash is removed", |run| run.edit(3, "\"event_hash\"", "\"event_hasx\""), UNREADABLE),
-    ("the inner prev is edited and the hash made right everywhere", |run| {
-        let Held::Text(prev) = run.rows[10][PREV].clone() else { panic!() };
-        run.edit(10, &String::from_utf8(prev).unwrap(), &EventHash::of(b"x").to_string());
-        run.rows[10][HASH] = text(run.rehash(10));
-        run.rows[10][PREV] = text(EventHash::of(b"x").to_string());
-    }, &[(Content, "PREV_HASH_MISMATCH")]),
-    ("the inner seq is edited and the hash made right everywhere", |run| {
-        run.edit(10, "\"seq\":11", "\"seq\":12");
-        run.rows[10][HASH] = text(run.rehash(10));
-    }, &[(Columns, "SEQ_MISMATCH")]),
-    ("the inner run_id is edited and the hash made right everywhere", |run| {
-        run.edit(10, "run/1", "run/9");
-        run.rows[10][HASH] = text(run.rehash(10));
-    }, &[(Content, "RUN_ID_MISMATCH")]),
+    (
+        "the inner prev is edited and the hash made right everywhere",
+        |run| {
+            let Held::Text(prev) = run.rows[10][PREV].clone() else { panic!() };
+            run.edit(10, &String::from_utf8(prev).unwrap(), &EventHash::of(b"x").to_string());
+            run.rows[10][HASH] = text(run.rehash(10));
+            run.rows[10][PREV] = text(EventHash::of(b"x").to_string());
+        },
+        &[(Content, "PREV_HASH_MISMATCH")],
+    ),
+    (
+        "the inner seq is edited and the hash made right everywhere",
+        |run| {
+            run.edit(10, "\"seq\":11", "\"seq\":12");
+            run.rows[10][HASH] = text(run.rehash(10));
+        },
+        &[(Columns, "SEQ_MISMATCH")],
+    ),
+    (
+        "the inner run_id is edited and the hash made right everywhere",
+        |run| {
+            run.edit(10, "run/1", "run/9");
+            run.rows[10][HASH] = text(run.rehash(10));
+        },
+        &[(Content, "RUN_ID_MISMATCH")],
+    ),
     ("a key is doubled in the text", |run| run.edit(3, r#"{"key":"#, r#"{"key":"stdout","key":"#), INEXACT),
     ("members change places in the text", |run| run.edit(3, r#""kind":"system""#, r#""aind":"system""#), INEXACT),
     ("a space is put into the text", |run| run.edit(3, r#"{"key":"#, r#"{"key": "#), INEXACT),
-    ("a space is put behind a bracket", |run| run.edit(3, r#"{"key":"#, r#"{ "key":"#), &[(Content, "MALFORMED_ENVELOPE")]),
+    (
+        "a space is put behind a bracket",
+        |run| run.edit(3, r#"{"key":"#, r#"{ "key":"#),
+        &[(Content, "MALFORMED_ENVELOPE")],
+    ),
     ("a line break is put behind the text", |run| run.edit(3, "\"}", "\"}\n"), UNREADABLE),
     ("a letter is escaped that needs no escape", |run| run.edit(3, "stderr", "std\\u0065rr"), INEXACT),
-    ("text is not UTF-8", |run| {
-        let Held::Text(bytes) = &mut run.rows[3][ENVELOPE] else { panic!() };
-        bytes[12] = 0xFF;
-    }, INEXACT),
-    ("text is nested 100,000 deep", |run| run.edit(3, r#""stderr""#, &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))), UNREADABLE),
+    (
+        "text is not UTF-8",
+        |run| {
+            let Held::Text(bytes) = &mut run.rows[3][ENVELOPE] else { panic!() };
+            bytes[12] = 0xFF;
+        },
+        INEXACT,
+    ),
+    (
+        "text is nested 100,000 deep",
+        |run| run.edit(3, r#""stderr""#, &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000))),
+        UNREADABLE,
+    ),
     ("text is not JSON", |run| run.rows[3][ENVELOPE] = text("{bad"), UNREADABLE),
     ("text is a number", |run| run.rows[3][ENVELOPE] = text("5"), UNREADABLE),
     ("text is null", |run| run.rows[3][ENVELOPE] = text("null"), UNREADABLE),
@@ -330,32 +407,99 @@ const ROW_ACTS: [Act; 52] = [
     ("NaN is written into a payload", |run| run.edit(3, r#""stderr""#, "NaN"), UNREADABLE),
     ("the version is raised", |run| run.edit(3, "version\":1,", "version\":999,"), UNREADABLE),
     ("the type is one that there is not", |run| run.edit(3, "EVIDENCE_PUT", "EVIDENCE_PUS"), UNREADABLE),
-    ("an envelope is stored as a blob", |run| run.rows[3][ENVELOPE] = Held::Blob(run.envelope(3).into_bytes()),
-        &[(Content, "MALFORMED_ENVELOPE"), (Columns, "BAD_COLUMN_TYPE")]),
-    ("the column seq is edited to the greatest", |run| run.rows[10][SEQ] = Held::Integer(i64::MAX),
-        &[(Content, "SEQ_GAP"), (Columns, "SEQ_MISMATCH")]),
-    ("the column seq is edited in the middle", |run| run.rows[3][SEQ] = Held::Integer(i64::MAX),
-        &[(Content, "SEQ_GAP"), (Columns, "SEQ_MISMATCH")]),
-    ("the column seq is negative", |run| run.rows[3][SEQ] = Held::Integer(i64::MIN),
-        &[(Content, "SEQ_GAP"), (Columns, "SEQ_MISMATCH")]),
-    ("the column event_type is edited", |run| run.rows[6][TYPE] = text("DECISION"), &[(Columns, "EVENT_TYPE_MISMATCH")]),
-    ("the column event_type is not UTF-8", |run| run.rows[6][TYPE] = Held::Text(vec![0xFF]), &[(Columns, "EVENT_TYPE_MISMATCH")]),
-    ("the column event_hash is edited", |run| run.rows[3][HASH] = run.rows[4][HASH].clone(), &[(Columns, "EVENT_HASH_COLUMN_MISMATCH")]),
-    ("the column event_hash is emptied", |run| run.rows[3][HASH] = text(""), &[(Columns, "EVENT_HASH_COLUMN_MISMATCH")]),
-    ("the column event_hash is in capitals", |run| {
-        let Held::Text(hash) = run.rows[3][HASH].clone() else { panic!() };
-        run.rows[3][HASH] = Held::Text(hash.to_ascii_uppercase());
-    }, &[(Columns, "EVENT_HASH_COLUMN_MISMATCH")]),
-    ("the column prev_event_hash is edited", |run| run.rows[3][PREV] = run.rows[4][PREV].clone(), &[(Columns, "PREV_HASH_COLUMN_MISMATCH")]),
-    ("the column prev_event_hash is emptied", |run| run.rows[3][PREV] = Held::Null, &[(Columns, "PREV_HASH_COLUMN_MISMATCH")]),
-    ("the column prev_event_hash of the first is filled", |run| run.rows[0][PREV] = run.rows[1][PREV].clone(),
-        &[(Columns, "PREV_HASH_COLUMN_MISMATCH")]),
-    ("the column prev_event_hash is no hash", |run| run.rows[0][PREV] = text(""), &[(Columns, "PREV_HASH_COLUMN_MISMATCH")]),
-    ("the run's policy_id is edited", |run| run.head.as_mut().unwrap()[0] = text("other"), &[(Columns, "RUN_ROW_MISMATCH")]),
-    ("the run's policy_version is edited", |run| run.head.as_mut().unwrap()[1] = text("2"), &[(Columns, "RUN_ROW_MISMATCH")]),
-    ("the run's stage_graph_id is edited", |run| run.head.as_mut().unwrap()[2] = text("v1_minimal"), &[(Columns, "RUN_ROW_MISMATCH")]),
-    ("the run's created_at is edited", |run| run.head.as_mut().unwrap()[3] = text("2020-01-01T00:00:00+00:00"), &[(Columns, "RUN_ROW_MISMATCH")]),
-    ("the run's meta is edited", |run| run.head.as_mut().unwrap()[4] = text(r#"{"mode": "creative"}"#), &[(Columns, "RUN_ROW_MISMATCH")]),
+    (
+        "an envelope is stored as a blob",
+        |run| run.rows[3][ENVELOPE] = Held::Blob(run.envelope(3).into_bytes()),
+        &[(Content, "MALFORMED_ENVELOPE"), (Columns, "BAD_COLUMN_TYPE")],
+    ),
+    (
+        "the column seq is edited to the greatest",
+        |run| run.rows[10][SEQ] = Held::Integer(i64::MAX),
+        &[(Content, "SEQ_GAP"), (Columns, "SEQ_MISMATCH")],
+    ),
+    (
+        "the column seq is edited in the middle",
+        |run| run.rows[3][SEQ] = Held::Integer(i64::MAX),
+        &[(Content, "SEQ_GAP"), (Columns, "SEQ_MISMATCH")],
+    ),
+    (
+        "the column seq is negative",
+        |run| run.rows[3][SEQ] = Held::Integer(i64::MIN),
+        &[(Content, "SEQ_GAP"), (Columns, "SEQ_MISMATCH")],
+    ),
+    (
+        "the column event_type is edited",
+        |run| run.rows[6][TYPE] = text("DECISION"),
+        &[(Columns, "EVENT_TYPE_MISMATCH")],
+    ),
+    (
+        "the column event_type is not UTF-8",
+        |run| run.rows[6][TYPE] = Held::Text(vec![0xFF]),
+        &[(Columns, "EVENT_TYPE_MISMATCH")],
+    ),
+    (
+        "the column event_hash is edited",
+        |run| run.rows[3][HASH] = run.rows[4][HASH].clone(),
+        &[(Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+    ),
+    (
+        "the column event_hash is emptied",
+        |run| run.rows[3][HASH] = text(""),
+        &[(Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+    ),
+    (
+        "the column event_hash is in capitals",
+        |run| {
+            let Held::Text(hash) = run.rows[3][HASH].clone() else { panic!() };
+            run.rows[3][HASH] = Held::Text(hash.to_ascii_uppercase());
+        },
+        &[(Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+    ),
+    (
+        "the column prev_event_hash is edited",
+        |run| run.rows[3][PREV] = run.rows[4][PREV].clone(),
+        &[(Columns, "PREV_HASH_COLUMN_MISMATCH")],
+    ),
+    (
+        "the column prev_event_hash is emptied",
+        |run| run.rows[3][PREV] = Held::Null,
+        &[(Columns, "PREV_HASH_COLUMN_MISMATCH")],
+    ),
+    (
+        "the column prev_event_hash of the first is filled",
+        |run| run.rows[0][PREV] = run.rows[1][PREV].clone(),
+        &[(Columns, "PREV_HASH_COLUMN_MISMATCH")],
+    ),
+    (
+        "the column prev_event_hash is no hash",
+        |run| run.rows[0][PREV] = text(""),
+        &[(Columns, "PREV_HASH_COLUMN_MISMATCH")],
+    ),
+    (
+        "the run's policy_id is edited",
+        |run| run.head.as_mut().unwrap()[0] = text("other"),
+        &[(Columns, "RUN_ROW_MISMATCH")],
+    ),
+    (
+        "the run's policy_version is edited",
+        |run| run.head.as_mut().unwrap()[1] = text("2"),
+        &[(Columns, "RUN_ROW_MISMATCH")],
+    ),
+    (
+        "the run's stage_graph_id is edited",
+        |run| run.head.as_mut().unwrap()[2] = text("v1_minimal"),
+        &[(Columns, "RUN_ROW_MISMATCH")],
+    ),
+    (
+        "the run's created_at is edited",
+        |run| run.head.as_mut().unwrap()[3] = text("2020-01-01T00:00:00+00:00"),
+        &[(Columns, "RUN_ROW_MISMATCH")],
+    ),
+    (
+        "the run's meta is edited",
+        |run| run.head.as_mut().unwrap()[4] = text(r#"{"mode": "creative"}"#),
+        &[(Columns, "RUN_ROW_MISMATCH")],
+    ),
     ("the run's meta is not JSON", |run| run.head.as_mut().unwrap()[4] = text("{"), &[(Columns, "RUN_ROW_MISMATCH")]),
     ("the run's row is removed", |run| run.head = None, &[(Columns, "RUN_ROW_MISSING")]),
 ];
@@ -364,69 +508,145 @@ const ROW_ACTS: [Act; 52] = [
 type Retold = (&'static str, fn(&mut Vec<Draft>), &'static [(Area, &'static str)]);
 
 const STORY_ACTS: [Retold; 17] = [
-    ("a stage is skipped", |story| story[1] = advance("START", "DECIDE"),
-        &[(Path, "ILLEGAL_TRANSITION"), (Path, "STAGE_JUMP")]),
-    ("the last step is one that the graph has not", |story| {
-        story.truncate(5);
-        story.push(advance("COLLECT", "DECIDE"));
-    }, &[(Path, "ILLEGAL_TRANSITION")]),
-    ("the last step is to a stage that the graph has not", |story| {
-        story.truncate(5);
-        story.push(advance("COLLECT", "NOWHERE"));
-    }, &[(Path, "ILLEGAL_TRANSITION")]),
-    ("an event is in another stage than the run", |story| story[8].stage = Stage::new("FINALIZE"),
-        &[(Path, "STAGE_JUMP"), (Path, "ILLEGAL_TRANSITION"), (Path, "STAGE_CONTRADICTION")]),
-    ("the last event is in another stage than the run", |story| {
-        story.truncate(5);
-        story[4].stage = Stage::new("EVALUATE");
-    }, &[(Path, "STAGE_JUMP")]),
-    ("the run begins twice", |story| {
-        let again = Draft { stage: Stage::new("COLLECT"), ..story[0].clone() };
-        story.insert(3, again);
-    }, &[(Path, "SECOND_RUN_START")]),
-    ("the run begins in the middle of its graph", |story| {
-        story.truncate(1);
-        story[0].stage = Stage::new("DECIDE");
-    }, &[(Path, "WRONG_INITIAL_STAGE")]),
+    (
+        "a stage is skipped",
+        |story| story[1] = advance("START", "DECIDE"),
+        &[(Path, "ILLEGAL_TRANSITION"), (Path, "STAGE_JUMP")],
+    ),
+    (
+        "the last step is one that the graph has not",
+        |story| {
+            story.truncate(5);
+            story.push(advance("COLLECT", "DECIDE"));
+        },
+        &[(Path, "ILLEGAL_TRANSITION")],
+    ),
+    (
+        "the last step is to a stage that the graph has not",
+        |story| {
+            story.truncate(5);
+            story.push(advance("COLLECT", "NOWHERE"));
+        },
+        &[(Path, "ILLEGAL_TRANSITION")],
+    ),
+    (
+        "an event is in another stage than the run",
+        |story| story[8].stage = Stage::new("FINALIZE"),
+        &[(Path, "STAGE_JUMP"), (Path, "ILLEGAL_TRANSITION"), (Path, "STAGE_CONTRADICTION")],
+    ),
+    (
+        "the last event is in another stage than the run",
+        |story| {
+            story.truncate(5);
+            story[4].stage = Stage::new("EVALUATE");
+        },
+        &[(Path, "STAGE_JUMP")],
+    ),
+    (
+        "the run begins twice",
+        |story| {
+            let again = Draft { stage: Stage::new("COLLECT"), ..story[0].clone() };
+            story.insert(3, again);
+        },
+        &[(Path, "SECOND_RUN_START")],
+    ),
+    (
+        "the run begins in the middle of its graph",
+        |story| {
+            story.truncate(1);
+            story[0].stage = Stage::new("DECIDE");
+        },
+        &[(Path, "WRONG_INITIAL_STAGE")],
+    ),
     ("an event follows the end", |story| story.push(evidence("FINALIZE", "late")), &[(Path, "EVENT_AFTER_FINALIZE")]),
-    ("the run ends twice", |story| story.push(finalize("FINALIZE", "fail")),
-        &[(Path, "EVENT_AFTER_FINALIZE"), (Path, "MULTIPLE_FINALIZE")]),
-    ("the run ends as PASS before a terminal stage", |story| {
-        story.truncate(5);
-        story.push(finalize("COLLECT", "pass"));
-    }, &[(Path, "FINALIZED_EARLY")]),
-    ("the run ends with a verdict that there is not", |story| story[10] = finalize("FINALIZE", "PASS"), &[(Path, "BAD_VERDICT")]),
+    (
+        "the run ends twice",
+        |story| story.push(finalize("FINALIZE", "fail")),
+        &[(Path, "EVENT_AFTER_FINALIZE"), (Path, "MULTIPLE_FINALIZE")],
+    ),
+    (
+        "the run ends as PASS before a terminal stage",
+        |story| {
+            story.truncate(5);
+            story.push(finalize("COLLECT", "pass"));
+        },
+        &[(Path, "FINALIZED_EARLY")],
+    ),
+    (
+        "the run ends with a verdict that there is not",
+        |story| story[10] = finalize("FINALIZE", "PASS"),
+        &[(Path, "BAD_VERDICT")],
+    ),
     ("the run ends without a verdict", |story| story[10].payload = Object::new(), &[(Path, "BAD_VERDICT")]),
-    ("a step's payload contradicts its stage", |story| {
-        story[5].payload.insert("to_stage", "DECIDE");
-    }, &[(Path, "STAGE_CONTRADICTION")]),
-    ("the policy changes on the way", |story| "2".clone_into(&mut story[4].policy.policy_version), &[(Path, "POLICY_CHANGED")]),
-    ("the committed policy is edited", |story| {
-        let mut commitment = story[0].payload.get("commitment").unwrap().as_object().unwrap().clone();
-        let mut policy = commitment.get("policy").unwrap().as_object().unwrap().clone();
-        policy.insert("version", "2");
-        commitment.insert("policy", policy);
-        story[0].payload.insert("commitment", commitment);
-    }, &[(Content, "COMMITMENT_MALFORMED")]),
-    ("the committed digest is edited", |story| {
-        let mut commitment = story[0].payload.get("commitment").unwrap().as_object().unwrap().clone();
-        commitment.insert("policy_digest", EventHash::of(b"x").to_string());
-        story[0].payload.insert("commitment", commitment);
-    }, &[(Content, "COMMITMENT_MALFORMED")]),
-    ("all events name another policy than the committed one", |story| {
-        for draft in story {
-            "other".clone_into(&mut draft.policy.policy_id);
-        }
-    }, &[(Columns, "COMMITMENT_MALFORMED")]),
+    (
+        "a step's payload contradicts its stage",
+        |story| {
+            story[5].payload.insert("to_stage", "DECIDE");
+        },
+        &[(Path, "STAGE_CONTRADICTION")],
+    ),
+    (
+        "the policy changes on the way",
+        |story| "2".clone_into(&mut story[4].policy.policy_version),
+        &[(Path, "POLICY_CHANGED")],
+    ),
+    (
+        "the committed policy is edited",
+        |story| {
+            let mut commitment = story[0].payload.get("commitment").unwrap().as_object().unwrap().clone();
+            let mut policy = commitment.get("policy").unwrap().as_object().unwrap().clone();
+            policy.insert("version", "2");
+            commitment.insert("policy", policy);
+            story[0].payload.insert("commitment", commitment);
+        },
+        &[(Content, "COMMITMENT_MALFORMED")],
+    ),
+    (
+        "the committed digest is edited",
+        |story| {
+            let mut commitment = story[0].payload.get("commitment").unwrap().as_object().unwrap().clone();
+            commitment.insert("policy_digest", EventHash::of(b"x").to_string());
+            story[0].payload.insert("commitment", commitment);
+        },
+        &[(Content, "COMMITMENT_MALFORMED")],
+    ),
+    (
+        "all events name another policy than the committed one",
+        |story| {
+            for draft in story {
+                "other".clone_into(&mut draft.policy.policy_id);
+            }
+        },
+        &[(Columns, "COMMITMENT_MALFORMED")],
+    ),
 ];
 
 /// Every code that reading a run can give.
 const CODES: [&str; 24] = [
-    "BAD_COLUMN_TYPE", "BAD_VERDICT", "COMMITMENT_MALFORMED", "EVENT_AFTER_FINALIZE", "EVENT_HASH_COLUMN_MISMATCH",
-    "EVENT_HASH_MISMATCH", "EVENT_TYPE_MISMATCH", "FINALIZED_EARLY", "ILLEGAL_TRANSITION", "MALFORMED_ENVELOPE",
-    "MULTIPLE_FINALIZE", "NOT_CANONICAL", "POLICY_CHANGED", "PREV_HASH_COLUMN_MISMATCH", "PREV_HASH_MISMATCH",
-    "RUN_ID_MISMATCH", "RUN_ROW_MISMATCH", "RUN_ROW_MISSING", "SECOND_RUN_START", "SEQ_GAP", "SEQ_MISMATCH",
-    "STAGE_CONTRADICTION", "STAGE_JUMP", "WRONG_INITIAL_STAGE",
+    "BAD_COLUMN_TYPE",
+    "BAD_VERDICT",
+    "COMMITMENT_MALFORMED",
+    "EVENT_AFTER_FINALIZE",
+    "EVENT_HASH_COLUMN_MISMATCH",
+    "EVENT_HASH_MISMATCH",
+    "EVENT_TYPE_MISMATCH",
+    "FINALIZED_EARLY",
+    "ILLEGAL_TRANSITION",
+    "MALFORMED_ENVELOPE",
+    "MULTIPLE_FINALIZE",
+    "NOT_CANONICAL",
+    "POLICY_CHANGED",
+    "PREV_HASH_COLUMN_MISMATCH",
+    "PREV_HASH_MISMATCH",
+    "RUN_ID_MISMATCH",
+    "RUN_ROW_MISMATCH",
+    "RUN_ROW_MISSING",
+    "SECOND_RUN_START",
+    "SEQ_GAP",
+    "SEQ_MISMATCH",
+    "STAGE_CONTRADICTION",
+    "STAGE_JUMP",
+    "WRONG_INITIAL_STAGE",
 ];
 
 #[test]
@@ -459,7 +679,14 @@ fn each_act_of_tampering_gives_its_findings_and_no_others() {
 
 #[test]
 fn a_column_of_the_wrong_type_is_a_finding_whatever_it_holds() {
-    let values = [Held::Null, Held::Integer(1), Held::Real(f64::NAN), Held::Real(4.0), Held::Blob(b"RUN_START".to_vec()), text("4")];
+    let values = [
+        Held::Null,
+        Held::Integer(1),
+        Held::Real(f64::NAN),
+        Held::Real(4.0),
+        Held::Blob(b"RUN_START".to_vec()),
+        text("4"),
+    ];
     let mut tried = 0;
     for column in 0..6 {
         for value in &values {

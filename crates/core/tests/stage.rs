@@ -85,7 +85,8 @@ proptest! {
 
 #[test]
 fn a_graph_that_contradicts_itself_is_refused() {
-    type Case = (&'static str, &'static str, &'static [&'static str], &'static [(&'static str, &'static [&'static str])]);
+    type Case =
+        (&'static str, &'static str, &'static [&'static str], &'static [(&'static str, &'static [&'static str])]);
     let cases: [Case; 6] = [
         ("the initial stage", "X", &["B"], &[("A", &["B"])]),
         ("no terminal stage", "A", &[], &[("A", &["A"])]),
@@ -104,8 +105,14 @@ fn a_graph_that_contradicts_itself_is_refused() {
 #[test]
 fn the_built_in_graphs_are_what_they_always_were() {
     for (id, text) in [
-        ("v1_default", r#"{"graph_id":"v1_default","initial_stage":"START","terminal_stages":["FINALIZE"],"transitions":{"COLLECT":["EVALUATE"],"DECIDE":["FINALIZE","REMEDIATE"],"EVALUATE":["DECIDE"],"FINALIZE":[],"REMEDIATE":["COLLECT"],"START":["COLLECT"]}}"#),
-        ("v1_minimal", r#"{"graph_id":"v1_minimal","initial_stage":"START","terminal_stages":["FINALIZE"],"transitions":{"FINALIZE":[],"START":["FINALIZE"]}}"#),
+        (
+            "v1_default",
+            r#"{"graph_id":"v1_default","initial_stage":"START","terminal_stages":["FINALIZE"],"transitions":{"COLLECT":["EVALUATE"],"DECIDE":["FINALIZE","REMEDIATE"],"EVALUATE":["DECIDE"],"FINALIZE":[],"REMEDIATE":["COLLECT"],"START":["COLLECT"]}}"#,
+        ),
+        (
+            "v1_minimal",
+            r#"{"graph_id":"v1_minimal","initial_stage":"START","terminal_stages":["FINALIZE"],"transitions":{"FINALIZE":[],"START":["FINALIZE"]}}"#,
+        ),
     ] {
         let value = json::parse(text.as_bytes(), Limits::READ).unwrap();
         assert_eq!(StageGraph::built_in(id).unwrap().to_value(), value);
@@ -152,9 +159,16 @@ fn a_value_of_another_shape_is_refused() {
         StageGraph::from_value(&object.into())
     };
     for (key, value) in [
-        ("graph_id", "1"), ("initial_stage", "null"), ("initial_stage", "[]"), ("terminal_stages", r#""FINALIZE""#),
-        ("terminal_stages", "[1]"), ("transitions", "[]"), ("transitions", r#"{"START":"FINALIZE"}"#),
-        ("transitions", r#"{"START":[null]}"#), ("transitions", r#"{"\ud800":[]}"#), ("unknown", "1"),
+        ("graph_id", "1"),
+        ("initial_stage", "null"),
+        ("initial_stage", "[]"),
+        ("terminal_stages", r#""FINALIZE""#),
+        ("terminal_stages", "[1]"),
+        ("transitions", "[]"),
+        ("transitions", r#"{"START":"FINALIZE"}"#),
+        ("transitions", r#"{"START":[null]}"#),
+        ("transitions", r#"{"\ud800":[]}"#),
+        ("unknown", "1"),
     ] {
         let error = with(key, value).unwrap_err();
         assert!(matches!(&error, Error::Policy { at, .. } if at.starts_with("stage_graph.")), "{key} {value}: {error}");

@@ -4,6 +4,8 @@
 //! ratio is the median over the rounds. `SPEED_EVENTS` sets the size of the large ledger (1,000,000), `REFERENCE_PYTHON`
 //! names a Python that has the package `receipt-kernel` 0.1.0; without it, what needs the package is skipped and said so.
 
+#![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::cast_possible_wrap)] // it prints a table of ratios
+
 use receipt_kernel::{Actor, Append, Audit, EventType, Ledger, Object, Policy, Value};
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
@@ -69,7 +71,9 @@ fn actor() -> Actor {
 }
 
 fn policy() -> Outcome<Policy> {
-    Ok(Policy::from_toml("id = \"p\"\nversion = \"1\"\nstage_graph = \"v1_default\"\n[[invariant]]\nid = \"ledger.chain_valid\"\n")?)
+    Ok(Policy::from_toml(
+        "id = \"p\"\nversion = \"1\"\nstage_graph = \"v1_default\"\n[[invariant]]\nid = \"ledger.chain_valid\"\n",
+    )?)
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -203,7 +207,13 @@ fn verifies(folder: &Path) -> Outcome<Vec<Row>> {
         rate = 200_000.0 / one;
     }
     let cores = std::thread::available_parallelism()?.get();
-    let mut rows = vec![at_least("verify on one core / reading and hashing", median(to_bare), 0.6, ">= 0.60", format!("{rate:.0} events/s"))];
+    let mut rows = vec![at_least(
+        "verify on one core / reading and hashing",
+        median(to_bare),
+        0.6,
+        ">= 0.60",
+        format!("{rate:.0} events/s"),
+    )];
     if cores > 1 {
         rows.push(at_least("verify on two cores / on one", median(to_two), 1.6, ">= 1.60", String::new()));
     } else {
@@ -274,7 +284,13 @@ fn against_the_reference(folder: &Path) -> Outcome<Vec<Row>> {
     let note = "all cores, the reference's own file".to_owned();
     Ok(vec![
         at_least("verify / the reference's chain check", median(ratios), 20.0, ">= 20", note),
-        Row { what: "size on disk / the reference's", got: size, wanted: "<= 0.80", ok: size <= 0.8, note: String::new() },
+        Row {
+            what: "size on disk / the reference's",
+            got: size,
+            wanted: "<= 0.80",
+            ok: size <= 0.8,
+            note: String::new(),
+        },
     ])
 }
 
@@ -304,7 +320,13 @@ fn large(folder: &Path) -> Outcome<Vec<Row>> {
     let note = format!("{events} events in 1,000 runs");
     Ok(vec![
         Row { what: "memory of verify, MiB", got: memory, wanted: "< 64", ok: memory < 64.0, note: note.clone() },
-        Row { what: "an append there / in an empty ledger", got: cost, wanted: "0.8 to 1.2", ok: (0.8..=1.2).contains(&cost), note },
+        Row {
+            what: "an append there / in an empty ledger",
+            got: cost,
+            wanted: "0.8 to 1.2",
+            ok: (0.8..=1.2).contains(&cost),
+            note,
+        },
     ])
 }
 
@@ -322,4 +344,3 @@ fn peak_memory_of_verify(path: &Path) -> Outcome<f64> {
     }
     Ok(kib.parse::<f64>()? / 1024.0)
 }
-

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::ledger::{Ledger, finish, show};
 use crate::store::{self, ReadTransaction, Store, Visit};
 use receipt_core::envelope::{Envelope, EventType};
-use receipt_core::evidence::BlobFact;
+use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId};
 use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::run::{Area, RunFacts, RunReader};
@@ -83,7 +83,9 @@ impl Check {
             Self::Tail => "the newest events could have been cut off: a checkpoint kept outside would settle it",
             Self::Runs => "a whole run could have been removed: a checkpoint kept outside would settle it",
             Self::Rollback => "the file could be an older copy: a checkpoint kept outside would settle it",
-            Self::Fork => "another reader could have been shown another history: a witness's cosignature would settle it",
+            Self::Fork => {
+                "another reader could have been shown another history: a witness's cosignature would settle it"
+            }
             Self::Key => "history could have been made anew: a witness, or an older checkpoint, would settle it",
             _ => return None,
         })
@@ -240,6 +242,10 @@ impl<'a> Audit<'a> {
             for problem in problems {
                 tally.lock().find(Check::Content, Verdict::Fail, Reason::new("SCHEMA_MALFORMED", problem));
             }
+            for check in [Check::Columns, Check::Evidence, Check::Path, Check::Commitment] {
+                let reason = Reason::new("SCHEMA_MALFORMED", "nothing was read: the tables are not those of a ledger");
+                tally.lock().find(check, Verdict::Unknown, reason);
+            }
             return Ok(tally.report());
         }
         match self.walk(store.as_mut(), &tally) {
@@ -294,12 +300,11 @@ impl<'a> Audit<'a> {
         }
         let mut batch = Vec::new();
         store.runs(&mut |id, _| {
-            match id.as_str() {
-                Some(id) => batch.push(RunId::new(id)),
-                None => {
-                    let reason = Reason::new("BAD_COLUMN_TYPE", format!("run_id {:?} is not UTF-8 text", show(id)));
-                    tally.lock().find(Check::Columns, Verdict::Fail, reason);
-                }
+            if let Some(id) = id.as_str() {
+                batch.push(RunId::new(id))
+            } else {
+                let reason = Reason::new("BAD_COLUMN_TYPE", format!("run_id {:?} is not UTF-8 text", show(id)));
+                tally.lock().find(Check::Columns, Verdict::Fail, reason);
             }
             if batch.len() >= 16 {
                 give(Job::Runs(std::mem::take(&mut batch)));
@@ -309,12 +314,11 @@ impl<'a> Audit<'a> {
         give(Job::Runs(batch));
         let mut batch = Vec::new();
         store.blobs(&mut |id| {
-            match id.text().and_then(BlobHash::parse_bytes) {
-                Some(hash) => batch.push(hash),
-                None => {
-                    let msg = format!("a blob has the address {:?}, which is no hash", show(id));
-                    tally.lock().find(Check::Evidence, Verdict::Fail, Reason::new("BLOB_MALFORMED", msg));
-                }
+            if let Some(hash) = id.text().and_then(BlobHash::parse_bytes) {
+                batch.push(hash)
+            } else {
+                let msg = format!("a blob has the address {:?}, which is no hash", show(id));
+                tally.lock().find(Check::Evidence, Verdict::Fail, Reason::new("BLOB_MALFORMED", msg));
             }
             if batch.len() >= 16 {
                 give(Job::Blobs(std::mem::take(&mut batch)));
@@ -360,7 +364,9 @@ impl Shared<'_> {
         let done = match job {
             Job::Runs(runs) => runs.iter().try_for_each(|run| self.check_run(store, run)),
             Job::Blobs(blobs) => {
-                blobs.iter().for_each(|blob| self.check_blob(store, blob, None));
+                for blob in blobs {
+                    self.check_blob(store, blob, None);
+                }
                 self.done(blobs.len() as u64);
                 Ok(())
             }
@@ -383,10 +389,10 @@ impl Shared<'_> {
         let mut puts: Vec<Evidence> = Vec::new();
         let mut seen: HashSet<BlobHash> = HashSet::new();
         store.events(run, &mut |row| {
-            if let Some(envelope) = reader.read(row) {
-                if envelope.event_type == EventType::EvidencePut {
-                    puts.push(Evidence::of(&envelope));
-                }
+            if let Some(envelope) = reader.read(row)
+                && envelope.event_type == EventType::EvidencePut
+            {
+                puts.push(Evidence::of(&envelope));
             }
             unreported += 1;
             if unreported == 4096 {
@@ -423,6 +429,9 @@ impl Shared<'_> {
                 }
                 continue;
             };
+            if committed {
+                self.check_claim(store, &pointer, &hash, &put);
+            }
             if !seen.contains(&hash) {
                 // Bounded: a run that puts more blobs than this has some of them looked at again.
                 if seen.len() >= 65_536 {
@@ -431,6 +440,28 @@ impl Shared<'_> {
                 seen.insert(hash);
                 self.check_blob(store, &hash, Some((&pointer, bytes_len)));
             }
+        }
+    }
+
+    /// Compares a blob's row with what an event of ours says that it put. The first type of the same bytes stays; of
+    /// two classes the stricter one does.
+    fn check_claim(&self, store: &dyn ReadTransaction, pointer: &str, hash: &BlobHash, put: &Evidence) {
+        let mut problems = Vec::new();
+        let read = store.blob(hash, &mut |row| {
+            let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
+            if put.class.is_some_and(|said| class.is_none_or(|class| class < said)) {
+                problems.push("the blob's class is less strict than the event says");
+            }
+            if put.content_type.as_deref().is_some_and(|said| row.content_type.as_str() != Some(said)) {
+                problems.push("the blob's content type is not the one that the event says");
+            }
+        });
+        if let Err(error) = read {
+            self.tally.lock().read_failure(&error);
+        }
+        for problem in problems {
+            let reason = Reason::new("EVIDENCE_ROW_MISMATCH", problem).at(pointer).at(BlobRef(*hash));
+            self.tally.lock().find(Check::Evidence, Verdict::Fail, reason);
         }
     }
 
@@ -462,9 +493,10 @@ impl Shared<'_> {
                 Err(error) => return self.tally.lock().read_failure(&error),
             },
             BlobFact::Missing => (Verdict::Fail, Reason::new("BLOB_MISSING", "evidence was put and is not there")),
-            BlobFact::Corrupt => {
-                (Verdict::Fail, Reason::new("BLOB_HASH_MISMATCH", "the bytes are not what was put: they hash to something else"))
-            }
+            BlobFact::Corrupt => (
+                Verdict::Fail,
+                Reason::new("BLOB_HASH_MISMATCH", "the bytes are not what was put: they hash to something else"),
+            ),
             BlobFact::Malformed { problem } => (Verdict::Fail, Reason::new("BLOB_MALFORMED", problem)),
             BlobFact::Unreadable { problem } => (Verdict::Unknown, Reason::new("READ_FAILURE", problem)),
         };
@@ -477,6 +509,8 @@ impl Shared<'_> {
 struct Evidence {
     seq: i64,
     blob: Option<(BlobHash, u64)>,
+    class: Option<EvidenceClass>,
+    content_type: Option<String>,
     says_something: bool,
 }
 
@@ -492,6 +526,8 @@ impl Evidence {
         Self {
             seq: envelope.seq.get(),
             blob: named.zip(bytes_len),
+            class: text("evidence_class").and_then(EvidenceClass::parse),
+            content_type: text("content_type").map(str::to_owned),
             says_something: evidence.is_some_and(|evidence| !evidence.is_empty()),
         }
     }
@@ -619,7 +655,7 @@ impl Findings {
         }
         if facts.events == 0 {
             let check = if named { Check::Content } else { Check::Commitment };
-            let reason = Reason::new("NO_EVENTS", format!("run {run:?} has a row and no events"));
+            let reason = Reason::new("NO_EVENTS", format!("run {:?} has a row and no events", run.as_str()));
             self.find(check, Verdict::Unknown, reason.at(&pointer));
         } else if facts.commitment.is_none() {
             let msg = "RUN_START commits to no policy and stage graph: nothing binds the run's row and its stages";

@@ -222,10 +222,14 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::RunNotFound { .. } => "`receipt runs` lists the runs",
-            Self::RunExists { .. } => "choose another id, or continue the run with `receipt append`, `put` or `advance`",
+            Self::RunExists { .. } => {
+                "choose another id, or continue the run with `receipt append`, `put` or `advance`"
+            }
             Self::RunFinalized { .. } => "start a new run and refer to this one",
             Self::RunUncommitted { .. } => "start a new run in this ledger with `receipt start`",
-            Self::RunBroken { .. } => "`receipt verify` says what is wrong; `receipt backup` keeps a copy before you mend anything",
+            Self::RunBroken { .. } => {
+                "`receipt verify` says what is wrong; `receipt backup` keeps a copy before you mend anything"
+            }
             Self::VerdictTooGood { .. } => "`receipt evaluate` again, or finalize with the verdict that it allows",
             Self::KeyConflict { .. } => "use a new key for a new event; repeat a key only to retry the same event",
             Self::TooLarge { .. } => "put large data on record as evidence with `receipt put`",

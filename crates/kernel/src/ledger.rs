@@ -11,8 +11,8 @@ use crate::store::{self, NewRun, ReadTransaction, Store, Visit, WriteTransaction
 use crate::writer::RunWriter;
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::chain::Link;
-use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::envelope::{Actor, Draft, Envelope, EventType, PolicyRef, Sealed};
+use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object};
 use receipt_core::policy::{Commitment, Evaluation, Policy};
@@ -225,13 +225,12 @@ impl Ledger {
     /// As [`Self::snapshot`]; [`Error::RunUncommitted`] where no policy is given and the run committed to none.
     pub fn evaluate(&self, run_id: &str, policy: Option<&Policy>) -> Result<Evaluation> {
         let committed;
-        let policy = match policy {
-            Some(policy) => policy,
-            None => {
-                let snapshot = self.snapshot(run_id, &[])?;
-                committed = snapshot.policy().cloned();
-                committed.as_ref().ok_or_else(|| Error::RunUncommitted { run: run_id.to_owned() })?
-            }
+        let policy = if let Some(policy) = policy {
+            policy
+        } else {
+            let snapshot = self.snapshot(run_id, &[])?;
+            committed = snapshot.policy().cloned();
+            committed.as_ref().ok_or_else(|| Error::RunUncommitted { run: run_id.to_owned() })?
         };
         Ok(policy.evaluate(&self.snapshot(run_id, &policy.reads())?))
     }

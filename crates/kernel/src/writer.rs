@@ -1,8 +1,8 @@
 //! A run being written: strict about stages, endings and time.
 
 use crate::error::{Error, Result};
-use crate::evidence::{self, Put, Source};
 use crate::evidence::redact::Redactor;
+use crate::evidence::{self, Put, Source};
 use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
 use crate::store::{KeyRow, WriteTransaction};
 use receipt_core::canonical;
@@ -135,8 +135,8 @@ impl RunWriter {
     ///
     /// # Errors
     /// As [`Self::put`].
-    pub fn put_source(&mut self, key: &str, mut source: Source<'_>, put: Put) -> Result<BlobRecord> {
-        let mut meta = put.meta.clone();
+    pub fn put_source(&mut self, key: &str, mut source: Source<'_>, mut put: Put) -> Result<BlobRecord> {
+        let mut meta = std::mem::take(&mut put.meta);
         Redactor::builtin().redact_object(&mut meta);
         self.ledger.transact(|transaction| {
             let mut run = self.open(transaction)?;
@@ -272,7 +272,8 @@ impl RunWriter {
             ]);
             let mut draft = run.draft(EventType::RunFinalize, payload);
             let basis = snapshot.events().iter().rev();
-            let mut basis = basis.filter(|event| matches!(event.event_type, EventType::Decision | EventType::Evaluation));
+            let mut basis =
+                basis.filter(|event| matches!(event.event_type, EventType::Decision | EventType::Evaluation));
             draft.events.extend(basis.next().map(|event| snapshot.event_ref(event)));
             run.write(draft)?;
             Ok(verdict)
@@ -360,14 +361,14 @@ impl OpenRun<'_> {
         let sealed: Sealed = seal(&draft, self.head.next.clone())?;
         self.transaction.insert_event(&sealed, draft.ts)?;
         let event_ref = sealed.link.event_ref();
-        self.follow(sealed.hash, &draft)?;
+        self.follow(sealed.hash, draft)?;
         Ok(Appended { event_ref, repeated: false })
     }
 
-    fn follow(&mut self, hash: EventHash, draft: &Draft) -> Result<()> {
+    fn follow(&mut self, hash: EventHash, draft: Draft) -> Result<()> {
         let full = || Error::RunBroken { run: self.writer.run_id.to_string(), problem: "the run is full".to_owned() };
         self.head.next = self.head.next.after(hash).ok_or_else(full)?;
-        self.head.stage = draft.stage.clone();
+        self.head.stage = draft.stage;
         self.head.ts = Some(draft.ts);
         Ok(())
     }

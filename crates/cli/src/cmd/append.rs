@@ -48,7 +48,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         } else if let Some(about) = input::event_ref(context, &ledger, text)? {
             event.events.push(about);
         } else {
-            return Err(Error::Input(format!("--ref: {text:?} is neither event://RUN/SEQ, RUN/SEQ nor blob://sha256:…")));
+            return Err(Error::Input(format!(
+                "--ref: {text:?} is neither event://RUN/SEQ, RUN/SEQ nor blob://sha256:…"
+            )));
         }
     }
     let appended = ledger.resume(run_id.as_str(), context.actor())?.append(event)?;

@@ -32,7 +32,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let basis: Vec<&str> = args.basis.iter().map(String::as_str).collect();
     let appended = ledger.resume(run_id.as_str(), context.actor())?.decide(&args.id, &basis, &args.plan)?;
     let event = appended.event_ref.to_string();
-    let document = Object::from_iter([("run_id", Value::from(run_id.as_str())), ("event", Value::from(event.as_str()))]);
+    let document =
+        Object::from_iter([("run_id", Value::from(run_id.as_str())), ("event", Value::from(event.as_str()))]);
     context.done(document, &term::escape(&format!("decision {} is recorded as {event}", args.id)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -45,7 +45,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         reasons(context, &result.reasons, 0)?;
     }
     for id in &evaluation.deferred {
-        context.print(&format!("{} {} (asked once the run has ended)", term::paint(term::SIDE, "later  "), term::escape(id)))?;
+        context.print(&format!(
+            "{} {} (asked once the run has ended)",
+            term::paint(term::SIDE, "later  "),
+            term::escape(id)
+        ))?;
     }
     if let Some(why) = unrecorded.filter(|_| !context.quiet) {
         context.print(&format!("{why}: judged, nothing recorded"))?;

@@ -18,6 +18,7 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitCode> {
     Ledger::create(&path)?;
     let whole = path.canonicalize().unwrap_or(path);
     let document = Object::from_iter([("ledger", Value::from(whole.to_string_lossy().into_owned()))]);
-    context.done(document, &format!("made a ledger at {}; `receipt exec -- CMD` records a command in it", show(&whole)))?;
+    context
+        .done(document, &format!("made a ledger at {}; `receipt exec -- CMD` records a command in it", show(&whole)))?;
     Ok(ExitCode::SUCCESS)
 }

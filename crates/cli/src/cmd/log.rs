@@ -92,11 +92,17 @@ impl Tree<'_> {
                 }
             }
         }
-        for finding in self.facts.findings.iter().filter(|finding| !told.iter().any(|other| std::ptr::eq(*other, *finding))) {
+        for finding in
+            self.facts.findings.iter().filter(|finding| !told.iter().any(|other| std::ptr::eq(*other, *finding)))
+        {
             out.push(format!("{}{} {}", self.glyphs.branch, tell(finding), escape(&finding.reason.pointers.join(" "))));
         }
         if self.facts.more_findings > 0 {
-            out.push(format!("{}{}", self.glyphs.branch, paint(BAD, &format!("and {} more findings", self.facts.more_findings))));
+            out.push(format!(
+                "{}{}",
+                self.glyphs.branch,
+                paint(BAD, &format!("and {} more findings", self.facts.more_findings))
+            ));
         }
         out.push(format!("{}{}", self.glyphs.last, self.ending()));
         out.join("\n")
@@ -115,7 +121,9 @@ impl Tree<'_> {
     fn ending(&self) -> String {
         let findings = self.facts.findings.len() as u64 + self.facts.more_findings;
         match self.facts.recorded_verdict {
-            _ if findings > 0 => paint(BAD, &format!("FAIL: {findings} findings; `receipt verify` has the whole report")),
+            _ if findings > 0 => {
+                paint(BAD, &format!("FAIL: {findings} findings; `receipt verify` has the whole report"))
+            }
             Some(verdict) => format!("finalized {}", term::verdict(verdict)),
             None if self.facts.finalized => format!("finalized {}", term::verdict(Verdict::Unknown)),
             None => paint(ODD, "unfinished"),
@@ -151,13 +159,19 @@ fn about(event: &Event) -> String {
 
 fn evidence(event: &Event) -> String {
     let inner = |part: &str, key: &str| event.payload.get(part).and_then(|part| part.get(key)).cloned();
-    let text = |value: Option<Value>| value.as_ref().and_then(Value::as_text).map(ToString::to_string).unwrap_or_default();
+    let text =
+        |value: Option<Value>| value.as_ref().and_then(Value::as_text).map(ToString::to_string).unwrap_or_default();
     let key = text(event.payload.get("key").cloned());
-    let bytes = inner("evidence", "bytes_len").and_then(|value| value.as_i64()).and_then(|value| u64::try_from(value).ok());
+    let bytes =
+        inner("evidence", "bytes_len").and_then(|value| value.as_i64()).and_then(|value| u64::try_from(value).ok());
     let hash: String = text(inner("evidence", "sha256")).chars().take(12).collect();
     let kind = text(inner("meta", "evidence_kind"));
     let kind = if kind.is_empty() { kind } else { format!(" [{kind}]") };
-    let beside = format!("{} {hash} {}{kind}", bytes.map(term::size).unwrap_or_default(), text(inner("evidence", "content_type")));
+    let beside = format!(
+        "{} {hash} {}{kind}",
+        bytes.map(term::size).unwrap_or_default(),
+        text(inner("evidence", "content_type"))
+    );
     format!("{} {}", escape(&key), paint(SIDE, &escape(&beside)))
 }
 

@@ -57,7 +57,11 @@ fn blob(ledger: &Ledger, text: &str) -> Result<Value> {
 
 fn event(context: &Context, ledger: &Ledger, text: &str) -> Result<Value> {
     // A run's id may hold slashes, so that a run of just this name goes first.
-    let named = if !text.starts_with("event://") && ledger.has_run(text)? { None } else { input::event_ref(context, ledger, text)? };
+    let named = if !text.starts_with("event://") && ledger.has_run(text)? {
+        None
+    } else {
+        input::event_ref(context, ledger, text)?
+    };
     let wanted = match named {
         Some(event) => event,
         None => EventRef { run_id: context.find_run(ledger, text)?, seq: receipt_kernel::core::id::Seq::FIRST },
@@ -84,7 +88,9 @@ fn pretty(value: &Value) -> String {
     let mut next = Some((None, value));
     loop {
         if let Some((key, value)) = next.take() {
-            let key = key.map(|key: &Text| format!("{}: ", term::paint(term::HEAD, &scalar(&Value::from(key.clone()))))).unwrap_or_default();
+            let key = key
+                .map(|key: &Text| format!("{}: ", term::paint(term::HEAD, &scalar(&Value::from(key.clone())))))
+                .unwrap_or_default();
             out.push_str(&"  ".repeat(open.len()));
             out.push_str(&key);
             match value {
@@ -122,4 +128,3 @@ fn scalar(value: &Value) -> String {
     let bytes = receipt_kernel::core::canonical::to_bytes(value, Limits::READ).unwrap_or_default();
     term::escape(&String::from_utf8_lossy(&bytes))
 }
-

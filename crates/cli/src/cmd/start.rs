@@ -44,7 +44,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         ("stage", Value::from(&stage)),
         ("policy_id", Value::from(writer.policy().id())),
     ]);
-    let next: Vec<&str> = writer.policy().graph().next(&stage).map(receipt_kernel::core::stage::Stage::as_str).collect();
+    let next: Vec<&str> =
+        writer.policy().graph().next(&stage).map(receipt_kernel::core::stage::Stage::as_str).collect();
     let line = format!("started {} in stage {stage}; next: {}", writer.run_id(), next.join(", "));
     context.done(document, &term::escape(&line))?;
     Ok(ExitCode::SUCCESS)

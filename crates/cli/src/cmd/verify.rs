@@ -78,11 +78,17 @@ pub(crate) fn print(context: &Context, report: &Report) -> Result<()> {
     }
     for check in &report.checks {
         let note = if check.required { "" } else { "  (does not count)" };
-        context.print(&format!("{} {}{}", term::verdict_column(check.verdict), check.check, term::paint(term::SIDE, note)))?;
+        context.print(&format!(
+            "{} {}{}",
+            term::verdict_column(check.verdict),
+            check.check,
+            term::paint(term::SIDE, note)
+        ))?;
         reasons(context, &check.reasons, check.more)?;
     }
     let Report { runs, events, blobs, unfinished, .. } = report;
-    let line = format!("{} {runs} runs, {events} events, {blobs} blobs, {unfinished} unfinished", term::verdict(verdict));
+    let line =
+        format!("{} {runs} runs, {events} events, {blobs} blobs, {unfinished} unfinished", term::verdict(verdict));
     context.print(&line)
 }
 

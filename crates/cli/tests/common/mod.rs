@@ -78,7 +78,13 @@ impl Place {
         self.ok(&["advance", run, "COLLECT"]);
         self.file("log.txt", b"all 12 tests passed\n");
         self.ok(&["put", run, "log", "log.txt", "--kind", "oracle:test_log"]);
-        self.ok(&["append", run, "REMEDIATION", "--payload", r#"{"n":123456789012345678901234567890,"f":1.0,"s":"\ud800"}"#]);
+        self.ok(&[
+            "append",
+            run,
+            "REMEDIATION",
+            "--payload",
+            r#"{"n":123456789012345678901234567890,"f":1.0,"s":"\ud800"}"#,
+        ]);
         self.ok(&["advance", run, "EVALUATE"]);
         self.ok(&["evaluate", run]);
         self.ok(&["advance", run, "DECIDE"]);

@@ -164,8 +164,8 @@ impl Stored {
     }
 }
 
-/// Writes the bytes where they are not there already. Of two classes for the same bytes the stricter one stays; bytes
-/// that were gone are stored again, and the event says so.
+/// Writes the bytes where they are not there already. Of two classes for the same bytes the stricter one stays, of two
+/// types the first; bytes that were gone are stored again, and the event says so.
 pub(crate) fn store(
     transaction: &mut dyn WriteTransaction,
     source: &mut Source<'_>,
@@ -183,7 +183,7 @@ pub(crate) fn store(
     let class = held_class.map_or(put.class, |class| class.max(put.class));
     let record = BlobRecord {
         hash: source.hash,
-        content_type: held_type.filter(|_| intact).unwrap_or_else(|| put.content_type.clone()),
+        content_type: held_type.unwrap_or_else(|| put.content_type.clone()),
         bytes_len: source.len,
         class,
     };

@@ -666,11 +666,11 @@ fn is_identifier(name: &[u8]) -> bool {
     plain.eq_ignore_ascii_case(b"key") || IDENTIFIERS.iter().any(|known| ends_with(&plain, known))
 }
 
-/// Whether a value is the SHA-256 of something.
+/// Whether a value says that it is the SHA-256 of something. Bare digits do not: a random key looks the same.
 fn is_digest(value: &[u8]) -> bool {
     let value = value.strip_prefix(b"blob://").unwrap_or(value);
-    let value = value.strip_prefix(b"sha256:").unwrap_or(value);
-    value.len() == 64 && value.iter().all(u8::is_ascii_hexdigit)
+    let digits = value.strip_prefix(b"sha256:");
+    digits.is_some_and(|digits| digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 /// Whether a value already stands in the place of a secret.

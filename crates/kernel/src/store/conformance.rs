@@ -52,7 +52,7 @@ impl std::error::Error for Failures {}
 /// # Errors
 /// [`Failures`], each with what must be true and what was found. Every case is run, whatever the others showed.
 pub fn check(make: &mut dyn FnMut() -> Result<Box<dyn Store>>) -> std::result::Result<(), Failures> {
-    let failed = CASES.iter().filter_map(|(case, run)| match make().map_err(Problem::from).and_then(|store| run(store)) {
+    let failed = CASES.iter().filter_map(|(case, run)| match make().map_err(Problem::from).and_then(run) {
         Ok(()) => None,
         Err(Problem(problem)) => Some(Failure { case, problem }),
     });
@@ -289,12 +289,7 @@ fn blob_ids(store: &dyn ReadTransaction) -> Outcome<Vec<Owned>> {
 }
 
 fn record(data: &[u8], content_type: &str, class: EvidenceClass) -> BlobRecord {
-    BlobRecord {
-        hash: BlobHash::of(data),
-        content_type: content_type.to_owned(),
-        bytes_len: data.len() as u64,
-        class,
-    }
+    BlobRecord { hash: BlobHash::of(data), content_type: content_type.to_owned(), bytes_len: data.len() as u64, class }
 }
 
 fn wanted_blob(record: &BlobRecord) -> Option<FoundBlob> {
@@ -597,7 +592,8 @@ fn short_evidence(mut store: Box<dyn Store>) -> Outcome {
 }
 
 fn replaced_blob(mut store: Box<dyn Store>) -> Outcome {
-    let (first, other) = (record(b"evidence", "text/plain", EvidenceClass::Public), record(b"b", "b", EvidenceClass::Public));
+    let (first, other) =
+        (record(b"evidence", "text/plain", EvidenceClass::Public), record(b"b", "b", EvidenceClass::Public));
     let mut transaction = store.write()?;
     put(transaction.as_mut(), &first, &mut Cursor::new(b"evidence"))?;
     put(transaction.as_mut(), &other, &mut Cursor::new(b"b"))?;
@@ -641,7 +637,8 @@ fn keys(mut store: Box<dyn Store>) -> Outcome {
 }
 
 fn run_order(mut store: Box<dyn Store>) -> Outcome {
-    let ids = ["b", "a/b/c", "", "a", "\u{e9}", "\u{1F600}", "\u{FF5E}", "B", " a ", "'; DROP TABLE runs; --", "a/", "%"];
+    let ids =
+        ["b", "a/b/c", "", "a", "\u{e9}", "\u{1F600}", "\u{FF5E}", "B", " a ", "'; DROP TABLE runs; --", "a/", "%"];
     for id in ids {
         let run = RunId::new(id);
         write_run(store.as_mut(), &run, &chain(&run, 1, id)?)?;
@@ -766,10 +763,10 @@ fn many_writers(mut store: Box<dyn Store>) -> Outcome {
             })
         });
         let threads: Vec<_> = threads.collect();
-        let done = threads.into_iter().map(|thread| thread.join());
-        done.collect::<Vec<_>>().into_iter().try_for_each(|done| {
-            done.unwrap_or_else(|_| Err(Problem("a writer panicked".to_owned())))
-        })
+        let done = threads.into_iter().map(std::thread::ScopedJoinHandle::join);
+        done.collect::<Vec<_>>()
+            .into_iter()
+            .try_for_each(|done| done.unwrap_or_else(|_| Err(Problem("a writer panicked".to_owned()))))
     })?;
     let mut store = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     let transaction = store.read()?;

@@ -34,6 +34,7 @@ struct Run {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "they are the names of the columns")]
 struct Event {
     seq: Seq,
     event_type: &'static str,

@@ -327,7 +327,9 @@ fn live_len(row: &BlobRow<'_>) -> Result<u64, BlobFact> {
     let malformed = |problem: &str| Err(BlobFact::Malformed { problem: problem.to_owned() });
     match (row.state.as_str(), row.stored_len) {
         (Some("expired_hash_only" | "purged"), None) => Err(BlobFact::Removed),
-        (Some("expired_hash_only" | "purged"), Some(_)) => malformed("its state says expired, its bytes are still there"),
+        (Some("expired_hash_only" | "purged"), Some(_)) => {
+            malformed("its state says expired, its bytes are still there")
+        }
         (Some("live"), None) => malformed("its state says live, its bytes are not there"),
         (Some("live"), Some(_)) if !row.is_blob => malformed("its data are not stored as bytes"),
         (Some("live"), Some(_)) if row.content_type.as_str().is_none() => malformed("its content type is not text"),

@@ -29,6 +29,7 @@ const BUSY_LIMIT: Duration = Duration::from_secs(60);
 
 /// Blobs up to this size are written and read in one piece, larger ones in pieces of it.
 const PIECE: usize = 1 << 20;
+const PIECE_LEN: i64 = 1 << 20;
 
 /// Bytes in a page of a new file. An event is most of a kilobyte, so that few fit into SQLite's default of 4096 and much
 /// of each page stays empty.
@@ -92,7 +93,9 @@ impl SqliteStore {
         match fs::metadata(path) {
             Ok(meta) if meta.is_file() => Ok(()),
             Ok(_) => Err(Error::NotALedger { path: path.to_owned(), problem: "it is not a file".to_owned() }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::NotFound { path: path.to_owned() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::NotFound { path: path.to_owned() })
+            }
             Err(source) => Err(Error::Io { path: path.to_owned(), source }),
         }
     }
@@ -361,14 +364,18 @@ impl Store for SqliteStore {
 /// What the Python package and this kernel share.
 const TABLES: [(&str, &[&str]); 4] = [
     ("runs", &["run_id", "policy_id", "policy_version", "stage_graph_id", "created_at", "meta_json"]),
-    (
-        "events",
-        &["id", "run_id", "seq", "event_type", "envelope_json", "event_hash", "prev_event_hash", "created_at"],
-    ),
+    ("events", &["id", "run_id", "seq", "event_type", "envelope_json", "event_hash", "prev_event_hash", "created_at"]),
     (
         "blobs",
         &[
-            "sha256", "content_type", "bytes_len", "evidence_class", "state", "data", "created_at", "expired_at",
+            "sha256",
+            "content_type",
+            "bytes_len",
+            "evidence_class",
+            "state",
+            "data",
+            "created_at",
+            "expired_at",
             "redaction_json",
         ],
     ),
@@ -461,7 +468,9 @@ const ORPHANS: &str = "WITH RECURSIVE ids (id) AS ( \
     SELECT min(run_id) FROM events \
     UNION ALL \
     SELECT (SELECT min(run_id) FROM events WHERE run_id > ids.id) FROM ids WHERE ids.id IS NOT NULL) \
-    SELECT id FROM ids WHERE id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE run_id = ids.id)";
+    SELECT id FROM ids WHERE id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM runs WHERE run_id = ids.id) \
+    UNION ALL \
+    SELECT NULL WHERE EXISTS (SELECT 1 FROM events WHERE run_id IS NULL)";
 
 impl ReadTransaction for SqliteTransaction<'_> {
     fn runs(&self, visit: VisitRun<'_>) -> Result<()> {
@@ -513,7 +522,8 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn blob(&self, hash: &BlobHash, visit: &mut dyn FnMut(&BlobRow<'_>)) -> Result<()> {
-        let sql = "SELECT sha256, content_type, bytes_len, evidence_class, state, length(CAST(data AS BLOB)), \
+        let sql = "SELECT sha256, content_type, bytes_len, evidence_class, state, \
+                   CASE WHEN typeof(data) = 'blob' THEN length(data) ELSE length(CAST(data AS BLOB)) END, \
                    typeof(data) = 'blob' FROM blobs WHERE sha256 = ?1";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query([hash.to_hex()])?;
@@ -535,7 +545,7 @@ impl ReadTransaction for SqliteTransaction<'_> {
     fn blob_bytes(&self, hash: &BlobHash, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
         let sql = "SELECT rowid, CASE WHEN length(data) <= ?2 THEN data END FROM blobs WHERE sha256 = ?1";
         let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query(params![hash.to_hex(), PIECE as i64])?;
+        let mut rows = statement.query(params![hash.to_hex(), PIECE_LEN])?;
         let Some(row) = rows.next()? else { return Ok(()) };
         if let ValueRef::Blob(bytes) = row.get_ref(1)? {
             visit(bytes);
@@ -565,7 +575,8 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn expiries(&self, visit: &mut dyn FnMut(Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()> {
-        let sql = concat!("SELECT run_id, ", event_columns!(), " FROM events WHERE event_type = 'BLOB_EXPIRE' ORDER BY id");
+        let sql =
+            concat!("SELECT run_id, ", event_columns!(), " FROM events WHERE event_type = 'BLOB_EXPIRE' ORDER BY id");
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -654,7 +665,11 @@ impl WriteTransaction for SqliteTransaction<'_> {
             blob.redaction_json,
         ])?;
         if in_one_piece {
-            return if whole.len() as u64 == bytes_len { Ok(()) } else { Err(Error::store("the evidence ended too early")) };
+            return if whole.len() as u64 == bytes_len {
+                Ok(())
+            } else {
+                Err(Error::store("the evidence ended too early"))
+            };
         }
         let rowid = self.connection.last_insert_rowid();
         let mut target = self.connection.blob_open("main", "blobs", "data", rowid, false)?;
@@ -701,7 +716,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("l.db");
         for store in [SqliteStore::create(&path).unwrap(), SqliteStore::open(&path).unwrap()] {
-            let pragma = |name: &str| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+            let pragma =
+                |name: &str| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
             assert_eq!((pragma("synchronous"), pragma("foreign_keys"), pragma("secure_delete")), (2, 1, 1));
             assert_eq!(pragma("trusted_schema"), 0);
             let mode: String = store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
