@@ -242,7 +242,13 @@ impl Error {
             Self::OldSqlite { .. } => "build with the bundled SQLite",
             Self::Busy => "try again; if it lasts, look for a process that holds the ledger open",
             Self::Full => "free some space and try again: the ledger is intact",
+            Self::Store { .. } | Self::Io { .. } => {
+                "nothing was written; check the disk, its limits, and the permissions of the folder"
+            }
             Self::ReadOnly => "check the permissions of the ledger and of its folder",
+            Self::Store { .. } => {
+                "check the disk, its free space and any limit on the size of files, then run `receipt verify`"
+            }
             _ => "",
         }
     }

@@ -172,7 +172,7 @@ impl Ledger {
         Ok(RunWriter::new(self.clone(), run_id, Arc::new(policy), redact_actor(actor)))
     }
 
-    /// Finalizes an interrupted run as UNKNOWN, whatever stage it is in.
+    /// Finalizes an interrupted run as UNKNOWN, whatever stage it is in; as FAIL where that is what it was judged.
     ///
     /// # Errors
     /// As [`Self::resume`]; [`Error::RunFinalized`].

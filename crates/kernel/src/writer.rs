@@ -240,7 +240,7 @@ impl RunWriter {
     /// # Errors
     /// [`Error::Input`] where a successful run is not one step from a terminal stage; [`Error::RunFinalized`].
     pub fn finalize(&mut self, summary: &str) -> Result<Verdict> {
-        self.end(None, summary)
+        self.end(summary, Ok)
     }
 
     /// Ends the run with a verdict that is not better than the one that [`Self::finalize`] would give.
@@ -248,23 +248,27 @@ impl RunWriter {
     /// # Errors
     /// [`Error::VerdictTooGood`], and as [`Self::finalize`].
     pub fn finalize_as(&mut self, verdict: Verdict, summary: &str) -> Result<Verdict> {
-        self.end(Some(verdict), summary)
+        self.end(summary, |allowed| {
+            if verdict.worse(allowed) == verdict {
+                Ok(verdict)
+            } else {
+                Err(Error::VerdictTooGood { asked: verdict, allowed })
+            }
+        })
     }
 
     pub(crate) fn finalize_interrupted(&mut self) -> Result<()> {
-        self.end(Some(Verdict::Unknown), "interrupted: recovered without knowing how the work ended").map(drop)
+        let summary = "interrupted: recovered without knowing how the work ended";
+        self.end(summary, |allowed| Ok(Verdict::Unknown.worse(allowed))).map(drop)
     }
 
-    fn end(&mut self, asked: Option<Verdict>, summary: &str) -> Result<Verdict> {
+    /// `choose` is given the best verdict that the run allows.
+    fn end(&mut self, summary: &str, choose: impl FnOnce(Verdict) -> Result<Verdict>) -> Result<Verdict> {
         let summary = Redactor::builtin().redact_text(summary).unwrap_or_else(|| summary.to_owned());
         self.ledger.transact(|transaction| {
             let mut run = self.open(transaction)?;
             let snapshot = take_snapshot(run.transaction, &self.run_id, &[])?;
-            let allowed = best_verdict(&snapshot);
-            let verdict = asked.unwrap_or(allowed);
-            if verdict.worse(allowed) != verdict {
-                return Err(Error::VerdictTooGood { asked: verdict, allowed });
-            }
+            let verdict = choose(best_verdict(&snapshot))?;
             run.step_to_the_end(verdict)?;
             let payload = Object::from_iter([
                 ("overall_verdict", Value::from(verdict)),

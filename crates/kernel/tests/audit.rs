@@ -1,7 +1,8 @@
 //! Every act of tampering is found under the check that is about it, whatever else lies in the file, and what is sound
 //! passes.
 
-#![allow(clippy::unwrap_used)] // in helpers of tests
+#![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests
+#![allow(clippy::too_many_lines)] // tables
 
 use receipt_core::canonical;
 use receipt_core::id::EventHash;
@@ -9,6 +10,8 @@ use receipt_core::json::{self, Limits, Value};
 use receipt_kernel::{Actor, Audit, Check, Error, EvidenceClass, Ledger, Object, Policy, Put, Report, RunId, Verdict};
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use tempfile::TempDir;
 
 /// The checks that a ledger settles by itself.
@@ -606,7 +609,7 @@ fn hostile_rows_give_findings_and_never_a_panic() {
         "]".repeat(100_000)
     );
     let rewrite = "CREATE TABLE copy AS SELECT * FROM events; DROP TABLE events;";
-    let acts: [(&str, String); 23] = [
+    let acts: [(&str, String); 27] = [
         ("cut JSON", "UPDATE events SET envelope_json = '{bad' WHERE seq = 3".into()),
         ("no JSON", "UPDATE events SET envelope_json = '' WHERE seq = 3".into()),
         ("a number", "UPDATE events SET envelope_json = '5' WHERE seq = 1".into()),
@@ -630,6 +633,20 @@ fn hostile_rows_give_findings_and_never_a_panic() {
         ("a run id of bytes", "UPDATE events SET run_id = X'61' WHERE run_id = 'a'".into()),
         ("blobs without row ids", "CREATE TABLE copy AS SELECT * FROM blobs; DROP TABLE blobs; CREATE TABLE blobs (sha256 TEXT PRIMARY KEY, content_type, bytes_len, evidence_class, state, data, created_at, expired_at, redaction_json) WITHOUT ROWID; INSERT INTO blobs SELECT * FROM copy".into()),
         ("events whose run id is NULL", format!("{rewrite} CREATE TABLE events AS SELECT * FROM copy; UPDATE events SET run_id = NULL WHERE run_id = 'a'")),
+        ("every event twice", format!("{rewrite} CREATE TABLE events AS SELECT * FROM copy; INSERT INTO events SELECT * FROM copy")),
+        ("every seq text", format!("{rewrite} CREATE TABLE events AS SELECT * FROM copy; UPDATE events SET seq = CAST(seq AS TEXT)")),
+        (
+            "a run's row twice",
+            "CREATE TABLE copy AS SELECT * FROM runs; DROP TABLE runs; CREATE TABLE runs AS SELECT * FROM copy;
+             INSERT INTO runs SELECT run_id, 'other', policy_version, stage_graph_id, created_at, meta_json FROM copy"
+                .into(),
+        ),
+        (
+            "a blob's row twice",
+            "CREATE TABLE copy AS SELECT * FROM blobs; DROP TABLE blobs; CREATE TABLE blobs AS SELECT * FROM copy;
+             INSERT INTO blobs SELECT * FROM copy; UPDATE blobs SET data = X'00' WHERE rowid > 4"
+                .into(),
+        ),
     ];
     for (name, sql) in acts {
         let (_folder, path) = scene();
@@ -652,4 +669,26 @@ fn a_file_with_damaged_pages_is_never_a_panic_nor_pass() {
         let Ok(report) = ledger.audit() else { continue };
         assert!(report.events == 20 || report.overall_verdict().is_failure(), "page {page}: {report:?}");
     }
+}
+
+#[test]
+fn an_audit_beside_a_writer_sees_a_sound_ledger() {
+    let (_folder, path) = scene();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let ledger = Ledger::open(&path).unwrap();
+            for index in 0.. {
+                if done.load(Ordering::Relaxed) {
+                    break;
+                }
+                record(&ledger, &format!("live{index}"), index % 2 == 0);
+            }
+        });
+        let ledger = Ledger::open_read_only(&path).unwrap();
+        let verdicts: Vec<Verdict> =
+            (0..20).map(|_| Audit::of(&ledger).threads(3).run().unwrap().overall_verdict()).collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(verdicts.iter().all(|verdict| verdict.is_success()), "{verdicts:?}");
+    });
 }

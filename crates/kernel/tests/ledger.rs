@@ -305,7 +305,7 @@ fn what_is_over_a_limit_is_refused_and_nothing_of_it_is_stored() {
         decision(nested(199)),
         decision(parsed(&"9".repeat(4301))),
         decision(parsed(r#"{"\ud800":1}"#)),
-        decision(nested(100_000)),
+        decision(nested(Limits::READ.depth)),
         decision("x".repeat(1 << 20)),
     ];
     for (index, event) in refused.into_iter().enumerate() {

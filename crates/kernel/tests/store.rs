@@ -695,7 +695,7 @@ fn evidence_that_was_removed_is_stored_again_when_it_is_put_again_and_the_event_
     let mut restored = Vec::new();
     ledger
         .events("r", &mut |event| {
-            restored.push(event.payload.get("meta").and_then(|meta| meta.get("restored")).cloned())
+            restored.push(event.payload.get("meta").and_then(|meta| meta.get("restored")).cloned());
         })
         .unwrap();
     assert_eq!(restored, [None, None, Some(true.into())]);

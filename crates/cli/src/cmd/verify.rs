@@ -114,9 +114,14 @@ pub(crate) fn reasons(context: &Context, reasons: &[Reason], more: u64) -> Resul
 
 /// 0 for PASS and WARN, 1 for FAIL, 3 for UNKNOWN.
 pub(crate) fn exit_code(verdict: Verdict) -> ExitCode {
-    ExitCode::from(match verdict {
+    ExitCode::from(status(verdict))
+}
+
+/// The same as a number.
+pub(crate) fn status(verdict: Verdict) -> u8 {
+    match verdict {
         Verdict::Pass | Verdict::Warn => 0,
         Verdict::Fail => 1,
         Verdict::Unknown => 3,
-    })
+    }
 }

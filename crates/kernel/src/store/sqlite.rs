@@ -147,7 +147,11 @@ impl SqliteStore {
                 return Err(error.into());
             }
         }
-        match self.schema_problems()?.first() {
+        // A trigger of somebody else's would run with each of our writes.
+        let foreign = "SELECT 'there is a trigger that is not ours: ' || name FROM sqlite_master WHERE type = 'trigger' \
+                       AND name NOT IN ('events_are_not_updated', 'events_are_not_deleted')";
+        let foreign: Option<String> = self.connection.query_row(foreign, [], |row| row.get(0)).optional()?;
+        match self.schema_problems()?.first().or(foreign.as_ref()) {
             None => Ok(()),
             Some(problem) => Err(Error::NotALedger { path: self.path.clone(), problem: problem.clone() }),
         }
@@ -352,6 +356,12 @@ impl Store for SqliteStore {
             let found: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
             let missing = columns.iter().filter(|column| !found.iter().any(|name| name == *column));
             problems.extend(missing.map(|column| format!("table {table} has no column {column}")));
+            // Without it a second row of the same name would be stored, and never be looked at.
+            let mut statement = self.connection.prepare_cached("SELECT name FROM pragma_table_info(?1) WHERE pk > 0")?;
+            let keys: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            if keys != [columns[0]] {
+                problems.push(format!("the primary key of table {table} is not {}", columns[0]));
+            }
         }
         Ok(problems)
     }
@@ -361,7 +371,7 @@ impl Store for SqliteStore {
     }
 }
 
-/// What the Python package and this kernel share.
+/// What the Python package and this kernel share. The first column is the primary key.
 const TABLES: [(&str, &[&str]); 4] = [
     ("runs", &["run_id", "policy_id", "policy_version", "stage_graph_id", "created_at", "meta_json"]),
     ("events", &["id", "run_id", "seq", "event_type", "envelope_json", "event_hash", "prev_event_hash", "created_at"]),

@@ -191,7 +191,7 @@ fn report(record: &Record, concluded: receipt_kernel::Result<Concluded>, status:
     };
     let failure = record.failure.as_ref().or(failed.as_ref());
     let of_record = match (failure, &concluded) {
-        (None, Some(concluded)) => status_of(concluded.verdict),
+        (None, Some(concluded)) => super::verify::status(concluded.verdict),
         _ => LEDGER_FAILED,
     };
     let status = if status == 0 { of_record } else { status };
@@ -202,14 +202,6 @@ fn report(record: &Record, concluded: receipt_kernel::Result<Concluded>, status:
         let _ = tell(record, concluded.as_ref(), failure, context);
     }
     ExitCode::from(status)
-}
-
-fn status_of(verdict: Verdict) -> u8 {
-    match verdict {
-        Verdict::Pass | Verdict::Warn => 0,
-        Verdict::Fail => 1,
-        Verdict::Unknown => 3,
-    }
 }
 
 fn document(
