@@ -1,6 +1,7 @@
 //! Many writers at once: no event is lost, doubled or forked, and nobody sees an error for it.
 
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // the helpers too are tests, and tell their figures
 
 use receipt_kernel::{Actor, Append, Check, Error, EventType, Ledger, Object, Policy, Value, Verdict};
 use rustix::process::{Pid, Signal, kill_process};

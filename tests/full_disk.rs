@@ -4,6 +4,7 @@
 //! no namespace can be made these tests are skipped, and say so.
 
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // the helpers too are tests, and tell their figures
 
 use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::{Actor, Append, Check, Error, ErrorKind, EventType, Ledger, Object, Policy, Put, Value, Verdict};
@@ -51,7 +52,8 @@ fn actor() -> Actor {
 
 /// An event of about so many bytes that do not repeat.
 fn event(n: usize, bytes: usize) -> Append {
-    let text: String = (0..bytes / 8).map(|part| format!("{:08x}", (n * 7919 + part) * 40_503 % 0xFFFF_FFFF)).collect();
+    let words = (0..bytes / 8).map(|part| format!("{:08x}", (n * 7919 + part) * 40_503 % 0xFFFF_FFFF));
+    let text = words.collect::<Vec<_>>().concat();
     let payload = Object::from_iter([("n", Value::from(n)), ("text", Value::from(text))]);
     Append::new(EventType::Decision, payload).with_key(format!("key-{n}"))
 }
@@ -181,14 +183,9 @@ fn in_a_small_file_system_the_command_tells_what_is_wrong() {
     assert_eq!((status, kind.as_str()), (Some(4), "disk_full"), "{failure:?}");
     assert!(hint.contains("free some space"), "{hint}");
     // With not one byte left.
-    fs::OpenOptions::new()
-        .append(true)
-        .open(folder.join("ballast"))
-        .and_then(|mut file| {
-            while file.write(&[1; 64]).is_ok_and(|count| count > 0) {}
-            Ok(())
-        })
-        .unwrap();
+    let mut ballast = fs::OpenOptions::new().append(true).open(folder.join("ballast")).unwrap();
+    while ballast.write(&[1; 64]).is_ok_and(|count| count > 0) {}
+    drop(ballast);
     let (status, kind, hint) = told(&receipt(&path, &["append", "run", "DECISION", "--payload", "{\"n\":-1}"]));
     assert_eq!((status, kind.as_str()), (Some(4), "disk_full"));
     assert!(hint.contains("free some space"), "{hint}");

@@ -13,6 +13,7 @@ use crate::stage::Stage;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The version of the envelope that this crate writes and reads.
 pub const SCHEMA_VERSION: i64 = 1;
@@ -112,9 +113,9 @@ pub struct Draft {
     /// The stage that the run is in; for STAGE_ADVANCE the new one.
     pub stage: Stage,
     /// The run's policy.
-    pub policy: PolicyRef,
+    pub policy: Arc<PolicyRef>,
     /// Who did it.
-    pub actor: Actor,
+    pub actor: Arc<Actor>,
     /// What there is to say of it.
     pub payload: Object,
     /// Blobs that it is about.
@@ -336,7 +337,8 @@ pub struct Envelope<'a> {
 }
 
 /// Where each member of version 1 stands in the compact form, by its index in [`MEMBERS`].
-type Places = [Option<Range<usize>>; MEMBERS.len()];
+/// A member that is not there has an empty one, which no value has.
+type Places = [Range<usize>; MEMBERS.len()];
 
 impl<'a> Envelope<'a> {
     /// Reads stored text, which must be in one of the two exact forms and have every member of version 1.
@@ -366,8 +368,8 @@ impl<'a> Envelope<'a> {
             Form::Spaced => compact,
         };
         let field = |member: usize| {
-            let place = places[member].clone();
-            place.map(|place| &text[place]).ok_or_else(|| malformed(MEMBERS[member], "it is missing"))
+            let value = &text[places[member].clone()];
+            if value.is_empty() { Err(malformed(MEMBERS[member], "it is missing")) } else { Ok(value) }
         };
         let version = field(EVENT_SCHEMA_VERSION)?;
         if version != b"1" {
@@ -535,7 +537,7 @@ fn scan_members(
             && !last_is_extra
             && let Some((key, value)) = scanner.repeat(expected)
         {
-            places[expected] = Some(value);
+            places[expected] = value;
             repeated[expected] = true;
             expected += 1;
             last_key = Some(key);
@@ -557,7 +559,7 @@ fn scan_members(
         let member = found.map(|index| expected + index);
         last_is_extra = member.is_none();
         if let Some(member) = member {
-            places[member] = Some(value.clone());
+            places[member] = value.clone();
             expected = member + 1;
         }
         if scanner.take(b'}') {

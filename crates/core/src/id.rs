@@ -5,12 +5,13 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The name of a run: any UTF-8 text, slashes and the empty text among it.
 ///
 /// That is what a ledger may hold; a run that is *started* here is held to [`RunId::for_new_run`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunId(String);
+pub struct RunId(Arc<str>);
 
 impl RunId {
     /// The longest id, in bytes, of a run that is started here.
@@ -18,7 +19,7 @@ impl RunId {
 
     /// The id as it stands in a ledger.
     pub fn new(id: impl Into<String>) -> Self {
-        Self(id.into())
+        Self(id.into().into())
     }
 
     /// The id of a run to be started: 1 to [`Self::MAX_LEN`] bytes, no control characters, no white space at the
@@ -34,7 +35,7 @@ impl RunId {
                 id,
             ));
         }
-        Ok(Self(id.to_owned()))
+        Ok(Self(id.into()))
     }
 
     /// The text.

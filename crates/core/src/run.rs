@@ -125,6 +125,8 @@ pub struct RunFacts {
     pub commitment: Option<Commitment>,
     /// The verdict that RUN_FINALIZE recorded; `None` for a run that is unfinished or has none that can be read.
     pub recorded_verdict: Option<Verdict>,
+    /// The verdict of the last EVALUATION before the end, where there is one that can be read.
+    pub evaluated: Option<Verdict>,
     /// Whether there is a RUN_FINALIZE.
     pub finalized: bool,
     /// The first event's ts.
@@ -342,8 +344,10 @@ impl RowCheck<'_> {
         if self.facts.commitment.is_some() {
             self.committed_path(envelope, first, stage, policy);
         }
-        if envelope.event_type == EventType::RunFinalize {
-            self.finalize(envelope);
+        match envelope.event_type {
+            EventType::Evaluation if !self.facts.finalized => self.facts.evaluated = overall_verdict(envelope),
+            EventType::RunFinalize => self.finalize(envelope),
+            _ => {}
         }
         if stage.as_slice() != envelope.stage_json() {
             stage.clear();
@@ -406,8 +410,7 @@ impl RowCheck<'_> {
             self.find(Area::Path, "MULTIPLE_FINALIZE", "a run ends once");
         }
         self.facts.finalized = true;
-        let payload = payload(envelope).unwrap_or_default();
-        let verdict = payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
+        let verdict = overall_verdict(envelope);
         let Some(commitment) = &self.facts.commitment else {
             self.facts.recorded_verdict = verdict;
             return;
@@ -421,8 +424,18 @@ impl RowCheck<'_> {
             }
             Some(_) => {}
         }
+        // A run may end worse than it was judged, and without a judgement it cannot end well.
+        let allowed = self.facts.evaluated.unwrap_or(Verdict::Unknown);
+        if let Some(verdict) = verdict.filter(|verdict| verdict.worse(allowed) != *verdict && verdict.is_success()) {
+            let msg = format!("the run ended as {verdict}, but its last evaluation says {allowed}");
+            self.find(Area::Path, "VERDICT_NOT_EVALUATED", msg);
+        }
         self.facts.recorded_verdict = verdict;
     }
+}
+
+fn overall_verdict(envelope: &Envelope<'_>) -> Option<Verdict> {
+    payload(envelope).ok()?.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse)
 }
 
 fn payload(envelope: &Envelope<'_>) -> Result<Object, Error> {

@@ -4,15 +4,16 @@ use crate::error::Error;
 use crate::json::{Object, Text, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 /// The name of a stage, such as `COLLECT`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Stage(String);
+pub struct Stage(Arc<str>);
 
 impl Stage {
     /// A stage of this name.
     pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
+        Self(name.into().into())
     }
 
     /// The name.

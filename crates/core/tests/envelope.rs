@@ -45,8 +45,9 @@ fn draft() -> Draft {
             policy_id: "release".to_owned(),
             policy_version: "1.0".to_owned(),
             stage_graph_id: "v1_default".to_owned(),
-        },
-        actor: Actor::new("system", "ci"),
+        }
+        .into(),
+        actor: Actor::new("system", "ci").into(),
         payload: object(r#"{"key":"stdout","n":1.5}"#),
         blobs: vec![BlobRef(BlobHash::of(b"hello"))],
         events: vec![EventRef { run_id: RunId::new("run/1"), seq: Seq::FIRST }],
@@ -124,8 +125,8 @@ fn any_draft() -> impl Strategy<Value = Draft> {
         )| Draft {
             event_type: EventType::ALL[which],
             stage: Stage::new(stage),
-            policy: PolicyRef { policy_id, policy_version, stage_graph_id },
-            actor: Actor { kind, id },
+            policy: PolicyRef { policy_id, policy_version, stage_graph_id }.into(),
+            actor: Actor { kind, id }.into(),
             payload,
             blobs: blobs.into_iter().map(|bytes| BlobRef(BlobHash::from_bytes(bytes))).collect(),
             events: events

@@ -14,6 +14,7 @@ use receipt_core::policy::{Commitment, Policy};
 use receipt_core::run::{Area, Cell, EventRow, RunFacts, RunReader, RunRow, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// A column's value, owned.
 #[derive(Clone, Debug)]
@@ -141,8 +142,8 @@ fn draft(event_type: EventType, stage: &str, payload: Object) -> Draft {
     Draft {
         event_type,
         stage: Stage::new(stage),
-        policy,
-        actor: Actor::new("system", "ci"),
+        policy: policy.into(),
+        actor: Actor::new("system", "ci").into(),
         payload,
         blobs: Vec::new(),
         events: Vec::new(),
@@ -587,7 +588,7 @@ const STORY_ACTS: [Retold; 17] = [
     ),
     (
         "the policy changes on the way",
-        |story| "2".clone_into(&mut story[4].policy.policy_version),
+        |story| "2".clone_into(&mut Arc::make_mut(&mut story[4].policy).policy_version),
         &[(Path, "POLICY_CHANGED")],
     ),
     (
@@ -614,7 +615,7 @@ const STORY_ACTS: [Retold; 17] = [
         "all events name another policy than the committed one",
         |story| {
             for draft in story {
-                "other".clone_into(&mut draft.policy.policy_id);
+                "other".clone_into(&mut Arc::make_mut(&mut draft.policy).policy_id);
             }
         },
         &[(Columns, "COMMITMENT_MALFORMED")],
@@ -740,7 +741,7 @@ fn a_run_without_a_commitment_is_held_to_its_chain_and_to_nothing_that_it_never_
     story[0].payload = object(r#"{"meta":{}}"#);
     story[8].stage = Stage::new("ANYWHERE");
     story.insert(4, story[0].clone());
-    "2".clone_into(&mut story[3].policy.policy_version);
+    "2".clone_into(&mut Arc::make_mut(&mut story[3].policy).policy_version);
     let mut run = record("run/1", &story);
     run.head.as_mut().unwrap()[0] = text("anything");
     assert_eq!(run.found(), BTreeSet::new());

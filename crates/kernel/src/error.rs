@@ -246,9 +246,6 @@ impl Error {
                 "nothing was written; check the disk, its limits, and the permissions of the folder"
             }
             Self::ReadOnly => "check the permissions of the ledger and of its folder",
-            Self::Store { .. } => {
-                "check the disk, its free space and any limit on the size of files, then run `receipt verify`"
-            }
             _ => "",
         }
     }

@@ -18,6 +18,7 @@ use receipt_core::json::{self, Limits, Object};
 use receipt_core::policy::{Commitment, Evaluation, Policy};
 use receipt_core::run::{Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
+use receipt_core::verdict::Verdict;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -132,8 +133,8 @@ impl Ledger {
         let draft = Draft {
             event_type: EventType::RunStart,
             stage: commitment.policy.graph().initial().clone(),
-            policy: policy_ref(&commitment.policy),
-            actor,
+            policy: Arc::new(policy_ref(&commitment.policy)),
+            actor: Arc::new(actor),
             payload: commitment.to_payload(),
             blobs: Vec::new(),
             events: Vec::new(),
@@ -176,7 +177,7 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`Self::resume`]; [`Error::RunFinalized`].
-    pub fn recover(&self, run_id: &str, actor: Actor) -> Result<()> {
+    pub fn recover(&self, run_id: &str, actor: Actor) -> Result<Verdict> {
         self.resume(run_id, actor)?.finalize_interrupted()
     }
 

@@ -6,7 +6,7 @@ use crate::evidence::{self, Put, Source};
 use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
 use crate::store::{KeyRow, WriteTransaction};
 use receipt_core::canonical;
-use receipt_core::envelope::{Actor, Draft, EventType, Sealed};
+use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef, Sealed};
 use receipt_core::evidence::BlobRecord;
 use receipt_core::id::{BlobRef, EventHash, EventRef, RunId};
 use receipt_core::json::{Limits, Object, Value};
@@ -80,12 +80,14 @@ pub struct RunWriter {
     ledger: Ledger,
     run_id: RunId,
     policy: Arc<Policy>,
-    actor: Actor,
+    policy_ref: Arc<PolicyRef>,
+    actor: Arc<Actor>,
 }
 
 impl RunWriter {
     pub(crate) fn new(ledger: Ledger, run_id: RunId, policy: Arc<Policy>, actor: Actor) -> Self {
-        Self { ledger, run_id, policy, actor }
+        let policy_ref = Arc::new(policy_ref(&policy));
+        Self { ledger, run_id, policy, policy_ref, actor: Arc::new(actor) }
     }
 
     /// The run.
@@ -257,9 +259,9 @@ impl RunWriter {
         })
     }
 
-    pub(crate) fn finalize_interrupted(&mut self) -> Result<()> {
+    pub(crate) fn finalize_interrupted(&mut self) -> Result<Verdict> {
         let summary = "interrupted: recovered without knowing how the work ended";
-        self.end(summary, |allowed| Ok(Verdict::Unknown.worse(allowed))).map(drop)
+        self.end(summary, |allowed| Ok(Verdict::Unknown.worse(allowed)))
     }
 
     /// `choose` is given the best verdict that the run allows.
@@ -350,8 +352,8 @@ impl OpenRun<'_> {
         Draft {
             event_type,
             stage: self.head.stage.clone(),
-            policy: policy_ref(&self.writer.policy),
-            actor: self.writer.actor.clone(),
+            policy: Arc::clone(&self.writer.policy_ref),
+            actor: Arc::clone(&self.writer.actor),
             payload,
             blobs: Vec::new(),
             events: Vec::new(),
@@ -398,6 +400,12 @@ impl OpenRun<'_> {
                 let event_ref = EventRef { run_id: run_id.clone(), seq: row.seq };
                 if row.digest != digest {
                     return Err(Error::KeyConflict { key: key.to_owned(), at: event_ref.to_string() });
+                }
+                let mut there = false;
+                self.transaction.event(run_id, row.seq, &mut |_| there = true)?;
+                if !there {
+                    let problem = format!("{event_ref}, which an idempotency key stands for, is gone");
+                    return Err(Error::RunBroken { run: run_id.to_string(), problem });
                 }
                 return Ok(Appended { event_ref, repeated: true });
             }

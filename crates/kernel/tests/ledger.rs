@@ -266,6 +266,17 @@ fn a_key_gives_the_same_event_once() {
 }
 
 #[test]
+fn a_key_whose_event_was_cut_off_acknowledges_nothing() {
+    let (_folder, path, ledger) = new_ledger();
+    let mut run = start(&ledger, "r");
+    run.append(decision("n").with_key("k")).unwrap();
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute_batch("DROP TRIGGER events_are_not_deleted; DELETE FROM events WHERE seq = 2").unwrap();
+    let error = run.append(decision("n").with_key("k")).unwrap_err();
+    assert!(matches!(&error, Error::RunBroken { problem, .. } if problem.contains("event://r/2")), "{error:?}");
+}
+
+#[test]
 fn a_batch_is_recorded_whole_or_not_at_all() {
     let (_folder, _, ledger) = new_ledger();
     let mut run = start(&ledger, "r");
@@ -374,8 +385,8 @@ fn write_uncommitted(path: &std::path::Path, id: &str, second: Seq) {
     let mut draft = Draft {
         event_type: EventType::RunStart,
         stage: Stage::new("START"),
-        policy,
-        actor: actor(),
+        policy: policy.into(),
+        actor: actor().into(),
         payload: Object::from_iter([("meta", Object::new())]),
         blobs: Vec::new(),
         events: Vec::new(),
@@ -481,8 +492,9 @@ fn a_run_that_is_full_says_so() {
                 policy_id: "structural".into(),
                 policy_version: "1".into(),
                 stage_graph_id: "v1_default".into(),
-            },
-            actor: actor(),
+            }
+            .into(),
+            actor: actor().into(),
             payload: Object::new(),
             blobs: Vec::new(),
             events: Vec::new(),

@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let mut failed = None;
     for run in &runs {
         match ledger.recover(run.as_str(), context.actor()) {
-            Ok(()) => recovered.push(run.as_str()),
+            Ok(verdict) => recovered.push((run.as_str(), verdict)),
             // The others are recovered all the same; the first failure is the one that is told.
             Err(error) => failed = failed.or(Some(error)),
         }
@@ -42,9 +42,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     }
     let line = match recovered.as_slice() {
         [] => "no run is unfinished".to_owned(),
-        runs => format!("finalized as UNKNOWN: {}", runs.join(", ")),
+        runs => {
+            let runs = runs.iter().map(|(run, verdict)| format!("{run} as {verdict}"));
+            format!("finalized {}", runs.collect::<Vec<_>>().join(", "))
+        }
     };
-    context.done(Object::from_iter([("recovered", Value::from(recovered))]), &term::escape(&line))?;
+    let recovered = Value::from(recovered.iter().map(|(run, _)| *run).collect::<Vec<_>>());
+    context.done(Object::from_iter([("recovered", recovered)]), &term::escape(&line))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -195,8 +195,9 @@ impl Scene {
                     policy_id: policy_id.clone(),
                     policy_version: "1".to_owned(),
                     stage_graph_id: graph.clone(),
-                },
-                actor: Actor::new("system", "test"),
+                }
+                .into(),
+                actor: Actor::new("system", "test").into(),
                 payload: step.payload.clone(),
                 blobs: step.blobs.clone(),
                 events: step.events.clone(),

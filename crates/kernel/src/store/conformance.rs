@@ -127,8 +127,9 @@ fn sealed(event_type: EventType, note: &str, link: Link) -> Outcome<Sealed> {
     let draft = Draft {
         event_type,
         stage: Stage::new("START"),
-        policy: PolicyRef { policy_id: "p".into(), policy_version: "1".into(), stage_graph_id: "v1_minimal".into() },
-        actor: Actor::new("system", "conformance"),
+        policy: PolicyRef { policy_id: "p".into(), policy_version: "1".into(), stage_graph_id: "v1_minimal".into() }
+            .into(),
+        actor: Actor::new("system", "conformance").into(),
         payload: Object::from_iter([("note", note)]),
         blobs: Vec::new(),
         events: Vec::new(),

@@ -31,10 +31,6 @@ const BUSY_LIMIT: Duration = Duration::from_secs(60);
 const PIECE: usize = 1 << 20;
 const PIECE_LEN: i64 = 1 << 20;
 
-/// Bytes in a page of a new file. An event is most of a kilobyte, so that few fit into SQLite's default of 4096 and much
-/// of each page stays empty.
-const PAGE_SIZE: u32 = 16_384;
-
 /// SQLite's own limit on one value (SQLITE_MAX_LENGTH).
 pub const MAX_BLOB: u64 = 1_000_000_000;
 
@@ -123,8 +119,6 @@ impl SqliteStore {
         // Before anything is written: a file of a newer schema, or of something else, stays as it is.
         self.check_version()?;
         self.check_owner()?;
-        // It counts only while the file is empty.
-        self.connection.pragma_update(None, "page_size", PAGE_SIZE)?;
         // The switch to WAL does not wait in the busy handler.
         while let Err(error) = self.connection.pragma_update(None, "journal_mode", "WAL") {
             let error = Error::from(error);
@@ -357,7 +351,8 @@ impl Store for SqliteStore {
             let missing = columns.iter().filter(|column| !found.iter().any(|name| name == *column));
             problems.extend(missing.map(|column| format!("table {table} has no column {column}")));
             // Without it a second row of the same name would be stored, and never be looked at.
-            let mut statement = self.connection.prepare_cached("SELECT name FROM pragma_table_info(?1) WHERE pk > 0")?;
+            let mut statement =
+                self.connection.prepare_cached("SELECT name FROM pragma_table_info(?1) WHERE pk > 0")?;
             let keys: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
             if keys != [columns[0]] {
                 problems.push(format!("the primary key of table {table} is not {}", columns[0]));
