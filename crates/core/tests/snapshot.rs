@@ -204,7 +204,7 @@ fn record(id: &str, drafts: &[Draft]) -> Run {
         text("1"),
         text("v1_default"),
         text("2026-01-01T00:00:00+00:00"),
-        text(r#"{"mode": "factual"}"#),
+        text(r#"{"mode":"factual"}"#),
     ];
     Run { id: id.to_owned(), rows, head: Some(head) }
 }
@@ -508,7 +508,7 @@ const ROW_ACTS: [Act; 52] = [
 /// What a program writes, or somebody who seals everything anew: hashes are right, the story is not.
 type Retold = (&'static str, fn(&mut Vec<Draft>), &'static [(Area, &'static str)]);
 
-const STORY_ACTS: [Retold; 17] = [
+const STORY_ACTS: [Retold; 18] = [
     (
         "a stage is skipped",
         |story| story[1] = advance("START", "DECIDE"),
@@ -571,7 +571,14 @@ const STORY_ACTS: [Retold; 17] = [
             story.truncate(5);
             story.push(finalize("COLLECT", "pass"));
         },
-        &[(Path, "FINALIZED_EARLY")],
+        &[(Path, "FINALIZED_EARLY"), (Path, "VERDICT_NOT_EVALUATED")],
+    ),
+    (
+        "the run ends better than it was judged",
+        |story| {
+            story[6] = draft(EventType::Evaluation, "EVALUATE", object(r#"{"overall_verdict":"fail","results":[]}"#));
+        },
+        &[(Path, "VERDICT_NOT_EVALUATED")],
     ),
     (
         "the run ends with a verdict that there is not",
@@ -623,7 +630,7 @@ const STORY_ACTS: [Retold; 17] = [
 ];
 
 /// Every code that reading a run can give.
-const CODES: [&str; 24] = [
+const CODES: [&str; 25] = [
     "BAD_COLUMN_TYPE",
     "BAD_VERDICT",
     "COMMITMENT_MALFORMED",
@@ -647,6 +654,7 @@ const CODES: [&str; 24] = [
     "SEQ_MISMATCH",
     "STAGE_CONTRADICTION",
     "STAGE_JUMP",
+    "VERDICT_NOT_EVALUATED",
     "WRONG_INITIAL_STAGE",
 ];
 

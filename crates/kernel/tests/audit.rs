@@ -155,7 +155,8 @@ fn events_that_were_edited_reordered_removed_or_spliced_in_are_found() {
         ("a key more", "UPDATE events SET envelope_json = replace(envelope_json, '\"ts\"', '\"tr\":1,\"ts\"') WHERE run_id = 'a' AND seq = 8",
             &[(Content, "EVENT_HASH_MISMATCH", "event://a/8")]),
         ("removed from the middle", "DELETE FROM events WHERE run_id = 'a' AND seq = 6",
-            &[(Content, "SEQ_GAP", "event://a/7"), (Content, "PREV_HASH_MISMATCH", "event://a/7")]),
+            &[(Content, "SEQ_GAP", "event://a/7"), (Content, "PREV_HASH_MISMATCH", "event://a/7"),
+              (Path, "VERDICT_NOT_EVALUATED", "event://a/10")]),
         ("removed and renumbered", "DELETE FROM events WHERE run_id = 'a' AND seq = 8;
             UPDATE events SET seq = 8 WHERE run_id = 'a' AND seq = 9; UPDATE events SET seq = 9 WHERE run_id = 'a' AND seq = 10",
             &[(Content, "PREV_HASH_MISMATCH", "event://a/8"), (Columns, "SEQ_MISMATCH", "event://a/8")]),
