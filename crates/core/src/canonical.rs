@@ -673,6 +673,49 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 }
 
+/// The members of a canonical object, whose text a [`Scanner`] has passed: keys and values as they stand there, keys
+/// without their quotes. No values are built. Of other text it gives what it can make out.
+pub fn members(object: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let mut rest = object.strip_prefix(b"{").unwrap_or_default();
+    std::iter::from_fn(move || {
+        let key = &rest[..value_len(rest)];
+        let behind = rest[key.len()..].strip_prefix(b":")?;
+        let value = &behind[..value_len(behind)];
+        rest = behind[value.len()..].strip_prefix(b",").unwrap_or_default();
+        Some((key.strip_prefix(b"\"")?.strip_suffix(b"\"")?, value))
+    })
+}
+
+/// The value of one of [`members`]; `name` must need no escapes.
+pub fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    members(object).find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| value)
+}
+
+/// How long the value at the beginning of canonical text is.
+fn value_len(text: &[u8]) -> usize {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'"' => {
+                at += 1;
+                while let Some(byte) = text.get(at).filter(|byte| **byte != b'"') {
+                    at += if *byte == b'\\' { 2 } else { 1 };
+                }
+            }
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' => depth -= 1,
+            b',' | b':' if depth == 0 => return at,
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 && matches!(text.get(at), None | Some(b',' | b':' | b'}' | b']')) {
+            return at.min(text.len());
+        }
+    }
+    at.min(text.len())
+}
+
 /// A token is a canonical float if it reads as one and is written back the same.
 fn is_canonical_float(token: &[u8]) -> bool {
     let Ok(Value::Number(number)) = json::parse(token, Limits::READ) else { return false };

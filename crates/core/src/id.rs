@@ -125,7 +125,8 @@ macro_rules! digest {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{}"), self.to_hex())
+                f.write_str($prefix)?;
+                f.write_str(std::str::from_utf8(&hex(&self.0)).unwrap_or_default())
             }
         }
 
@@ -282,12 +283,27 @@ impl FromStr for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let civil = jiff::tz::Offset::UTC.to_datetime(self.0);
-        let (year, month, day) = (civil.year(), civil.month(), civil.day());
-        let (hour, minute, second) = (civil.hour(), civil.minute(), civil.second());
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
-        match civil.subsec_nanosecond() / 1000 {
-            0 => f.write_str("+00:00"),
-            micros => write!(f, ".{micros:06}+00:00"),
+        let mut text = *b"0000-00-00T00:00:00.000000+00:00";
+        let digits = |place: &mut [u8], number: i32| {
+            let mut rest = number.unsigned_abs();
+            for digit in place.iter_mut().rev() {
+                *digit = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+        };
+        let micros = civil.subsec_nanosecond() / 1000;
+        digits(&mut text[0..4], civil.year().into());
+        digits(&mut text[5..7], civil.month().into());
+        digits(&mut text[8..10], civil.day().into());
+        digits(&mut text[11..13], civil.hour().into());
+        digits(&mut text[14..16], civil.minute().into());
+        digits(&mut text[17..19], civil.second().into());
+        digits(&mut text[20..26], micros);
+        let text = std::str::from_utf8(&text).unwrap_or_default();
+        if micros == 0 {
+            f.write_str(&text[..19])?;
+            return f.write_str(&text[26..]);
         }
+        f.write_str(text)
     }
 }

@@ -125,7 +125,7 @@ pub struct RunFacts {
     pub commitment: Option<Commitment>,
     /// The verdict that RUN_FINALIZE recorded; `None` for a run that is unfinished or has none that can be read.
     pub recorded_verdict: Option<Verdict>,
-    /// The verdict of the last EVALUATION before the end, where there is one that can be read.
+    /// The verdict of the last EVALUATION before the end of a committed run, where there is one that can be read.
     pub evaluated: Option<Verdict>,
     /// Whether there is a RUN_FINALIZE.
     pub finalized: bool,
@@ -345,7 +345,9 @@ impl RowCheck<'_> {
             self.committed_path(envelope, first, stage, policy);
         }
         match envelope.event_type {
-            EventType::Evaluation if !self.facts.finalized => self.facts.evaluated = overall_verdict(envelope),
+            EventType::Evaluation if self.facts.commitment.is_some() && !self.facts.finalized => {
+                self.facts.evaluated = overall_verdict(envelope);
+            }
             EventType::RunFinalize => self.finalize(envelope),
             _ => {}
         }
@@ -435,7 +437,8 @@ impl RowCheck<'_> {
 }
 
 fn overall_verdict(envelope: &Envelope<'_>) -> Option<Verdict> {
-    payload(envelope).ok()?.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse)
+    let word = canonical::member(envelope.payload_json(), "overall_verdict")?;
+    Verdict::parse(std::str::from_utf8(word.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()?)
 }
 
 fn payload(envelope: &Envelope<'_>) -> Result<Object, Error> {

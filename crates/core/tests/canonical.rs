@@ -502,3 +502,21 @@ fn nesting_of_a_hundred_thousand_is_an_error_and_not_a_crash() {
     let open = "[".repeat(100_000);
     assert_eq!(problem(json::parse(open.as_bytes(), unlimited)), JsonProblem::End);
 }
+
+#[test]
+fn a_member_is_found_in_canonical_text_without_building_values() {
+    let text = br#"{"a":"x,}\"{","b":{"a":1,"c":[{"d":"]"}]},"c":[],"d":-1.5,"e":null,"\u00e9":true,"z":{}}"#;
+    let whole = json::parse(text, json::Limits::READ).unwrap();
+    let object = whole.as_object().unwrap();
+    for (key, value) in object {
+        let Some(name) = key.as_str().filter(|name| name.is_ascii()) else { continue };
+        let wanted = canonical::to_bytes(value, json::Limits::READ).unwrap();
+        assert_eq!(canonical::member(text, name).unwrap(), wanted, "{name}");
+    }
+    assert_eq!(canonical::member(text, "f"), None);
+    assert_eq!(canonical::member(b"{}", "a"), None);
+    assert_eq!(canonical::member(b"[1]", "a"), None);
+    for end in 0..text.len() {
+        canonical::member(&text[..end], "z");
+    }
+}

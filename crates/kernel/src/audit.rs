@@ -7,6 +7,7 @@
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, finish, show};
 use crate::store::{self, ReadTransaction, Store, Visit};
+use receipt_core::canonical;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId};
@@ -505,6 +506,9 @@ impl Shared<'_> {
     }
 }
 
+/// What `payload.evidence` has, in the order in which [`Evidence::of`] takes it apart.
+const FIELDS: [&str; 5] = ["bytes_len", "evidence_class", "content_type", "ref", "sha256"];
+
 /// What an EVIDENCE_PUT says that it put.
 struct Evidence {
     seq: i64,
@@ -516,19 +520,28 @@ struct Evidence {
 
 impl Evidence {
     fn of(envelope: &Envelope<'_>) -> Self {
-        let payload = json::parse(envelope.payload_json(), Limits::READ).unwrap_or_default();
-        let evidence = payload.get("evidence").and_then(Value::as_object);
-        let text = |key: &str| evidence.and_then(|evidence| evidence.get(key)).and_then(Value::as_str);
-        let hash = text("sha256").and_then(|sha256| BlobHash::parse_bytes(sha256.as_bytes()));
-        let named = hash.filter(|hash| text("ref").and_then(BlobRef::parse) == Some(BlobRef(*hash)));
-        let bytes_len = evidence.and_then(|evidence| evidence.get("bytes_len")).and_then(Value::as_i64);
-        let bytes_len = bytes_len.and_then(|length| u64::try_from(length).ok());
+        let evidence = canonical::member(envelope.payload_json(), "evidence").filter(|json| json.starts_with(b"{"));
+        let mut fields = [None; FIELDS.len()];
+        for (key, value) in evidence.into_iter().flat_map(canonical::members) {
+            if let Some(index) = FIELDS.iter().position(|name| name.as_bytes() == key) {
+                fields[index] = Some(value);
+            }
+        }
+        let [bytes_len, evidence_class, content_type, blob, sha256] = fields;
+        // Parsed as JSON, each by itself, only where it is not plain.
+        let text = |field: Option<&'_ [u8]>| match field?.strip_prefix(b"\"")?.strip_suffix(b"\"")? {
+            plain if !plain.contains(&b'\\') => std::str::from_utf8(plain).ok().map(str::to_owned),
+            _ => json::parse(field?, Limits::READ).ok()?.as_str().map(str::to_owned),
+        };
+        let hash = text(sha256).and_then(|sha256| BlobHash::parse_bytes(sha256.as_bytes()));
+        let named = hash.filter(|hash| text(blob).and_then(|blob| BlobRef::parse(&blob)) == Some(BlobRef(*hash)));
+        let bytes_len = bytes_len.and_then(|json| std::str::from_utf8(json).ok()?.parse().ok());
         Self {
             seq: envelope.seq.get(),
             blob: named.zip(bytes_len),
-            class: text("evidence_class").and_then(EvidenceClass::parse),
-            content_type: text("content_type").map(str::to_owned),
-            says_something: evidence.is_some_and(|evidence| !evidence.is_empty()),
+            class: text(evidence_class).and_then(|class| EvidenceClass::parse(&class)),
+            content_type: text(content_type),
+            says_something: evidence.is_some_and(|evidence| evidence != b"{}"),
         }
     }
 }

@@ -390,12 +390,14 @@ const TABLES: [(&str, &[&str]); 4] = [
 /// A transaction; rolled back when dropped.
 struct SqliteTransaction<'c> {
     connection: &'c Connection,
+    /// Kept at hand: a batch runs it for every event.
+    insert_event: Option<CachedStatement<'c>>,
 }
 
 impl<'c> SqliteTransaction<'c> {
     fn begin(connection: &'c Connection, begin: &str) -> Result<Self> {
         connection.prepare_cached(begin)?.execute([])?;
-        Ok(Self { connection })
+        Ok(Self { connection, insert_event: None })
     }
 
     fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
@@ -633,7 +635,11 @@ impl WriteTransaction for SqliteTransaction<'_> {
     fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()> {
         let text = std::str::from_utf8(&event.text).map_err(|error| Error::store(error.to_string()))?;
         let sql = concat!("INSERT INTO events (run_id, ", event_columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
-        self.prepare(sql)?.execute(params![
+        if self.insert_event.is_none() {
+            self.insert_event = Some(self.prepare(sql)?);
+        }
+        let Some(insert) = &mut self.insert_event else { return Err(Error::store("no statement")) };
+        insert.execute(params![
             event.link.run_id.as_str(),
             event.link.seq.get(),
             event.event_type.as_str(),
