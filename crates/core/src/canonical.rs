@@ -607,23 +607,9 @@ impl<'a, 's> Scanner<'a, 's> {
         }
     }
 
-    /// To the next byte that is not plain, eight bytes at a time.
+    /// To the next byte that is not plain.
     fn skip_plain(&mut self) {
-        let rest = &self.bytes[self.pos..];
-        let mut passed = 0;
-        for chunk in rest.chunks_exact(8) {
-            let word =
-                u64::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7]]);
-            let stop = stops(word);
-            if stop != 0 {
-                self.pos += passed + (stop.trailing_zeros() / 8) as usize;
-                return;
-            }
-            passed += 8;
-        }
-        let tail = &rest[passed..];
-        passed += tail.iter().position(|byte| !is_plain(*byte)).unwrap_or(tail.len());
-        self.pos += passed;
+        self.pos += plain_len(&self.bytes[self.pos..]);
     }
 
     fn escape(&mut self) -> Scan<()> {
@@ -698,8 +684,13 @@ fn value_len(text: &[u8]) -> usize {
         match byte {
             b'"' => {
                 at += 1;
-                while let Some(byte) = text.get(at).filter(|byte| **byte != b'"') {
-                    at += if *byte == b'\\' { 2 } else { 1 };
+                loop {
+                    at += plain_len(text.get(at..).unwrap_or_default());
+                    match text.get(at) {
+                        None | Some(b'"') => break,
+                        // An escape; any other byte that is not plain does not stand in canonical text.
+                        Some(_) => at += 2,
+                    }
                 }
             }
             b'{' | b'[' => depth += 1,
@@ -724,6 +715,22 @@ fn is_canonical_float(token: &[u8]) -> bool {
         write_float(&mut written, value);
         written == token
     })
+}
+
+/// How many plain bytes there are up to one that is not, eight at a time.
+#[inline]
+fn plain_len(text: &[u8]) -> usize {
+    let mut passed = 0;
+    for chunk in text.chunks_exact(8) {
+        let word = u64::from_le_bytes([chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7]]);
+        let stop = stops(word);
+        if stop != 0 {
+            return passed + (stop.trailing_zeros() / 8) as usize;
+        }
+        passed += 8;
+    }
+    let tail = &text[passed..];
+    passed + tail.iter().position(|byte| !is_plain(*byte)).unwrap_or(tail.len())
 }
 
 /// The high bit of each byte of `word` that is not plain, the lowest such byte being exact.
