@@ -694,9 +694,8 @@ fn value_len(text: &[u8]) -> usize {
                 }
             }
             b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' | b',' | b':' if depth == 0 => return at,
             b'}' | b']' => depth -= 1,
-            b',' | b':' if depth == 0 => return at,
             _ => {}
         }
         at += 1;

@@ -310,7 +310,7 @@ impl RowCheck<'_> {
             None => self.bad_type("event_hash", "text"),
             Some(text) if text == envelope.claimed_hash_text() => {}
             Some(_) => {
-                self.find(Area::Columns, "EVENT_HASH_COLUMN_MISMATCH", "column event_hash is not the envelope's")
+                self.find(Area::Columns, "EVENT_HASH_COLUMN_MISMATCH", "column event_hash is not the envelope's");
             }
         }
         let same_prev = match row.prev_event_hash {

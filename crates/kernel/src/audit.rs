@@ -302,7 +302,7 @@ impl<'a> Audit<'a> {
         let mut batch = Vec::new();
         store.runs(&mut |id, _| {
             if let Some(id) = id.as_str() {
-                batch.push(RunId::new(id))
+                batch.push(RunId::new(id));
             } else {
                 let reason = Reason::new("BAD_COLUMN_TYPE", format!("run_id {:?} is not UTF-8 text", show(id)));
                 tally.lock().find(Check::Columns, Verdict::Fail, reason);
@@ -316,7 +316,7 @@ impl<'a> Audit<'a> {
         let mut batch = Vec::new();
         store.blobs(&mut |id| {
             if let Some(hash) = id.text().and_then(BlobHash::parse_bytes) {
-                batch.push(hash)
+                batch.push(hash);
             } else {
                 let msg = format!("a blob has the address {:?}, which is no hash", show(id));
                 tally.lock().find(Check::Evidence, Verdict::Fail, Reason::new("BLOB_MALFORMED", msg));
