@@ -19,7 +19,7 @@ unit:
 	$(CARGO) test --workspace --locked
 
 doc:
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --locked
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --locked
 
 deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \

@@ -133,7 +133,7 @@ impl RunWriter {
         self.put_source(key, source, put)
     }
 
-    /// Puts evidence on record from a file that is already redacted; see [`Source::spool`].
+    /// Puts evidence on record from a file that is already redacted; see [`Spool`](crate::evidence::Spool).
     ///
     /// # Errors
     /// As [`Self::put`].

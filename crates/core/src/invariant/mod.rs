@@ -1,8 +1,8 @@
 //! Invariants: pure functions of a snapshot. One file each, named after it.
 //!
 //! An invariant never raises. Malformed data is FAIL with a `*_MALFORMED` code; what cannot be read is UNKNOWN with
-//! `READ_FAILURE`. What several of them need is typed once: [`evidence`] (what a run put), [`claims`] (its
-//! `claims_map`), [`mode`] (whom that concerns), [`params`] (what a policy says).
+//! `READ_FAILURE`. What several of them need is typed once: `evidence` (what a run put), `claims` (its
+//! `claims_map`), `mode` (whom that concerns), `params` (what a policy says).
 
 mod claims;
 mod claims_evidence_binding;
