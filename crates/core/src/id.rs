@@ -139,6 +139,11 @@ macro_rules! digest {
 }
 
 digest! {
+    /// The hash of a node of the log, its root among them (RFC 6962 section 2.1). Text: 64 digits.
+    NodeHash, prefix "", wanted "a tree hash (64 lower-case hexadecimal digits)"
+}
+
+digest! {
     /// The hash of an event: SHA-256 of its canonical bytes without `event_hash`. Text: `sha256:` and 64 digits.
     EventHash, prefix "sha256:", wanted "an event hash (sha256: and 64 lower-case hexadecimal digits)"
 }

@@ -13,6 +13,7 @@ pub mod evidence;
 pub mod id;
 pub mod invariant;
 pub mod json;
+pub mod merkle;
 pub mod policy;
 pub mod run;
 pub mod stage;
