@@ -211,7 +211,8 @@ impl TreeHead {
     /// Checks that `event` is the leaf at `index`.
     ///
     /// # Errors
-    /// What is wrong with the proof. A proof is bound to both the size and the index.
+    /// What is wrong with the proof. A proof that holds binds the event and its index to this root, but says nothing of
+    /// the size: one path fits several sizes. The size must come with the root from something signed.
     pub fn check_inclusion(&self, event: &EventHash, index: u64, proof: &[NodeHash]) -> Result<(), ProofProblem> {
         use ct_merkle::InclusionVerifError as Wrong;
         if index >= self.size || self.size > MAX_SIZE {
@@ -237,7 +238,8 @@ impl TreeHead {
             return Err(ProofProblem::OutOfRange);
         }
         if old.size == 0 || old.size == self.size {
-            let root_holds = if old.size == self.size { old.root == self.root } else { old.root == empty_root() };
+            let same = old.size != self.size || old.root == self.root;
+            let root_holds = same && (old.size > 0 || old.root == empty_root());
             return match (root_holds, proof) {
                 (false, _) => Err(ProofProblem::WrongRoot),
                 (true, []) => Ok(()),

@@ -151,6 +151,9 @@ fn an_empty_log_is_a_beginning_of_each_and_one_size_has_one_root() {
     assert_eq!(head.check_consistency(&empty, &[]), Ok(()));
     assert_eq!(head.check_consistency(&empty, &[head.root]), Err(ProofProblem::WrongLength));
     assert_eq!(head.check_consistency(&TreeHead { size: 0, ..head }, &[]), Err(ProofProblem::WrongRoot));
+    assert_eq!(empty.check_consistency(&empty, &[]), Ok(()));
+    let nothing = TreeHead { root: NodeHash::of(b"nothing"), ..empty };
+    assert_eq!(nothing.check_consistency(&nothing, &[]), Err(ProofProblem::WrongRoot));
     let fork = TreeHead { root: NodeHash::of(b"fork"), ..head };
     assert_eq!(head.check_consistency(&fork, &[]), Err(ProofProblem::WrongRoot));
     assert_eq!(head.check_consistency(&head, &[head.root]), Err(ProofProblem::WrongLength));
