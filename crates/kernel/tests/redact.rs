@@ -400,6 +400,19 @@ fn a_stream_needs_bounded_memory() {
     assert_eq!(out.len(), 19 << 20);
 }
 
+#[test]
+fn a_key_block_within_a_key_block_leaves_no_rest_of_the_outer_one() {
+    let block = |label: &str, body: &str| format!("{}\n{body}\n{}", begin(label), end(label));
+    for outer in ["", "RSA "] {
+        let nested = format!("{}\nafter\n", block(outer, &format!("OUTER1\n{}\nOUTER2", block("RSA ", "INNER"))));
+        assert_eq!(redact(nested.as_bytes()).0, b"[REDACTED:private_key]\nafter\n");
+    }
+    let unclosed = format!("{}\nOUTER1\n{}\nafter\n", begin("EC "), block("", "INNER"));
+    assert_eq!(redact(unclosed.as_bytes()).0, b"[REDACTED:private_key]\nafter\n");
+    let pair = format!("{}\nbetween\n{}\n", block("", "ONE"), block("", "TWO"));
+    assert_eq!(redact(pair.as_bytes()).0, b"[REDACTED:private_key]\nbetween\n[REDACTED:private_key]\n");
+}
+
 /// A piece of text: harmless, or a secret in some guise, alone or inside of another.
 fn guise(secret: &str, kind: u8) -> String {
     match kind % 12 {

@@ -432,36 +432,41 @@ impl<'s> Scan<'s> {
         Some((head, end, Close::Nothing))
     }
 
+    /// A block ends with the end line that closes it, and so do the blocks within it. Where one of them is never
+    /// closed, it is the last end line in reach: what stands between may be a piece of a key.
     fn pem(&mut self, head: usize, tail: usize) -> Option<(usize, usize, Close)> {
-        let labelled = |label: &&&str| {
-            self.data[tail..].strip_prefix(label.as_bytes()).is_some_and(|rest| rest.starts_with(PEM_END))
-        };
-        let body = tail + PEM_LABELS.iter().find(labelled)?.len() + PEM_END.len();
+        let body = tail + pem_line(&self.data[tail..], b"")?;
         let limit = self.data.len().min(body + LONGEST);
-        let mut at = body.max(self.pem_searched);
-        while at < limit {
+        let (mut at, mut open, mut last) = (body.max(self.pem_searched), 1_usize, None);
+        while at < limit && open > 0 {
             let found = self.data[at..limit].iter().position(|&byte| byte == b'-').map_or(limit, |dash| at + dash);
             let dashes = self.data[found..limit].iter().take_while(|&&byte| byte == b'-').count();
             at = found + dashes.max(1);
-            if dashes >= 5
-                && let Some(end) = pem_end(&self.data[at..limit])
-            {
+            if dashes < 5 {
+                continue;
+            }
+            let rest = &self.data[at..limit];
+            if pem_line(rest, b"BEGIN ").is_some() {
+                open += 1;
+            } else if let Some(length) = pem_line(rest, b"END ") {
+                (open, last) = (open - 1, Some(at + length));
                 self.pem_searched = found;
-                return Some((head, at + end, Close::Nothing));
             }
         }
-        self.pem_searched = limit.saturating_sub(CONTEXT).max(self.pem_searched);
-        Some((head, base64_end(self.data, body, limit), Close::Nothing))
+        if open > 0 {
+            self.pem_searched = limit.saturating_sub(CONTEXT).max(self.pem_searched);
+        }
+        Some((head, last.unwrap_or_else(|| base64_end(self.data, body, limit)), Close::Nothing))
     }
 }
 
-/// How long the rest of a PEM end line is, after its first dashes.
-fn pem_end(rest: &[u8]) -> Option<usize> {
-    let rest = rest.strip_prefix(b"END ")?;
+/// How long the rest of a PEM line of this kind is, after its first dashes.
+fn pem_line(rest: &[u8], kind: &[u8]) -> Option<usize> {
+    let rest = rest.strip_prefix(kind)?;
     let label = PEM_LABELS
         .iter()
         .find(|label| rest.strip_prefix(label.as_bytes()).is_some_and(|rest| rest.starts_with(PEM_END)))?;
-    Some(4 + label.len() + PEM_END.len())
+    Some(kind.len() + label.len() + PEM_END.len())
 }
 
 /// Where the base64 lines of a PEM block end that has no end line. Lines end at a newline or at an escaped one.
