@@ -413,6 +413,12 @@ fn a_key_block_within_a_key_block_leaves_no_rest_of_the_outer_one() {
     assert_eq!(redact(pair.as_bytes()).0, b"[REDACTED:private_key]\nbetween\n[REDACTED:private_key]\n");
 }
 
+#[test]
+fn a_quote_after_backslashes_that_do_not_escape_it_opens_no_value() {
+    let text = r#"{"0_Authorization":"aws_secret_access_key=  \\\\"}"#;
+    assert_eq!(redact(text.as_bytes()).0, br#"{"0_Authorization":"[REDACTED:auth_header]"}"#);
+}
+
 /// A piece of text: harmless, or a secret in some guise, alone or inside of another.
 fn guise(secret: &str, kind: u8) -> String {
     match kind % 12 {

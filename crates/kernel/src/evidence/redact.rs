@@ -542,7 +542,9 @@ fn assigned(data: &[u8], tail: usize) -> Option<(usize, bool)> {
 fn quoted(data: &[u8], at: usize, quote: u8) -> Option<(usize, usize)> {
     let opening = data[at..].iter().take_while(|&&byte| byte == b'\\').count();
     let start = at + opening + 1;
-    (data.get(start - 1) == Some(&quote)).then_some(())?;
+    // An even number of backslashes escapes no quote: this one closes the string that they are in.
+    let opens = data.get(start - 1) == Some(&quote) && (opening == 0 || opening % 2 == 1);
+    opens.then_some(())?;
     let limit = data.len().min(start.saturating_add(LONGEST));
     let (mut first, mut same_line, mut backslashes) = (None, true, 0);
     for (offset, &byte) in data[start..limit].iter().enumerate() {
