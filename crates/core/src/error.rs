@@ -64,6 +64,14 @@ pub enum Error {
         /// The stages that there are.
         known: String,
     },
+    /// A note, checkpoint, proof, key or witness policy that cannot be read.
+    #[error("{what} is not valid: {problem}")]
+    Text {
+        /// What it should be.
+        what: &'static str,
+        /// What is wrong with it; never a secret.
+        problem: String,
+    },
     /// A policy that cannot be used.
     #[error("the policy is not valid at {at}: {problem}")]
     Policy {
@@ -77,6 +85,10 @@ pub enum Error {
 impl Error {
     pub(crate) fn id(wanted: &'static str, text: &str) -> Self {
         Self::Id { wanted, text: text.chars().take(120).collect() }
+    }
+
+    pub(crate) fn text(what: &'static str, problem: impl Into<String>) -> Self {
+        Self::Text { what, problem: problem.into() }
     }
 
     pub(crate) fn policy(at: impl Into<String>, problem: impl Into<String>) -> Self {

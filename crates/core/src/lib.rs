@@ -7,6 +7,7 @@
 
 pub mod canonical;
 pub mod chain;
+pub mod checkpoint;
 pub mod envelope;
 pub mod error;
 pub mod evidence;
@@ -14,10 +15,12 @@ pub mod id;
 pub mod invariant;
 pub mod json;
 pub mod merkle;
+pub mod note;
 pub mod policy;
 pub mod run;
 pub mod stage;
 pub mod verdict;
+pub mod witness;
 
 pub use error::Error;
 pub use verdict::{InvariantResult, Reason, Verdict};
