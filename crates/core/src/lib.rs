@@ -5,6 +5,7 @@
 //! [`run::Snapshot`]; [`invariant`]s judge the snapshot; a [`policy::Policy`] says which, and what the overall
 //! [`Verdict`] is.
 
+pub mod bundle;
 pub mod canonical;
 pub mod chain;
 pub mod checkpoint;
@@ -17,6 +18,7 @@ pub mod json;
 pub mod merkle;
 pub mod note;
 pub mod policy;
+pub mod replay;
 pub mod run;
 pub mod stage;
 pub mod verdict;

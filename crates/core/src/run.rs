@@ -188,14 +188,8 @@ impl RunReader {
         let mut check = RowCheck { run_id, facts, seq: *next_seq };
         check.facts.events += 1;
         check.seq(row, next_seq);
-        let read = check.envelope_text(row).and_then(|text| match Envelope::read(text, scratch) {
-            Ok(envelope) => Some(envelope),
-            Err(error) => {
-                check.unreadable(&error);
-                None
-            }
-        });
-        let Some(envelope) = read else {
+        let text = check.envelope_text(row);
+        let Some(envelope) = text.and_then(|text| check.envelope(text, scratch)) else {
             check.facts.unreadable += 1;
             *prev = None;
             return None;
@@ -205,6 +199,29 @@ impl RunReader {
         check.path(&envelope, stage, policy);
         check.facts.head = Some((envelope.seq, envelope.hash));
         Some(envelope)
+    }
+
+    /// The next event where it stands by itself and not in a row: as [`Self::read`], without columns.
+    pub fn read_text<'s>(&'s mut self, text: &'s [u8]) -> Option<Envelope<'s>> {
+        let Self { run_id, scratch, facts, next_seq, prev, stage, policy } = self;
+        let mut check = RowCheck { run_id, facts, seq: *next_seq };
+        check.facts.events += 1;
+        let Some(envelope) = check.envelope(text, scratch) else {
+            check.facts.unreadable += 1;
+            *next_seq = next_seq.saturating_add(1);
+            *prev = None;
+            return None;
+        };
+        check.place(envelope.seq.get(), next_seq);
+        check.chain(&envelope, prev);
+        check.path(&envelope, stage, policy);
+        check.facts.head = Some((envelope.seq, envelope.hash));
+        Some(envelope)
+    }
+
+    /// The policy that RUN_START, which must have been read, commits to.
+    pub fn policy(&self) -> Option<&Policy> {
+        self.facts.commitment.as_ref().map(|commitment| &commitment.policy)
     }
 
     /// Whether RUN_START, which must have been read, commits to a policy.
@@ -238,16 +255,25 @@ impl RowCheck<'_> {
     }
 
     fn seq(&mut self, row: &EventRow<'_>, next_seq: &mut i64) {
-        let expected = *next_seq;
         if let Some(seq) = row.seq.integer() {
-            self.seq = seq;
-            if seq != expected {
-                self.find(Area::Content, "SEQ_GAP", format!("Expected seq={expected}, got seq={seq}"));
-            }
+            self.place(seq, next_seq);
         } else {
             self.bad_type("seq", "an integer");
+            *next_seq = self.seq.saturating_add(1);
         }
-        *next_seq = self.seq.saturating_add(1);
+    }
+
+    fn place(&mut self, seq: i64, next_seq: &mut i64) {
+        let expected = *next_seq;
+        self.seq = seq;
+        if seq != expected {
+            self.find(Area::Content, "SEQ_GAP", format!("Expected seq={expected}, got seq={seq}"));
+        }
+        *next_seq = seq.saturating_add(1);
+    }
+
+    fn envelope<'s>(&mut self, text: &'s [u8], scratch: &'s mut Scratch) -> Option<Envelope<'s>> {
+        Envelope::read(text, scratch).map_err(|error| self.unreadable(&error)).ok()
     }
 
     fn bad_type(&mut self, column: &str, wanted: &str) {
@@ -571,6 +597,16 @@ impl SnapshotBuilder {
         Self { reader: RunReader::new(run_id), events: Vec::new() }
     }
 
+    /// The next event where it stands by itself and not in a row.
+    pub fn event_text(&mut self, text: &[u8]) {
+        let Some(envelope) = self.reader.read_text(text) else { return };
+        if let Ok(event) = Event::from_envelope(&envelope) {
+            self.events.push(event);
+        } else {
+            self.reader.facts.unreadable += 1;
+        }
+    }
+
     /// The next row.
     pub fn event(&mut self, row: &EventRow<'_>) {
         let Some(envelope) = self.reader.read(row) else { return };
@@ -657,10 +693,10 @@ impl Snapshot {
         }
         let named = self.events.iter().flat_map(|event| event.blobs.iter()).filter_map(hash_in);
         let known = self.blobs.values().filter_map(|fact| match fact {
-            BlobFact::Intact { bytes: Some(bytes), .. } => json::parse(bytes, Limits::READ).ok(),
+            BlobFact::Intact { bytes: Some(bytes), .. } => Some(bytes),
             _ => None,
         });
-        let cited = known.flat_map(|value| hashes_in(&value)).collect::<Vec<_>>();
+        let cited = known.flat_map(|bytes| blobs_cited(bytes)).collect::<Vec<_>>();
         for hash in named.chain(cited) {
             wanted.entry(hash).or_default();
         }
@@ -696,6 +732,21 @@ pub fn evidence_hash(event: &Event) -> Option<BlobHash> {
     let evidence = event.payload.get("evidence")?;
     let hash = BlobHash::parse_bytes(evidence.get("sha256")?.as_str()?.as_bytes())?;
     (BlobRef::parse(evidence.get("ref")?.as_str()?)? == BlobRef(hash)).then_some(hash)
+}
+
+/// Every blob that the bytes of a blob name, where they are JSON; what [`Snapshot::wanted`] follows.
+pub fn blobs_cited(bytes: &[u8]) -> Vec<BlobHash> {
+    json::parse(bytes, Limits::READ).map(|value| hashes_in(&value)).unwrap_or_default()
+}
+
+/// The blobs that an envelope refers to, as a canonical list of strings has them; others are left out.
+pub fn blobs_referred_to(envelope: &Envelope<'_>) -> Vec<BlobHash> {
+    if envelope.refs_json().starts_with(br#"{"blobs":[]"#) {
+        return Vec::new();
+    }
+    let refs = json::parse(envelope.refs_json(), Limits::READ).unwrap_or_default();
+    let items = refs.get("blobs").and_then(Value::as_array).unwrap_or_default();
+    items.iter().filter_map(Value::as_text).filter_map(hash_in).collect()
 }
 
 /// The blob that a text names, as a reference or as bare hexadecimal digits.

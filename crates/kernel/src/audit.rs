@@ -45,10 +45,16 @@ pub enum Check {
     Fork,
     /// History signed again by whoever has the key.
     Key,
+    /// Of a bundle: its form, and the digest over its lines.
+    Format,
+    /// Of a bundle: each recorded evaluation against the same computed again.
+    Replay,
+    /// Of a bundle: its run against the log whose checkpoint it carries.
+    Log,
 }
 
 impl Check {
-    /// All of them, in the order of the report.
+    /// Those of a ledger, in the order of the report.
     pub const ALL: [Self; 10] = [
         Self::Content,
         Self::Columns,
@@ -59,6 +65,20 @@ impl Check {
         Self::Runs,
         Self::Rollback,
         Self::Fork,
+        Self::Key,
+    ];
+
+    /// Those of a bundle, in the order of the report.
+    pub const BUNDLE: [Self; 10] = [
+        Self::Format,
+        Self::Content,
+        Self::Columns,
+        Self::Evidence,
+        Self::Path,
+        Self::Commitment,
+        Self::Replay,
+        Self::Log,
+        Self::Tail,
         Self::Key,
     ];
 
@@ -75,6 +95,9 @@ impl Check {
             Self::Rollback => "rollback",
             Self::Fork => "fork",
             Self::Key => "key",
+            Self::Format => "format",
+            Self::Replay => "replay",
+            Self::Log => "log",
         }
     }
 
@@ -117,6 +140,23 @@ pub struct CheckReport {
     pub more: u64,
 }
 
+impl CheckReport {
+    /// `{"check", "verdict", "required", "reasons": […]}`
+    pub fn to_value(&self) -> Value {
+        let mut reasons: Vec<Value> = self.reasons.iter().map(Reason::to_value).collect();
+        if self.more > 0 {
+            reasons.push(Reason::new("MORE_REASONS", format!("and {} more", self.more)).to_value());
+        }
+        Object::from_iter([
+            ("check", Value::from(self.check.as_str())),
+            ("verdict", self.verdict.into()),
+            ("required", self.required.into()),
+            ("reasons", Value::Array(reasons)),
+        ])
+        .into()
+    }
+}
+
 /// What a ledger, or some of its runs, looked like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -146,18 +186,7 @@ impl Report {
 
     /// `{"overall_verdict", "checks": [{"check", "verdict", "required", "reasons": […]}], "runs", "events", "blobs"}`
     pub fn to_value(&self) -> Value {
-        let checks = self.checks.iter().map(|check| {
-            let mut reasons: Vec<Value> = check.reasons.iter().map(Reason::to_value).collect();
-            if check.more > 0 {
-                reasons.push(Reason::new("MORE_REASONS", format!("and {} more", check.more)).to_value());
-            }
-            Value::from(Object::from_iter([
-                ("check", Value::from(check.check.as_str())),
-                ("verdict", check.verdict.into()),
-                ("required", check.required.into()),
-                ("reasons", Value::Array(reasons)),
-            ]))
-        });
+        let checks = self.checks.iter().map(CheckReport::to_value);
         Object::from_iter([
             ("overall_verdict", Value::from(self.overall_verdict())),
             ("checks", Value::Array(checks.collect())),
@@ -510,16 +539,16 @@ impl Shared<'_> {
 const FIELDS: [&str; 5] = ["bytes_len", "evidence_class", "content_type", "ref", "sha256"];
 
 /// What an EVIDENCE_PUT says that it put.
-struct Evidence {
-    seq: i64,
-    blob: Option<(BlobHash, u64)>,
-    class: Option<EvidenceClass>,
-    content_type: Option<String>,
-    says_something: bool,
+pub(crate) struct Evidence {
+    pub(crate) seq: i64,
+    pub(crate) blob: Option<(BlobHash, u64)>,
+    pub(crate) class: Option<EvidenceClass>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) says_something: bool,
 }
 
 impl Evidence {
-    fn of(envelope: &Envelope<'_>) -> Self {
+    pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
         let evidence = canonical::member(envelope.payload_json(), "evidence").filter(|json| json.starts_with(b"{"));
         let mut fields = [None; FIELDS.len()];
         for (key, value) in evidence.into_iter().flat_map(canonical::members) {
@@ -568,12 +597,13 @@ struct Tally {
     blobs: AtomicU64,
 }
 
+/// What was found, check by check.
 #[derive(Default)]
-struct Findings {
-    checks: Vec<CheckReport>,
+pub(crate) struct Findings {
+    pub(crate) checks: Vec<CheckReport>,
     runs: u64,
-    events: u64,
-    unfinished: u64,
+    pub(crate) events: u64,
+    pub(crate) unfinished: u64,
     committed: u64,
 }
 
@@ -585,33 +615,7 @@ impl Tally {
     fn report(self) -> Report {
         let mut findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
         let runs = findings.runs;
-        if findings.events == 0 && findings.entry(Check::Content).verdict == Verdict::Pass {
-            let reason = Reason::new("NO_EVENTS", "there are no events to check");
-            findings.find(Check::Content, Verdict::Unknown, reason);
-        }
-        if findings.committed == 0 && runs > 0 {
-            // Nothing said which way was allowed; only endings could be checked.
-            let path = findings.entry(Check::Path);
-            if path.verdict == Verdict::Pass {
-                path.verdict = Verdict::Unknown;
-                path.required = false;
-                path.reasons.push(Reason::new("STAGE_GRAPH_UNCOMMITTED", "no run commits to a stage graph"));
-            }
-        }
-        for check in Check::ALL {
-            let entry = findings.entry(check);
-            if let Some(anchor) = check.anchor() {
-                entry.verdict = Verdict::Unknown;
-                entry.required = false;
-                entry.reasons.push(Reason::new("NO_ANCHOR", anchor));
-            }
-            // From whichever thread they came, in one order: that of the events.
-            entry.reasons.sort_by_cached_key(|reason| {
-                let event = reason.pointers.first().and_then(|pointer| EventRef::parse(pointer));
-                (event, reason.pointers.clone(), reason.code.clone())
-            });
-        }
-        findings.checks.sort_by_key(|report| report.check);
+        findings.settle(&Check::ALL);
         Report {
             checks: findings.checks,
             runs,
@@ -623,7 +627,38 @@ impl Tally {
 }
 
 impl Findings {
-    fn entry(&mut self, check: Check) -> &mut CheckReport {
+    /// Every check of `checks` has its verdict and its reasons, in order.
+    pub(crate) fn settle(&mut self, checks: &[Check]) {
+        if self.events == 0 && self.entry(Check::Content).verdict == Verdict::Pass {
+            let reason = Reason::new("NO_EVENTS", "there are no events to check");
+            self.find(Check::Content, Verdict::Unknown, reason);
+        }
+        if self.committed == 0 && self.runs > 0 {
+            // Nothing said which way was allowed; only endings could be checked.
+            let path = self.entry(Check::Path);
+            if path.verdict == Verdict::Pass {
+                path.verdict = Verdict::Unknown;
+                path.required = false;
+                path.reasons.push(Reason::new("STAGE_GRAPH_UNCOMMITTED", "no run commits to a stage graph"));
+            }
+        }
+        for &check in checks {
+            let entry = self.entry(check);
+            if let Some(anchor) = check.anchor() {
+                entry.verdict = Verdict::Unknown;
+                entry.required = false;
+                entry.reasons.push(Reason::new("NO_ANCHOR", anchor));
+            }
+            // From whichever thread they came, in one order: that of the events.
+            entry.reasons.sort_by_cached_key(|reason| {
+                let event = reason.pointers.first().and_then(|pointer| EventRef::parse(pointer));
+                (event, reason.pointers.clone(), reason.code.clone())
+            });
+        }
+        self.checks.sort_by_key(|report| checks.iter().position(|check| *check == report.check));
+    }
+
+    pub(crate) fn entry(&mut self, check: Check) -> &mut CheckReport {
         let index = self.checks.iter().position(|report| report.check == check).unwrap_or_else(|| {
             let verdict = Verdict::Pass;
             self.checks.push(CheckReport { check, verdict, required: true, reasons: Vec::new(), more: 0 });
@@ -632,7 +667,7 @@ impl Findings {
         &mut self.checks[index]
     }
 
-    fn find(&mut self, check: Check, verdict: Verdict, reason: Reason) {
+    pub(crate) fn find(&mut self, check: Check, verdict: Verdict, reason: Reason) {
         let entry = self.entry(check);
         entry.verdict = entry.verdict.worse(verdict);
         if entry.reasons.len() < MAX_REASONS {
@@ -650,7 +685,7 @@ impl Findings {
     }
 
     /// `named` says that the caller asked for this very run, so that it must have events.
-    fn run(&mut self, run: &RunId, facts: RunFacts, named: bool) {
+    pub(crate) fn run(&mut self, run: &RunId, facts: RunFacts, named: bool) {
         let pointer = format!("run://{run}");
         self.runs += 1;
         self.events += facts.events;

@@ -105,6 +105,22 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// A key under which the run has put nothing.
+    #[error("run {run:?} has put no evidence under the key {key:?}")]
+    KeyNotPut {
+        /// The run.
+        run: String,
+        /// The key.
+        key: String,
+    },
+    /// Something of this name is in the ledger already, and it is another.
+    #[error("{what} is already in this ledger, and it is not the one of the bundle: {problem}")]
+    ImportConflict {
+        /// The run or the blob.
+        what: String,
+        /// How it differs.
+        problem: &'static str,
+    },
     /// There is nothing at the path.
     #[error("there is no ledger at {}", path.display())]
     NotFound {
@@ -205,6 +221,8 @@ impl Error {
             Self::TooLarge { .. } => "too_large",
             Self::BlobNotFound { .. } => "blob_not_found",
             Self::BlobUnavailable { .. } => "blob_unavailable",
+            Self::KeyNotPut { .. } => "evidence_not_found",
+            Self::ImportConflict { .. } => "import_conflict",
             Self::NotFound { .. } => "ledger_not_found",
             Self::Exists { .. } => "file_exists",
             Self::NotALedger { .. } => "not_a_ledger",
@@ -235,6 +253,8 @@ impl Error {
             Self::TooLarge { .. } => "put large data on record as evidence with `receipt put`",
             Self::BlobNotFound { .. } => "`receipt log` shows the blobs of a run",
             Self::BlobUnavailable { .. } => "`receipt verify` says which evidence is affected",
+            Self::KeyNotPut { .. } => "`receipt log RUN` shows what there is",
+            Self::ImportConflict { .. } => "nothing was written; import it into another ledger, and compare the two",
             Self::NotFound { .. } => "`receipt init` makes one; --ledger or RECEIPT_LEDGER names one",
             Self::Exists { .. } => "choose another path; nothing is overwritten",
             Self::NotALedger { .. } => "check the path; --ledger or RECEIPT_LEDGER names a ledger",

@@ -13,7 +13,7 @@ use receipt_core::canonical::{self, Scratch};
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Draft, Envelope, EventType, PolicyRef, Sealed};
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
-use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
+use receipt_core::id::{BlobHash, EventHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object};
 use receipt_core::policy::{Commitment, Evaluation, Policy};
 use receipt_core::run::{Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
@@ -427,6 +427,16 @@ pub(crate) fn read_head(store: &dyn ReadTransaction, run_id: &RunId) -> Result<H
     head.unwrap_or_else(|| Err(Error::RunNotFound { run: run_id.to_string() }))
 }
 
+/// The place and hash of a run's last event, which is checked; whether or not the run is still open.
+pub(crate) fn read_head_hash(store: &dyn ReadTransaction, run_id: &RunId) -> Result<(Seq, EventHash)> {
+    let mut head = None;
+    store.head(run_id, &mut |row| {
+        let mut scratch = Scratch::default();
+        head = Some(checked(run_id, row, &mut scratch).map(|envelope| (envelope.seq, envelope.hash)));
+    })?;
+    head.unwrap_or_else(|| Err(Error::RunNotFound { run: run_id.to_string() }))
+}
+
 fn check_head(run_id: &RunId, row: &EventRow<'_>) -> Result<Head> {
     let mut scratch = Scratch::default();
     let envelope = checked(run_id, row, &mut scratch)?;
@@ -443,7 +453,7 @@ fn check_head(run_id: &RunId, row: &EventRow<'_>) -> Result<Head> {
 fn checked<'a>(run_id: &RunId, row: &EventRow<'a>, scratch: &'a mut Scratch) -> Result<Envelope<'a>> {
     let text = row.envelope_json.text().ok_or_else(|| broken(run_id, "its envelope is not text"))?;
     let envelope = Envelope::read(text, scratch).map_err(|error| broken(run_id, &error.to_string()))?;
-    let column_hash = row.event_hash.text().and_then(receipt_core::id::EventHash::parse_bytes);
+    let column_hash = row.event_hash.text().and_then(EventHash::parse_bytes);
     if envelope.hash != envelope.claimed_hash || column_hash != Some(envelope.hash) {
         return Err(broken(run_id, "its bytes hash to something else"));
     }
@@ -478,7 +488,7 @@ fn read_commitment(store: &dyn ReadTransaction, run_id: &RunId) -> Result<Policy
     }
 }
 
-fn has_row(store: &dyn ReadTransaction, run_id: &RunId) -> Result<bool> {
+pub(crate) fn has_row(store: &dyn ReadTransaction, run_id: &RunId) -> Result<bool> {
     let mut found = false;
     store.run(run_id, &mut |_| found = true)?;
     Ok(found)

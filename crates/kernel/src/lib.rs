@@ -6,6 +6,7 @@
 //! ([`Ledger::audit`]).
 
 pub mod audit;
+pub mod bundle;
 pub mod clock;
 pub mod error;
 pub mod evidence;

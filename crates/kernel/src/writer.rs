@@ -203,7 +203,7 @@ impl RunWriter {
                 Value::Object(object) => object,
                 _ => Object::new(),
             };
-            payload.insert("evaluator", concat!("receipt-kernel/", env!("CARGO_PKG_VERSION")));
+            payload.insert("evaluator", crate::bundle::evaluator());
             payload.insert("policy_digest", self.policy.digest()?.to_string());
             payload.insert("snapshot_head", snapshot_head(&snapshot));
             let draft = run.draft(EventType::Evaluation, payload);

@@ -369,7 +369,7 @@ pub fn blob_bytes(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Arc<[u
 }
 
 /// Why a blob's bytes cannot be given, where they cannot.
-fn unavailable(hash: &BlobHash, fact: &BlobFact) -> Option<Error> {
+pub(crate) fn unavailable(hash: &BlobHash, fact: &BlobFact) -> Option<Error> {
     let problem = match fact {
         BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => return None,
         BlobFact::Missing => return Some(Error::BlobNotFound { blob: hash.to_string() }),

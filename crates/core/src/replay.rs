@@ -1,0 +1,272 @@
+//! Replay: a recorded evaluation computed again from what it was made of, and compared with what was recorded.
+//!
+//! The inputs are the events before it, the policy that the run committed to, and the evidence. Where the evidence is
+//! not what it was (withheld, expired, put later), a difference proves nothing, unless the result does not depend on
+//! it: that is tried out.
+
+use crate::canonical;
+use crate::envelope::EventType;
+use crate::evidence::BlobFact;
+use crate::id::{BlobHash, EventHash, RunId, Seq};
+use crate::json::{Limits, Object, Value};
+use crate::policy::{Evaluation, Judged, Policy};
+use crate::run::{Event, RunRow, Snapshot, SnapshotBuilder, evidence_hash};
+use crate::verdict::{Reason, Verdict};
+use std::collections::BTreeSet;
+
+/// What a recorded evaluation is compared against.
+#[derive(Clone, Copy)]
+pub struct Replay<'a> {
+    /// The run.
+    pub run_id: &'a RunId,
+    /// The exact texts of the run's events, from the first one.
+    pub events: &'a [Box<[u8]>],
+    /// The run's row.
+    pub row: &'a RunRow<'a>,
+    /// What is known of a blob; its bytes where they are asked for and there.
+    pub blob: &'a dyn Fn(&BlobHash, bool) -> BlobFact,
+    /// Who judges now, as an evaluation of ours has it under `evaluator`.
+    pub evaluator: &'a str,
+}
+
+impl std::fmt::Debug for Replay<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replay")
+            .field("run_id", self.run_id)
+            .field("events", &self.events.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of one recorded evaluation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The EVALUATION event.
+    pub seq: Seq,
+    /// The verdict that it recorded, where that can be read.
+    pub recorded: Option<Verdict>,
+    /// The verdict now.
+    pub recomputed: Verdict,
+    /// PASS where all is as recorded; FAIL where it is not; UNKNOWN where what is there cannot settle it.
+    pub verdict: Verdict,
+    /// Why it is not PASS.
+    pub reasons: Vec<Reason>,
+    /// The invariants whose results could not be settled.
+    pub unsettled: Vec<String>,
+}
+
+impl Replayed {
+    /// `{"seq", "recorded", "recomputed", "verdict", "reasons", "unsettled"}`
+    pub fn to_value(&self) -> Value {
+        Object::from_iter([
+            ("seq", Value::from(self.seq.get())),
+            ("recorded", Value::from(self.recorded)),
+            ("recomputed", self.recomputed.into()),
+            ("verdict", self.verdict.into()),
+            ("reasons", Value::Array(self.reasons.iter().map(Reason::to_value).collect())),
+            ("unsettled", Value::from(self.unsettled.clone())),
+        ])
+        .into()
+    }
+
+    fn find(&mut self, verdict: Verdict, reason: Reason) {
+        self.verdict = self.verdict.worse(verdict);
+        self.reasons.push(reason);
+    }
+}
+
+/// What to take a blob for that is not there as it was put.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Guess {
+    AsItIs,
+    Missing,
+    Unreadable,
+}
+
+impl Replay<'_> {
+    /// Every EVALUATION, in the order of the run. A run that commits to no policy has none that can be computed again.
+    pub fn all(&self) -> Vec<Replayed> {
+        let whole = self.snapshot(self.events.len(), Guess::AsItIs).0;
+        whole.of_type(EventType::Evaluation).map(|event| self.one(event)).collect()
+    }
+
+    fn one(&self, event: &Event) -> Replayed {
+        let before = usize::try_from(event.seq.get() - 1).unwrap_or(usize::MAX).min(self.events.len());
+        let (snapshot, unsure) = self.snapshot(before, Guess::AsItIs);
+        let recorded = event.payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
+        let mut replayed = Replayed {
+            seq: event.seq,
+            recorded,
+            recomputed: Verdict::Unknown,
+            verdict: Verdict::Pass,
+            reasons: Vec::new(),
+            unsettled: Vec::new(),
+        };
+        let pointer = format!("event://{}/{}", self.run_id, event.seq);
+        let Some(policy) = snapshot.policy().cloned() else {
+            let msg = "the run commits to no policy, so that nothing can be computed again";
+            replayed.find(Verdict::Unknown, Reason::new("REPLAY_UNCOMMITTED", msg).at(pointer));
+            return replayed;
+        };
+        let now = policy.evaluate(&snapshot);
+        replayed.recomputed = now.overall_verdict;
+        let guesses = [Guess::Missing, Guess::Unreadable];
+        let others = || guesses.map(|guess| policy.evaluate(&self.snapshot(before, guess).0));
+        let others = if unsure.is_empty() { Vec::new() } else { others().into() };
+        let drifted = event.payload.get("evaluator").and_then(Value::as_str) != Some(self.evaluator);
+        let compare = Comparison { now: &now, others: &others, drifted, pointer: &pointer };
+        compare.results(event, &mut replayed);
+        let digest = policy.digest().ok().map(|digest| digest.to_string());
+        compare.inputs(event, &snapshot, digest.as_deref(), &mut replayed);
+        if !replayed.unsettled.is_empty() {
+            let msg = format!("cannot be settled without the evidence: {}", replayed.unsettled.join(", "));
+            let reason = Reason::new("REPLAY_INPUT_GONE", msg).at(&pointer);
+            let reason = unsure.iter().fold(reason, |reason, blob| reason.at(crate::id::BlobRef(*blob)));
+            replayed.find(Verdict::Unknown, reason);
+        }
+        replayed
+    }
+
+    /// The run as it was before an event, and the blobs of which it is not known that they were then as they are now.
+    fn snapshot(&self, events: usize, guess: Guess) -> (Snapshot, BTreeSet<BlobHash>) {
+        let mut builder = SnapshotBuilder::new(self.run_id.clone());
+        for text in &self.events[..events] {
+            builder.event_text(text);
+        }
+        let mut snapshot = builder.finish(Some(self.row));
+        let put: BTreeSet<BlobHash> = snapshot.of_type(EventType::EvidencePut).filter_map(evidence_hash).collect();
+        let reads = snapshot.policy().map(Policy::reads).unwrap_or_default();
+        let mut unsure = BTreeSet::new();
+        loop {
+            let wanted = snapshot.wanted(&reads);
+            if wanted.is_empty() {
+                return (snapshot, unsure);
+            }
+            for blob in wanted {
+                let mut fact = (self.blob)(&blob.hash, blob.bytes);
+                if blob.bytes && matches!(fact, BlobFact::Intact { bytes: None, .. }) {
+                    fact = BlobFact::Unreadable { problem: "its bytes are not at hand".to_owned() };
+                }
+                if !put.contains(&blob.hash) || !matches!(fact, BlobFact::Intact { .. }) {
+                    unsure.insert(blob.hash);
+                    fact = match guess {
+                        Guess::AsItIs => fact,
+                        Guess::Missing => BlobFact::Missing,
+                        Guess::Unreadable => BlobFact::Unreadable { problem: "it is not at hand".to_owned() },
+                    };
+                }
+                snapshot.supply(blob.hash, fact);
+            }
+        }
+    }
+}
+
+/// A recorded evaluation beside the one of now.
+struct Comparison<'a> {
+    now: &'a Evaluation,
+    /// The same under other guesses of what the evidence was; none where it is known.
+    others: &'a [Evaluation],
+    /// Whether somebody else judged then.
+    drifted: bool,
+    pointer: &'a str,
+}
+
+impl Comparison<'_> {
+    fn results(&self, event: &Event, replayed: &mut Replayed) {
+        let now = result_values(self.now);
+        let recorded = event.payload.get("results").and_then(Value::as_array).unwrap_or_default();
+        if recorded.len() != now.len() {
+            let msg = format!("{} results were recorded, the policy gives {}", recorded.len(), now.len());
+            self.differs(replayed, &msg);
+        }
+        let mut open = false;
+        for (index, (was, is)) in recorded.iter().zip(&now).enumerate() {
+            if same(was, is) {
+                continue;
+            }
+            let Judged { result, .. } = &self.now.results[index];
+            if self.depends(index, is) {
+                open = true;
+                replayed.unsettled.push(result.invariant_id.clone());
+            } else {
+                let said = was.get("verdict").and_then(Value::as_str).unwrap_or("nothing");
+                let msg =
+                    format!("{} was recorded as {said}, computed again it is {}", result.invariant_id, result.verdict);
+                self.differs(replayed, &msg);
+            }
+        }
+        self.overall(event, open, replayed);
+    }
+
+    /// What follows from the results: of these a difference counts where they are settled.
+    fn overall(&self, event: &Event, mut open: bool, replayed: &mut Replayed) {
+        let complete = event.payload.get("evidence_complete").and_then(Value::as_bool);
+        if complete != Some(self.now.evidence_complete) {
+            if self.others.is_empty() || complete.is_none() {
+                self.differs(replayed, "evidence_complete is not as recorded");
+            } else {
+                open = true;
+                replayed.unsettled.push("evidence_complete".to_owned());
+            }
+        }
+        if !open && replayed.recorded != Some(self.now.overall_verdict) {
+            let said = replayed.recorded.map_or("nothing".to_owned(), |verdict| verdict.to_string());
+            self.differs(
+                replayed,
+                &format!("the verdict was recorded as {said}, its results give {}", self.now.overall_verdict),
+            );
+        }
+        let deferred = Value::from(self.now.deferred.clone());
+        if event.payload.get("deferred").is_none_or(|was| !same(was, &deferred)) {
+            self.differs(replayed, "the invariants that were deferred are not those recorded");
+        }
+    }
+
+    fn inputs(&self, event: &Event, snapshot: &Snapshot, digest: Option<&str>, replayed: &mut Replayed) {
+        if event.payload.get("policy_digest").and_then(Value::as_str) != digest {
+            self.differs(replayed, "it names another policy than the run commits to");
+        }
+        let Some((seq, hash)) = snapshot.facts().head else {
+            return self.differs(replayed, "there is nothing before it that could have been judged");
+        };
+        let said = event.payload.get("snapshot_head");
+        let said_hash = said.and_then(|head| head.get("event_hash")).and_then(Value::as_str);
+        let said_hash = said_hash.and_then(|text| EventHash::parse_bytes(text.as_bytes()));
+        let said_seq = said.and_then(|head| head.get("seq")).and_then(Value::as_i64);
+        if said_hash != Some(hash) || said_seq != Some(seq.get()) {
+            self.differs(replayed, "it judged another state of the run than the one before it");
+        }
+    }
+
+    /// Whether a result is another one, or no answer, under any guess of what the evidence was.
+    fn depends(&self, index: usize, now: &Value) -> bool {
+        let other = |other: &Evaluation| {
+            let judged = other.results.get(index);
+            judged.is_none_or(|judged| judged.result.verdict == Verdict::Unknown)
+                || result_values(other).get(index).is_none_or(|other| !same(other, now))
+        };
+        let unknown = self.now.results[index].result.verdict == Verdict::Unknown;
+        !self.others.is_empty() && (unknown || self.others.iter().any(other))
+    }
+
+    fn differs(&self, replayed: &mut Replayed, msg: &str) {
+        if self.drifted {
+            let msg = format!("{msg}; another evaluator made it");
+            replayed.find(Verdict::Unknown, Reason::new("REPLAY_DRIFT", msg).at(self.pointer));
+        } else {
+            replayed.find(Verdict::Fail, Reason::new("REPLAY_MISMATCH", msg).at(self.pointer));
+        }
+    }
+}
+
+fn result_values(evaluation: &Evaluation) -> Vec<Value> {
+    match evaluation.to_value().get("results") {
+        Some(Value::Array(results)) => results.clone(),
+        _ => Vec::new(),
+    }
+}
+
+fn same(one: &Value, other: &Value) -> bool {
+    let bytes = |value| canonical::to_bytes(value, Limits::READ).ok();
+    bytes(one).is_some_and(|one| bytes(other) == Some(one))
+}

@@ -1,0 +1,275 @@
+//! Writes a run out as a bundle.
+
+use crate::audit::Evidence;
+use crate::error::{Error, Result};
+use crate::ledger::{Ledger, read_head_hash};
+use crate::store::{self, ReadTransaction, Visit};
+use receipt_core::bundle::{self, Blob, Header, LinesDigest, MAX_BLOBS, MAX_LINE, PIECE, Proof, Row, State};
+use receipt_core::canonical;
+use receipt_core::envelope::{Envelope, EventType};
+use receipt_core::evidence::{BlobFact, EvidenceClass};
+use receipt_core::id::{BlobHash, RunId};
+use receipt_core::json::{self};
+use receipt_core::run::{RunReader, blobs_cited, blobs_referred_to};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
+/// A bundle to be written.
+#[derive(Clone, Debug)]
+pub struct Export {
+    run: RunId,
+    withhold: BTreeSet<String>,
+    proof: Option<Proof>,
+}
+
+/// What was written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// How many events.
+    pub events: u64,
+    /// How many blobs are listed.
+    pub blobs: u64,
+    /// How many of them are withheld.
+    pub withheld: u64,
+    /// How many of them are sealed, so that their bytes are not in the bundle.
+    pub sealed: u64,
+}
+
+impl Export {
+    /// All of a run.
+    pub fn of(run: RunId) -> Self {
+        Self { run, withhold: BTreeSet::new(), proof: None }
+    }
+
+    /// The same without the bytes of what was put under this key, under whichever other key they were put too.
+    #[must_use]
+    pub fn withhold(mut self, key: impl Into<String>) -> Self {
+        self.withhold.insert(key.into());
+        self
+    }
+
+    /// The same with what proves an event of it to be in a log.
+    #[must_use]
+    pub fn proof(mut self, proof: Proof) -> Self {
+        self.proof = Some(proof);
+        self
+    }
+}
+
+impl Ledger {
+    /// Writes a run out as a bundle, as it is at one instant. What was written is a bundle only if this returns no
+    /// error.
+    ///
+    /// # Errors
+    /// [`Error::RunNotFound`]; [`Error::RunBroken`] for a run that does not verify, and [`Error::BlobUnavailable`] for
+    /// evidence that is not as it was put: a bundle is made of what is sound. [`Error::KeyNotPut`] for a key to be
+    /// withheld that is not there, [`Error::TooLarge`] over a limit of the format, [`Error::Io`] where `out` fails.
+    pub fn export(&self, export: &Export, out: &mut dyn Write) -> Result<Exported> {
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        let mut lines = Lines { out, digest: LinesDigest::default() };
+        let listed = write_run(transaction.as_ref(), export, &mut lines)?;
+        let mut exported = Exported { events: listed.events, blobs: listed.blobs.len() as u64, ..Exported::default() };
+        if exported.blobs > MAX_BLOBS {
+            return Err(Error::TooLarge { what: "a list of blobs", bytes: exported.blobs, limit: MAX_BLOBS });
+        }
+        let count = bundle::blobs_line(exported.blobs);
+        lines.digest.line(&count);
+        lines.write(&count)?;
+        for (hash, named) in listed.blobs {
+            let blob = record(transaction.as_ref(), hash, &named)?;
+            exported.withheld += u64::from(blob.state == State::Withheld);
+            exported.sealed += u64::from(blob.state == State::Sealed);
+            lines.blob(transaction.as_ref(), &blob)?;
+        }
+        let trailer = std::mem::take(&mut lines.digest).trailer();
+        lines.write(&trailer)?;
+        lines.out.flush().map_err(output)?;
+        Ok(exported)
+    }
+}
+
+fn output(source: std::io::Error) -> Error {
+    Error::Io { path: "the bundle".into(), source }
+}
+
+/// How a run speaks of a blob.
+#[derive(Default)]
+struct Named {
+    /// An event put it.
+    put: bool,
+    /// It was put under a key that is to be withheld.
+    withheld: bool,
+}
+
+/// What a run's events showed.
+struct Listed {
+    events: u64,
+    blobs: BTreeMap<BlobHash, Named>,
+}
+
+fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>) -> Result<Listed> {
+    let run = &export.run;
+    let broken = |problem: &str| Error::RunBroken { run: run.to_string(), problem: problem.to_owned() };
+    let (seq, head) = read_head_hash(store, run)?;
+    let mut row = None;
+    store.run(run, &mut |cells| row = Row::from_cells(cells))?;
+    let row = row.ok_or_else(|| broken("its row is missing, or holds no text"))?;
+    let events = seq.get().unsigned_abs();
+    let header = Header { run_id: run.clone(), events, head, proof: export.proof.clone() };
+    for line in [header.to_line(), row.to_line()] {
+        lines.digest.line(&line);
+        lines.write(&line)?;
+    }
+    let mut listed = Listed { events, blobs: BTreeMap::new() };
+    let mut reader = RunReader::new(run.clone());
+    let mut keys_left = export.withhold.clone();
+    let mut written = Ok(());
+    store.events(run, &mut |row| {
+        let text = row.envelope_json.text().unwrap_or_default();
+        if reader.read(row).is_some_and(|envelope| list(&envelope, export, &mut keys_left, &mut listed.blobs)) {
+            listed.cite(store, &reader, text);
+        }
+        lines.digest.event(text);
+        written = lines.write(text);
+        if written.is_ok() { Visit::Continue(()) } else { Visit::Break(()) }
+    })?;
+    written?;
+    let facts = reader.finish(Some(&row.cells()));
+    if let Some(finding) = facts.findings.first() {
+        return Err(broken(&finding.reason.msg));
+    }
+    if facts.unreadable > 0 || facts.events != events || facts.head != Some((seq, head)) {
+        return Err(broken("its last event is not its last"));
+    }
+    match keys_left.pop_first() {
+        Some(key) => Err(Error::KeyNotPut { run: run.to_string(), key }),
+        None => Ok(listed),
+    }
+}
+
+/// Lists the blobs that an event names; says whether it put one that was not put before.
+fn list(
+    envelope: &Envelope<'_>,
+    export: &Export,
+    keys_left: &mut BTreeSet<String>,
+    blobs: &mut BTreeMap<BlobHash, Named>,
+) -> bool {
+    for hash in blobs_referred_to(envelope) {
+        blobs.entry(hash).or_default();
+    }
+    if envelope.event_type != EventType::EvidencePut {
+        return false;
+    }
+    let Some((hash, _)) = Evidence::of(envelope).blob else { return false };
+    let named = blobs.entry(hash).or_default();
+    named.put = true;
+    if let Some(key) = evidence_key(envelope)
+        && export.withhold.contains(&key)
+    {
+        named.withheld = true;
+        keys_left.remove(&key);
+    }
+    true
+}
+
+/// The key of an EVIDENCE_PUT.
+pub(super) fn evidence_key(envelope: &Envelope<'_>) -> Option<String> {
+    let key = canonical::member(envelope.payload_json(), "key").filter(|json| json.starts_with(b"\""))?;
+    json::parse(key, json::Limits::READ).ok()?.as_str().map(str::to_owned)
+}
+
+impl Listed {
+    /// Lists what a blob cites that the run's policy reads, so that an evaluation can be computed again.
+    fn cite(&mut self, store: &dyn ReadTransaction, reader: &RunReader, text: &[u8]) {
+        let mut scratch = canonical::Scratch::default();
+        let Ok(envelope) = Envelope::read(text, &mut scratch) else { return };
+        let reads = reader.policy().map(receipt_core::policy::Policy::reads).unwrap_or_default();
+        let read = evidence_key(&envelope).is_some_and(|key| reads.contains(&key.as_str()));
+        let Some((hash, _)) = Evidence::of(&envelope).blob.filter(|_| read) else { return };
+        if let BlobFact::Intact { bytes: Some(bytes), .. } = store::blob_fact(store, &hash, true) {
+            for cited in blobs_cited(&bytes) {
+                self.blobs.entry(cited).or_default();
+            }
+        }
+    }
+}
+
+/// A blob's record, from its row.
+fn record(store: &dyn ReadTransaction, hash: BlobHash, named: &Named) -> Result<Blob> {
+    let state = match store::blob_state(store, &hash) {
+        BlobFact::Intact { .. } => State::Live,
+        BlobFact::Removed | BlobFact::Expired => State::Expired,
+        BlobFact::Missing if named.put => return Err(Error::BlobNotFound { blob: hash.to_string() }),
+        BlobFact::Missing => return Ok(Blob::missing(hash)),
+        fact => return Err(store::unavailable(&hash, &fact).unwrap_or_else(|| Error::store("a blob of no state"))),
+    };
+    let mut blob = None;
+    store.blob(&hash, &mut |row| {
+        let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
+        let bytes_len = row.bytes_len.integer().and_then(|length| u64::try_from(length).ok());
+        let parts = row.content_type.as_str().zip(bytes_len).zip(class);
+        blob = parts.map(|((content_type, bytes_len), class)| {
+            let state = match state {
+                State::Live if named.withheld => State::Withheld,
+                State::Live if class == EvidenceClass::Sealed => State::Sealed,
+                state => state,
+            };
+            Blob { hash, state, bytes_len, class, content_type: content_type.to_owned() }
+        });
+    })?;
+    let problem = "its row is not one that a writer left".to_owned();
+    blob.ok_or_else(|| Error::BlobUnavailable { blob: hash.to_string(), problem })
+}
+
+/// Where the lines go.
+struct Lines<'o> {
+    out: &'o mut dyn Write,
+    digest: LinesDigest,
+}
+
+impl Lines<'_> {
+    fn write(&mut self, line: &[u8]) -> Result<()> {
+        if line.len() > MAX_LINE {
+            return Err(Error::TooLarge { what: "a line", bytes: line.len() as u64, limit: MAX_LINE as u64 });
+        }
+        self.out.write_all(line).and_then(|()| self.out.write_all(b"\n")).map_err(output)
+    }
+
+    /// Writes a blob's record and its bytes, which are hashed on the way.
+    fn blob(&mut self, store: &dyn ReadTransaction, blob: &Blob) -> Result<()> {
+        let record = blob.to_line();
+        self.digest.blob(&record);
+        self.write(&record)?;
+        if blob.state != State::Live {
+            return Ok(());
+        }
+        let mut hasher = Sha256::new();
+        let (mut rest, mut line) = (Vec::with_capacity(PIECE), Vec::new());
+        let mut written = Ok(());
+        store.blob_bytes(&blob.hash, &mut |mut piece| {
+            hasher.update(piece);
+            while !piece.is_empty() && written.is_ok() {
+                let (part, behind) = piece.split_at(piece.len().min(PIECE - rest.len()));
+                rest.extend_from_slice(part);
+                piece = behind;
+                if rest.len() == PIECE {
+                    bundle::write_piece(&mut line, &rest);
+                    rest.clear();
+                    written = self.write(&line);
+                }
+            }
+        })?;
+        written?;
+        if !rest.is_empty() {
+            bundle::write_piece(&mut line, &rest);
+            self.write(&line)?;
+        }
+        if BlobHash::from_bytes(hasher.finalize().into()) == blob.hash {
+            return Ok(());
+        }
+        let error = store::unavailable(&blob.hash, &BlobFact::Corrupt);
+        Err(error.unwrap_or_else(|| Error::store("a corrupt blob")))
+    }
+}

@@ -1,0 +1,15 @@
+//! Bundles: one run as a file that can be checked with no ledger at hand.
+//!
+//! [`Ledger::export`](crate::Ledger::export) writes one, [`Verify`] checks one, and
+//! [`Ledger::import`](crate::Ledger::import) checks one and puts its run into another ledger. All stream: memory does
+//! not grow with the bundle, its events or its blobs. The form is that of [`receipt_core::bundle`].
+
+mod export;
+mod import;
+mod replay;
+mod verify;
+
+pub use export::{Export, Exported};
+pub use import::Imported;
+pub use replay::{REPLAY_LIMIT, evaluator};
+pub use verify::{BundleReport, Verify};

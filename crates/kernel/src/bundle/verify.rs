@@ -1,0 +1,596 @@
+//! Checks a bundle, which anybody may have written, line by line.
+
+use super::export::evidence_key;
+use super::replay::{REPLAY_LIMIT, WORK, evaluator};
+use crate::audit::{Check, CheckReport, Evidence, Findings};
+use crate::error::{Error, Result};
+use crate::store::MAX_BYTES_IN_MEMORY;
+use receipt_core::bundle::{Blob, Header, Item, MAX_BLOBS, MAX_LINE, Problem, Proof, Reader, Row, State};
+use receipt_core::canonical;
+use receipt_core::checkpoint::InclusionProof;
+use receipt_core::envelope::{Envelope, EventType};
+use receipt_core::evidence::{BlobFact, EvidenceClass};
+use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId, Seq};
+use receipt_core::json::{Object, Value};
+use receipt_core::note::{KeyKind, Standing, VerifierKey};
+use receipt_core::policy::Policy;
+use receipt_core::replay::{Replay, Replayed};
+use receipt_core::run::{RunReader, blobs_referred_to};
+use receipt_core::verdict::{Reason, Verdict};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::io::{self, BufRead, Read};
+
+/// A bundle to be checked.
+#[derive(Clone, Debug)]
+pub struct Verify<'k> {
+    keys: &'k [VerifierKey],
+    replay_limit: u64,
+}
+
+impl Default for Verify<'_> {
+    fn default() -> Self {
+        Self { keys: &[], replay_limit: REPLAY_LIMIT }
+    }
+}
+
+/// What a bundle looked like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleReport {
+    /// The run, where there is a header that says so.
+    pub run: Option<RunId>,
+    /// The last event that could be read.
+    pub head: Option<(Seq, EventHash)>,
+    /// The verdict that the run ended with, where it has.
+    pub recorded: Option<Verdict>,
+    /// One for each of [`Check::BUNDLE`], in their order.
+    pub checks: Vec<CheckReport>,
+    /// Evidence whose bytes are not in the bundle: the key that it was put under, where it was put, and the blob.
+    pub absent: Vec<(Option<String>, BlobHash)>,
+    /// What became of each recorded evaluation.
+    pub evaluations: Vec<Replayed>,
+    /// How many events were read and hashed.
+    pub events: u64,
+    /// How many blobs were hashed.
+    pub blobs: u64,
+}
+
+impl BundleReport {
+    /// The verdict over the required checks.
+    pub fn overall_verdict(&self) -> Verdict {
+        let required = self.checks.iter().filter(|check| check.required);
+        Verdict::overall(required.map(|check| (check.verdict, true)))
+    }
+
+    /// The report of one check.
+    pub fn check(&self, check: Check) -> Option<&CheckReport> {
+        self.checks.iter().find(|report| report.check == check)
+    }
+
+    /// `{"overall_verdict", "run", "head", "recorded", "checks", "absent", "evaluations", "events", "blobs"}`
+    pub fn to_value(&self) -> Value {
+        let head = self.head.map(|(seq, hash)| {
+            Object::from_iter([("event_hash", Value::from(hash.to_string())), ("seq", Value::from(seq.get()))])
+        });
+        let absent = self.absent.iter().map(|(key, blob)| {
+            let blob = Value::from(BlobRef(*blob).to_string());
+            Value::from(Object::from_iter([("blob", blob), ("key", Value::from(key.clone()))]))
+        });
+        Object::from_iter([
+            ("overall_verdict", Value::from(self.overall_verdict())),
+            ("run", Value::from(self.run.as_ref().map(RunId::as_str))),
+            ("head", Value::from(head)),
+            ("recorded", Value::from(self.recorded)),
+            ("checks", Value::Array(self.checks.iter().map(CheckReport::to_value).collect())),
+            ("absent", Value::Array(absent.collect())),
+            ("evaluations", Value::Array(self.evaluations.iter().map(Replayed::to_value).collect())),
+            ("events", self.events.into()),
+            ("blobs", self.blobs.into()),
+        ])
+        .into()
+    }
+}
+
+impl<'k> Verify<'k> {
+    /// The same with keys, each of which must have signed the checkpoint that the bundle carries.
+    #[must_use]
+    pub fn keys(self, keys: &'k [VerifierKey]) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// The same with another limit than [`REPLAY_LIMIT`]; 0 for no replay, so that it is UNKNOWN.
+    #[must_use]
+    pub fn replay_limit(self, bytes: u64) -> Self {
+        Self { replay_limit: bytes, ..self }
+    }
+
+    /// Reads a bundle to its end and checks it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where it cannot be read. Whatever is wrong with what can be read is in the report.
+    pub fn run(&self, input: &mut dyn BufRead) -> Result<BundleReport> {
+        self.run_into(input, &mut ())
+    }
+
+    /// The same, and shows all of it to `sink` as it is read, before it is known whether it is good.
+    pub(super) fn run_into(&self, input: &mut dyn BufRead, sink: &mut dyn Sink) -> Result<BundleReport> {
+        let mut lines = Lines { input, line: Vec::new(), reader: Reader::default(), number: 0 };
+        let mut found = Found { keep: self.replay_limit > 0, ..Found::default() };
+        let read = read_all(&mut lines, &mut found, self.replay_limit, sink);
+        match read {
+            Ok(()) => {}
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Malformed(problem)) => {
+                let reason = Reason::new("BUNDLE_MALFORMED", format!("line {}: {problem}", lines.number));
+                found.findings.find(Check::Format, Verdict::Fail, reason);
+            }
+        }
+        Ok(found.report(self))
+    }
+}
+
+/// Who is shown a bundle while it is read.
+pub(super) trait Sink {
+    fn start(&mut self, _header: &Header, _row: &Row) -> Result<()> {
+        Ok(())
+    }
+
+    fn event(&mut self, _envelope: &Envelope<'_>, _text: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
+    fn blob(&mut self, _blob: &Blob, _bytes: &mut dyn Read) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Sink for () {}
+
+/// Why reading ended early.
+enum Stop {
+    /// The bundle is at fault.
+    Malformed(Problem),
+    /// It could not be read, or what was read could not be taken.
+    Failed(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A bundle's lines.
+struct Lines<'i> {
+    input: &'i mut dyn BufRead,
+    line: Vec<u8>,
+    reader: Reader,
+    number: u64,
+}
+
+impl Lines<'_> {
+    /// What the next line says; `None` behind the last.
+    fn next(&mut self) -> Result<Option<Item<'_>>, Stop> {
+        self.number += 1;
+        self.line.clear();
+        let read = Read::take(&mut self.input, MAX_LINE as u64 + 1).read_until(b'\n', &mut self.line);
+        read.map_err(|source| Error::Io { path: "the bundle".into(), source })?;
+        match self.line.pop() {
+            None => self.reader.finish().map(|()| None).map_err(Stop::Malformed),
+            Some(b'\n') => self.reader.line(&self.line).map(Some).map_err(Stop::Malformed),
+            Some(_) if self.line.len() >= MAX_LINE => Err(Stop::Malformed(Problem::LongLine)),
+            Some(_) => Err(Stop::Malformed(Problem::CutOff)),
+        }
+    }
+}
+
+fn read_all(lines: &mut Lines<'_>, found: &mut Found, limit: u64, sink: &mut dyn Sink) -> Result<(), Stop> {
+    let mut header = None;
+    loop {
+        match lines.next()? {
+            None => return Ok(()),
+            Some(Item::Header(line)) => header = Some(line),
+            Some(Item::Row(row)) => {
+                let header = header.take().ok_or(Stop::Malformed(Problem::Header))?;
+                sink.start(&header, &row)?;
+                found.run = Some(Run { reader: RunReader::new(header.run_id.clone()), header, row, proved: None });
+            }
+            Some(Item::Event(text)) => found.event(text, limit, sink)?,
+            Some(Item::Blobs(_) | Item::Piece(_)) => {}
+            Some(Item::End) => found.whole = true,
+            Some(Item::Blob(blob)) => {
+                let mut pieces = Pieces::of(lines, &blob, found.wants(&blob, limit));
+                let shown = sink.blob(&blob, &mut pieces);
+                if pieces.stop.is_none() {
+                    shown?;
+                }
+                io::copy(&mut pieces, &mut io::sink()).ok();
+                let (bytes, hash) = pieces.finish()?;
+                found.blob(&blob, bytes, hash);
+            }
+        }
+    }
+}
+
+/// The bytes of a blob, hashed as they are read.
+struct Pieces<'l, 'i> {
+    lines: &'l mut Lines<'i>,
+    left: u64,
+    hasher: Sha256,
+    ready: Vec<u8>,
+    at: usize,
+    kept: Option<Vec<u8>>,
+    stop: Option<Stop>,
+}
+
+impl<'l, 'i> Pieces<'l, 'i> {
+    fn of(lines: &'l mut Lines<'i>, blob: &Blob, keep: bool) -> Self {
+        let left = if blob.state == State::Live { blob.bytes_len } else { 0 };
+        let kept = keep.then(Vec::new);
+        Self { lines, left, hasher: Sha256::new(), ready: Vec::new(), at: 0, kept, stop: None }
+    }
+
+    fn fill(&mut self) -> Result<(), Stop> {
+        let Some(Item::Piece(piece)) = self.lines.next()? else { return Err(Stop::Malformed(Problem::CutOff)) };
+        self.hasher.update(piece);
+        if let Some(kept) = &mut self.kept {
+            kept.extend_from_slice(piece);
+        }
+        self.left -= piece.len() as u64;
+        self.ready.clear();
+        self.ready.extend_from_slice(piece);
+        self.at = 0;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(Option<Vec<u8>>, BlobHash), Stop> {
+        match self.stop {
+            Some(stop) => Err(stop),
+            None => Ok((self.kept, BlobHash::from_bytes(self.hasher.finalize().into()))),
+        }
+    }
+}
+
+impl Read for Pieces<'_, '_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.ready.len() {
+            if self.left == 0 || self.stop.is_some() {
+                return Ok(0);
+            }
+            if let Err(stop) = self.fill() {
+                self.stop = Some(stop);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "the bundle is malformed"));
+            }
+        }
+        let count = out.len().min(self.ready.len() - self.at);
+        out[..count].copy_from_slice(&self.ready[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+/// The run as it is read.
+struct Run {
+    header: Header,
+    row: Row,
+    reader: RunReader,
+    /// The hash of the event that the header's proof is of.
+    proved: Option<EventHash>,
+}
+
+/// What the events say of a blob, and what was found of it.
+#[derive(Default)]
+struct Told {
+    /// The first event that put it, and its length there.
+    put: Option<(i64, u64)>,
+    key: Option<String>,
+    class: Option<EvidenceClass>,
+    content_type: Option<String>,
+    /// An event says otherwise than one before it.
+    contradicted: bool,
+    /// An invariant reads it.
+    read: bool,
+    /// A BLOB_EXPIRE of this run names it.
+    expired: bool,
+    fact: Option<BlobFact>,
+}
+
+#[derive(Default)]
+struct Found {
+    findings: Findings,
+    run: Option<Run>,
+    told: HashMap<BlobHash, Told>,
+    absent: Vec<(Option<String>, BlobHash)>,
+    events: Vec<Box<[u8]>>,
+    /// Whether the events are still kept for replay.
+    keep: bool,
+    kept: u64,
+    /// The bytes of events before each evaluation, added up.
+    work: u64,
+    evaluations: u64,
+    blobs: u64,
+    whole: bool,
+}
+
+impl Found {
+    fn event(&mut self, text: &[u8], limit: u64, sink: &mut dyn Sink) -> Result<(), Stop> {
+        let Some(run) = &mut self.run else { return Err(Stop::Malformed(Problem::Header)) };
+        let Some(envelope) = run.reader.read_text(text) else { return Ok(()) };
+        sink.event(&envelope, text)?;
+        if run.header.proof.as_ref().is_some_and(|proof| proof.seq == envelope.seq) {
+            run.proved = Some(envelope.hash);
+        }
+        for hash in blobs_referred_to(&envelope) {
+            self.told.entry(hash).or_default();
+        }
+        let mut put = None;
+        match envelope.event_type {
+            EventType::EvidencePut => put = Some((Evidence::of(&envelope), evidence_key(&envelope))),
+            EventType::BlobExpire => {
+                if let Some(hash) = expired_blob(&envelope) {
+                    self.told.entry(hash).or_default().expired = true;
+                }
+            }
+            EventType::Evaluation => {
+                self.evaluations += 1;
+                self.work = self.work.saturating_add(self.kept);
+            }
+            _ => {}
+        }
+        if let Some((put, key)) = put {
+            let committed = run.reader.is_committed();
+            let reads = run.reader.policy().map(Policy::reads).unwrap_or_default();
+            let read = key.as_deref().is_some_and(|key| reads.contains(&key));
+            let pointer = format!("event://{}/{}", run.header.run_id, put.seq);
+            self.put(put, key, read, committed, pointer);
+        }
+        if self.told.len() as u64 > MAX_BLOBS {
+            return Err(Stop::Malformed(Problem::ManyBlobs));
+        }
+        self.keep(text, limit);
+        Ok(())
+    }
+
+    fn keep(&mut self, text: &[u8], limit: u64) {
+        self.kept = self.kept.saturating_add(text.len() as u64);
+        self.keep &= self.kept <= limit && self.work <= limit.saturating_mul(WORK);
+        if self.keep {
+            self.events.push(text.into());
+        } else {
+            self.events = Vec::new();
+        }
+    }
+
+    fn put(&mut self, put: Evidence, key: Option<String>, read: bool, committed: bool, pointer: String) {
+        let Some((hash, bytes_len)) = put.blob else {
+            if committed || put.says_something {
+                let msg = "payload.evidence does not name one blob by ref and sha256, with its length";
+                self.findings.find(Check::Evidence, Verdict::Fail, Reason::new("EVIDENCE_MALFORMED", msg).at(pointer));
+            }
+            return;
+        };
+        let told = self.told.entry(hash).or_default();
+        told.read |= read;
+        if let Some((_, before)) = told.put {
+            told.contradicted |= before != bytes_len;
+            told.contradicted |= committed && told.content_type != put.content_type;
+        } else {
+            told.put = Some((put.seq, bytes_len));
+            told.key = key;
+            told.content_type = put.content_type.filter(|_| committed);
+        }
+        told.class = told.class.max(put.class.filter(|_| committed));
+    }
+
+    /// Whether a blob's bytes are to be kept for replay.
+    fn wants(&mut self, blob: &Blob, limit: u64) -> bool {
+        let wanted = self.keep && self.told.get(&blob.hash).is_some_and(|told| told.read);
+        if !wanted || blob.state != State::Live || blob.bytes_len > MAX_BYTES_IN_MEMORY {
+            return false;
+        }
+        self.kept = self.kept.saturating_add(blob.bytes_len);
+        self.keep = self.kept <= limit;
+        self.keep
+    }
+
+    fn blob(&mut self, blob: &Blob, bytes: Option<Vec<u8>>, hash: BlobHash) {
+        let told = self.told.entry(blob.hash).or_default();
+        let bytes_len = blob.bytes_len;
+        let mut found = Vec::new();
+        told.fact = Some(match blob.state {
+            State::Live => {
+                self.blobs += 1;
+                if hash != blob.hash {
+                    let msg = "the bytes are not what was put: they hash to something else";
+                    found.push((Verdict::Fail, "BLOB_HASH_MISMATCH", msg));
+                }
+                BlobFact::Intact { bytes_len, bytes: bytes.map(Into::into) }
+            }
+            State::Withheld | State::Sealed => {
+                let sealed = blob.state == State::Sealed;
+                let code = if sealed { "EVIDENCE_SEALED" } else { "EVIDENCE_WITHHELD" };
+                let msg = "its bytes are not in the bundle: whoever has them can settle it";
+                found.push((Verdict::Unknown, code, msg));
+                self.absent.push((told.key.clone(), blob.hash));
+                BlobFact::Unreadable { problem: format!("it is {}", blob.state.as_str()) }
+            }
+            State::Expired => {
+                self.absent.push((told.key.clone(), blob.hash));
+                if !told.expired {
+                    let msg = "its bytes were removed, and the event that says so is not in this run";
+                    found.push((Verdict::Unknown, "EXPIRY_UNPROVED", msg));
+                }
+                BlobFact::Expired
+            }
+            State::Missing => BlobFact::Missing,
+        });
+        if blob.state == State::Missing {
+            if told.put.is_some() {
+                found.push((Verdict::Fail, "BLOB_MISSING", "evidence was put and is not there"));
+            }
+        } else if told.put.is_some_and(|(_, said)| said != bytes_len) {
+            found.push((Verdict::Fail, "EVIDENCE_LENGTH_MISMATCH", "it has not as many bytes as the event says"));
+        } else if told.contradicted
+            || told.class.is_some_and(|said| blob.class < said)
+            || told.content_type.as_ref().is_some_and(|said| *said != blob.content_type)
+        {
+            let msg = "its class is less strict, or its content type another, than the event says";
+            found.push((Verdict::Fail, "EVIDENCE_ROW_MISMATCH", msg));
+        }
+        let at = told.put.map(|(seq, _)| seq);
+        for (verdict, code, msg) in found {
+            self.find_blob(verdict, Reason::new(code, msg), at, blob.hash);
+        }
+    }
+
+    fn find_blob(&mut self, verdict: Verdict, reason: Reason, put: Option<i64>, blob: BlobHash) {
+        let run = self.run.as_ref().map(|run| run.header.run_id.as_str()).unwrap_or_default();
+        let reason = put.map_or(reason.clone(), |seq| reason.at(format!("event://{run}/{seq}")));
+        self.findings.find(Check::Evidence, verdict, reason.at(BlobRef(blob)));
+    }
+
+    fn report(mut self, asked: &Verify<'_>) -> BundleReport {
+        let named = self.told.iter().filter(|(_, told)| self.whole && told.fact.is_none());
+        let unlisted: Vec<_> = named.map(|(hash, told)| (*hash, told.put)).collect();
+        for (hash, put) in unlisted {
+            let reason = Reason::new("BLOB_MISSING", "an event names it, and the bundle does not list it");
+            self.find_blob(Verdict::Fail, reason, put.map(|(seq, _)| seq), hash);
+        }
+        let run = self.run.take();
+        let mut report = BundleReport {
+            run: run.as_ref().map(|run| run.header.run_id.clone()),
+            head: None,
+            recorded: None,
+            checks: Vec::new(),
+            absent: std::mem::take(&mut self.absent),
+            evaluations: Vec::new(),
+            events: 0,
+            blobs: self.blobs,
+        };
+        let mut ended = false;
+        match run {
+            Some(run) => ended = self.run(run, asked, &mut report),
+            None => self.unread(&[Check::Content, Check::Columns, Check::Commitment, Check::Log]),
+        }
+        if !self.whole {
+            self.unread(&[Check::Evidence, Check::Path, Check::Replay]);
+        }
+        self.findings.settle(&Check::BUNDLE);
+        report.events = self.findings.events;
+        if ended {
+            // What is proved to be in the log is the run's end, and nothing follows an end.
+            let tail = self.findings.entry(Check::Tail);
+            (tail.verdict, tail.required) = (Verdict::Pass, true);
+            tail.reasons.clear();
+        }
+        report.checks = self.findings.checks;
+        report
+    }
+
+    fn unread(&mut self, checks: &[Check]) {
+        for check in checks {
+            let reason = Reason::new("NOT_READ", "the bundle could not be read to its end");
+            self.findings.find(*check, Verdict::Unknown, reason);
+        }
+    }
+
+    /// What became of the run; whether its end is proved to be in the log.
+    fn run(&mut self, run: Run, asked: &Verify<'_>, report: &mut BundleReport) -> bool {
+        let Run { header, row, reader, proved } = run;
+        let facts = reader.finish(Some(&row.cells()));
+        report.head = facts.head;
+        report.recorded = facts.recorded_verdict;
+        let pointer = format!("run://{}", header.run_id);
+        if self.whole && (facts.events != header.events || facts.head.map(|(_, hash)| hash) != Some(header.head)) {
+            let reason = Reason::new("HEAD_MISMATCH", "the last event is not the one that the header names");
+            self.findings.find(Check::Content, Verdict::Fail, reason.at(&pointer));
+        }
+        let sound = facts.findings.is_empty() && facts.unreadable == 0 && self.whole;
+        let ends_here =
+            facts.finalized && facts.head.map(|(seq, _)| seq) == header.proof.as_ref().map(|proof| proof.seq);
+        let committed = facts.commitment.is_some();
+        self.findings.run(&header.run_id, facts, true);
+        let proved = check_proof(header.proof.as_ref(), proved, asked.keys, &mut self.findings);
+        if self.whole {
+            self.replay(&header, &row, sound, committed, report);
+        }
+        proved && ends_here && sound
+    }
+
+    fn replay(&mut self, header: &Header, row: &Row, sound: bool, committed: bool, report: &mut BundleReport) {
+        if self.evaluations == 0 {
+            return;
+        }
+        let skipped = if !committed {
+            Some(("REPLAY_UNCOMMITTED", "the run commits to no policy, so that nothing can be computed again"))
+        } else if !sound {
+            Some(("REPLAY_UNSOUND", "the run is not sound, so that nothing is computed from it"))
+        } else if !self.keep {
+            Some(("REPLAY_TOO_LARGE", "the run is too large to be judged again within the limit: give a larger one"))
+        } else {
+            None
+        };
+        if let Some((code, msg)) = skipped {
+            self.findings.find(
+                Check::Replay,
+                Verdict::Unknown,
+                Reason::new(code, msg).at(format!("run://{}", header.run_id)),
+            );
+            self.findings.entry(Check::Replay).required = committed;
+            return;
+        }
+        let told = &self.told;
+        let blob = |hash: &BlobHash, _| told.get(hash).and_then(|told| told.fact.clone()).unwrap_or(BlobFact::Missing);
+        let (run_id, events, evaluator) = (&header.run_id, self.events.as_slice(), evaluator());
+        report.evaluations = Replay { run_id, events, row: &row.cells(), blob: &blob, evaluator }.all();
+        for replayed in &report.evaluations {
+            for reason in &replayed.reasons {
+                self.findings.find(Check::Replay, replayed.verdict, reason.clone());
+            }
+        }
+    }
+}
+
+/// Whether the proof holds, and is signed by all of the keys, of which there is one at least.
+fn check_proof(proof: Option<&Proof>, event: Option<EventHash>, keys: &[VerifierKey], findings: &mut Findings) -> bool {
+    let mut find = |verdict, code, msg: String| {
+        findings.find(Check::Log, verdict, Reason::new(code, msg));
+        findings.entry(Check::Log).required = verdict == Verdict::Fail || !keys.is_empty();
+        false
+    };
+    let Some(proof) = proof else {
+        return find(Verdict::Unknown, "NO_PROOF", "the bundle carries no checkpoint".to_owned());
+    };
+    let parsed = match InclusionProof::parse(proof.text.as_bytes()) {
+        Ok(parsed) if parsed.to_string() == proof.text => parsed,
+        Ok(_) => return find(Verdict::Fail, "PROOF_MALFORMED", "the proof is not spelled as one is".to_owned()),
+        Err(error) => return find(Verdict::Fail, "PROOF_MALFORMED", error.to_string()),
+    };
+    let Some(event) = event else {
+        return find(Verdict::Fail, "PROOF_MALFORMED", format!("the run has no event {}", proof.seq));
+    };
+    if let Err(problem) = parsed.check(&event) {
+        return find(Verdict::Fail, "PROOF_MISMATCH", problem.to_string());
+    }
+    if keys.is_empty() {
+        let msg = "the proof holds, but nobody said whose signature to trust: a verifier key would settle it";
+        return find(Verdict::Unknown, "NO_KEY", msg.to_owned());
+    }
+    for key in keys {
+        if !matches!(parsed.checkpoint.note().standing(key), Standing::Good { .. }) {
+            let msg = format!("the checkpoint is not signed by {}", key.name().as_str());
+            return find(Verdict::Fail, "CHECKPOINT_UNSIGNED", msg);
+        }
+    }
+    let origin = &parsed.checkpoint.checkpoint().origin;
+    if !keys.iter().any(|key| key.kind() == KeyKind::Note && key.name() == origin) {
+        let msg = format!("the checkpoint is of {}, whose key is none of those given", origin.as_str());
+        return find(Verdict::Fail, "CHECKPOINT_FOREIGN", msg);
+    }
+    true
+}
+
+fn expired_blob(envelope: &Envelope<'_>) -> Option<BlobHash> {
+    let json = canonical::member(envelope.payload_json(), "sha256")?;
+    BlobHash::parse_bytes(json.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
+}

@@ -1,0 +1,406 @@
+//! A bundle says all that there is to check of a run, and whatever is done to it, it does not verify.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // in helpers of tests
+
+use receipt_core::bundle::{self, Item, LinesDigest, Proof, Reader};
+use receipt_core::checkpoint::{Checkpoint, InclusionProof};
+use receipt_core::id::Seq;
+use receipt_core::json::{self, Limits};
+use receipt_core::merkle::{Frontier, Subtree, prove_inclusion};
+use receipt_core::note::{KeyKind, Signing};
+use receipt_core::{canonical, id::NodeHash};
+use receipt_kernel::bundle::{BundleReport, Export, Verify};
+use receipt_kernel::{
+    Actor, Append, Check, Error, EventType, EvidenceClass, Ledger, Object, Policy, Put, RunId, Value, Verdict,
+};
+use std::collections::HashMap;
+use std::convert::Infallible;
+
+/// The checks that a bundle settles by itself.
+const SETTLED: [Check; 7] =
+    [Check::Format, Check::Content, Check::Columns, Check::Evidence, Check::Path, Check::Commitment, Check::Replay];
+
+fn record(ledger: &Ledger, id: &str, class: EvidenceClass) {
+    let meta = Object::from_iter([("branch", "caf\u{e9}")]);
+    let mut run = ledger.start(id, Policy::structural().unwrap(), Actor::new("system", "test"), meta).unwrap();
+    run.advance("COLLECT", "collecting").unwrap();
+    run.put("log", format!("the log of {id}").as_bytes(), Put::text()).unwrap();
+    run.put("again", format!("the log of {id}").as_bytes(), Put::text()).unwrap();
+    run.put("empty", b"", Put::text()).unwrap();
+    run.put("notes", format!("the notes of {id}").as_bytes(), Put::text().of_class(class)).unwrap();
+    run.advance("EVALUATE", "collected").unwrap();
+    assert_eq!(run.evaluate().unwrap().overall_verdict, Verdict::Pass);
+    run.advance("DECIDE", "evaluated").unwrap();
+    run.decide("ship", &["it passed"], "release it").unwrap();
+    assert_eq!(run.finalize("released").unwrap(), Verdict::Pass);
+}
+
+fn scene() -> Ledger {
+    let ledger = Ledger::in_memory();
+    record(&ledger, "a", EvidenceClass::Public);
+    record(&ledger, "b", EvidenceClass::Sealed);
+    ledger
+}
+
+fn export(ledger: &Ledger, export: &Export) -> Vec<u8> {
+    let mut out = Vec::new();
+    ledger.export(export, &mut out).unwrap();
+    out
+}
+
+fn of(run: &str) -> Export {
+    Export::of(RunId::new(run))
+}
+
+fn verify(bundle: &[u8]) -> BundleReport {
+    Verify::default().run(&mut &bundle[..]).unwrap()
+}
+
+fn codes(report: &BundleReport, check: Check) -> Vec<String> {
+    report.check(check).unwrap().reasons.iter().map(|reason| reason.code.to_string()).collect()
+}
+
+#[test]
+fn a_sound_run_passes_every_check_that_a_bundle_settles() {
+    let bundle = export(&scene(), &of("a"));
+    let report = verify(&bundle);
+    for check in SETTLED {
+        assert_eq!(report.check(check).unwrap().verdict, Verdict::Pass, "{check}: {report:#?}");
+    }
+    assert_eq!(report.overall_verdict(), Verdict::Pass);
+    assert_eq!((report.events, report.blobs), (12, 3));
+    assert_eq!(report.recorded, Some(Verdict::Pass));
+    assert_eq!(report.evaluations.len(), 1);
+    for check in [Check::Log, Check::Tail, Check::Key] {
+        let found = report.check(check).unwrap();
+        assert_eq!((found.verdict, found.required), (Verdict::Unknown, false), "{check}");
+    }
+    assert_eq!(export(&scene_of(&bundle), &of("a")), bundle, "what was imported gives the same bundle");
+}
+
+fn scene_of(bundle: &[u8]) -> Ledger {
+    let ledger = Ledger::in_memory();
+    let imported = ledger.import(&Verify::default(), &mut &bundle[..]).unwrap();
+    assert!(imported.new);
+    assert_eq!(imported.report.overall_verdict(), Verdict::Pass);
+    ledger
+}
+
+/// The lines of a bundle, each with its line feed.
+fn lines(bundle: &[u8]) -> Vec<&[u8]> {
+    bundle.split_inclusive(|byte| *byte == b'\n').collect()
+}
+
+fn assert_refused(bundle: &[u8], what: &str) {
+    let verdict = verify(bundle).overall_verdict();
+    assert_eq!(verdict, Verdict::Fail, "{what}");
+}
+
+#[test]
+fn a_bundle_cut_anywhere_never_verifies() {
+    let bundle = export(&scene(), &of("a"));
+    assert_eq!(verify(&bundle).overall_verdict(), Verdict::Pass, "the control");
+    for length in 0..bundle.len() {
+        assert_refused(&bundle[..length], &format!("cut at {length}"));
+    }
+}
+
+#[test]
+fn a_bundle_with_any_bit_flipped_never_verifies() {
+    let mut bundle = export(&scene(), &of("a"));
+    for at in 0..bundle.len() {
+        for bit in 0..8 {
+            bundle[at] ^= 1 << bit;
+            assert_refused(&bundle, &format!("bit {bit} of byte {at}"));
+            bundle[at] ^= 1 << bit;
+        }
+    }
+    assert_eq!(verify(&bundle).overall_verdict(), Verdict::Pass, "the control");
+}
+
+#[test]
+fn a_bundle_with_lines_dropped_doubled_or_swapped_never_verifies() {
+    let bundle = export(&scene(), &of("a"));
+    let lines = lines(&bundle);
+    for one in 0..lines.len() {
+        let mut dropped = lines.clone();
+        dropped.remove(one);
+        assert_refused(&dropped.concat(), &format!("line {one} dropped"));
+        let mut doubled = lines.clone();
+        doubled.insert(one, lines[one]);
+        assert_refused(&doubled.concat(), &format!("line {one} doubled"));
+        for other in one + 1..lines.len() {
+            let mut swapped = lines.clone();
+            swapped.swap(one, other);
+            assert_refused(&swapped.concat(), &format!("lines {one} and {other} swapped"));
+        }
+    }
+    assert_eq!(verify(&lines.concat()).overall_verdict(), Verdict::Pass, "the control");
+}
+
+/// The bundle with its lines changed, and a trailer that is right for them: what a forger would hand out.
+fn forged(bundle: &[u8], change: impl Fn(&mut Vec<Vec<u8>>)) -> Vec<u8> {
+    let mut changed: Vec<Vec<u8>> = lines(bundle).iter().map(|line| line[..line.len() - 1].to_vec()).collect();
+    changed.pop();
+    change(&mut changed);
+    let mut reader = Reader::default();
+    let mut digest = LinesDigest::default();
+    for line in &changed {
+        match reader.line(line).unwrap() {
+            Item::Event(_) => digest.event(line),
+            Item::Blob(_) => digest.blob(line),
+            Item::Piece(_) => {}
+            _ => digest.line(line),
+        }
+    }
+    changed.push(digest.trailer());
+    changed.iter().flat_map(|line| [line.as_slice(), b"\n"].concat()).collect()
+}
+
+fn replace(line: &mut Vec<u8>, from: &str, to: &str) {
+    let text = String::from_utf8(line.clone()).unwrap();
+    assert!(text.contains(from), "{from} is in {text}");
+    *line = text.replace(from, to).into_bytes();
+}
+
+/// Writes an event anew with its hash, and every event behind it with a new previous hash.
+fn rehash(lines: &mut [Vec<u8>], first: usize, events: usize) {
+    let mut prev: Option<String> = None;
+    for line in &mut lines[first..2 + events] {
+        let Value::Object(mut envelope) = json::parse(line, Limits::READ).unwrap() else { panic!("an envelope") };
+        if let Some(prev) = &prev {
+            envelope.insert("prev_event_hash", prev.as_str());
+        }
+        envelope.remove("event_hash");
+        let bytes = canonical::to_bytes(&envelope.clone().into(), Limits::READ).unwrap();
+        let hash = receipt_core::id::EventHash::of(&bytes).to_string();
+        envelope.insert("event_hash", hash.as_str());
+        *line = canonical::to_bytes(&envelope.into(), Limits::READ).unwrap();
+        prev = Some(hash);
+    }
+    let old = json::parse(&lines[0], Limits::READ).unwrap();
+    let head = old.get("head").and_then(Value::as_str).unwrap().to_owned();
+    replace(&mut lines[0], &head, &prev.unwrap());
+}
+
+#[test]
+fn a_forger_who_mends_the_trailer_is_found_by_the_check_that_is_about_it() {
+    type Act = (&'static str, Check, &'static str, fn(&mut Vec<Vec<u8>>));
+    let acts: [Act; 11] = [
+        ("an event edited", Check::Content, "EVENT_HASH_MISMATCH", |lines| {
+            replace(&mut lines[11], "release it", "hold it");
+        }),
+        ("two events swapped", Check::Content, "SEQ_GAP", |lines| lines.swap(5, 6)),
+        ("the head", Check::Content, "HEAD_MISMATCH", |lines| {
+            let header = json::parse(&lines[0], Limits::READ).unwrap();
+            let head = header.get("head").and_then(Value::as_str).unwrap().to_owned();
+            replace(&mut lines[0], &head, &format!("sha256:{}", "0".repeat(64)));
+        }),
+        ("the run's row", Check::Columns, "RUN_ROW_MISMATCH", |lines| {
+            replace(&mut lines[1], "v1_default", "v1_minimal");
+        }),
+        ("the run's name", Check::Content, "RUN_ID_MISMATCH", |lines| {
+            replace(&mut lines[0], "\"run_id\":\"a\"", "\"run_id\":\"b\"");
+        }),
+        ("a blob's type", Check::Evidence, "EVIDENCE_ROW_MISMATCH", |lines| {
+            replace(&mut lines[15], "text/plain", "text/html");
+        }),
+        ("a blob's bytes", Check::Evidence, "BLOB_HASH_MISMATCH", |lines| {
+            let at = lines.iter().rposition(|line| line[0] == b'"').unwrap();
+            let first = if lines[at][1] == b'd' { b'c' } else { b'd' };
+            lines[at][1] = first;
+        }),
+        ("a blob left out", Check::Evidence, "BLOB_MISSING", |lines| {
+            lines.truncate(lines.iter().rposition(|line| line[0] == b'{').unwrap());
+            replace(&mut lines[14], "3", "2");
+        }),
+        ("a blob called missing", Check::Evidence, "BLOB_MISSING", |lines| {
+            let at = lines.iter().rposition(|line| line[0] == b'{').unwrap();
+            let last = lines[at].clone();
+            lines.truncate(at);
+            let hash =
+                json::parse(&last, Limits::READ).unwrap().get("sha256").unwrap().as_str().unwrap().parse().unwrap();
+            lines.push(bundle::Blob::missing(hash).to_line());
+        }),
+        ("a verdict made better", Check::Replay, "REPLAY_MISMATCH", |lines| {
+            replace(&mut lines[9], "\"verdict\":\"pass\"", "\"verdict\":\"warn\"");
+            rehash(lines, 9, 12);
+        }),
+        ("an ending without its evaluation", Check::Path, "VERDICT_NOT_EVALUATED", |lines| {
+            replace(&mut lines[9], "\"overall_verdict\":\"pass\"", "\"overall_verdict\":\"fail\"");
+            rehash(lines, 9, 12);
+        }),
+    ];
+    let bundle = export(&scene(), &of("a"));
+    assert_eq!(forged(&bundle, |_| ()), bundle, "the control: a forger who changes nothing makes the same bundle");
+    for (name, check, code, change) in acts {
+        let report = verify(&forged(&bundle, change));
+        assert_eq!(report.check(check).unwrap().verdict, Verdict::Fail, "{name}: {report:#?}");
+        assert!(codes(&report, check).iter().any(|found| found == code), "{name}: {report:#?}");
+        assert_eq!(report.check(Check::Format).unwrap().verdict, Verdict::Pass, "{name}");
+        assert_eq!(report.overall_verdict(), Verdict::Fail, "{name}");
+    }
+}
+
+#[test]
+fn what_is_withheld_is_unknown_and_the_report_says_what_that_leaves_open() {
+    let ledger = scene();
+    let report = verify(&export(&ledger, &of("a").withhold("log")));
+    assert_eq!(report.overall_verdict(), Verdict::Unknown);
+    assert_eq!(report.check(Check::Evidence).unwrap().verdict, Verdict::Unknown);
+    assert_eq!(codes(&report, Check::Evidence), ["EVIDENCE_WITHHELD"]);
+    assert_eq!(report.absent.len(), 1);
+    assert_eq!(report.absent[0].0.as_deref(), Some("log"));
+    assert_eq!(report.check(Check::Replay).unwrap().verdict, Verdict::Unknown, "{report:#?}");
+    assert!(!report.evaluations[0].unsettled.is_empty(), "{report:#?}");
+    assert_eq!(report.check(Check::Content).unwrap().verdict, Verdict::Pass);
+    let mut out = Vec::new();
+    let error = ledger.export(&of("a").withhold("nothing of this name"), &mut out).unwrap_err();
+    assert!(matches!(error, Error::KeyNotPut { .. }), "{error}");
+}
+
+#[test]
+fn withholding_hides_no_forged_result_that_does_not_depend_on_it() {
+    let bundle = export(&scene(), &of("a").withhold("log"));
+    let report = verify(&forged(&bundle, |lines| {
+        let event = json::parse(&lines[9], Limits::READ).unwrap();
+        let results =
+            event.get("payload").and_then(|payload| payload.get("results")).and_then(Value::as_array).unwrap();
+        let chain =
+            results.iter().position(|it| it.get("invariant_id").and_then(Value::as_str) == Some("ledger.chain_valid"));
+        assert_eq!(chain, Some(0));
+        replace(&mut lines[9], "\"event_count\":7", "\"event_count\":8");
+        rehash(lines, 9, 12);
+    }));
+    assert_eq!(report.check(Check::Replay).unwrap().verdict, Verdict::Fail, "{report:#?}");
+}
+
+#[test]
+fn sealed_evidence_is_not_in_a_bundle() {
+    let bundle = export(&scene(), &of("b"));
+    let report = verify(&bundle);
+    assert_eq!(codes(&report, Check::Evidence), ["EVIDENCE_SEALED"]);
+    assert_eq!(report.overall_verdict(), Verdict::Unknown);
+    let encoded = data_encoding::BASE64.encode(b"the notes of b");
+    assert!(!String::from_utf8(bundle).unwrap().contains(&encoded));
+}
+
+#[test]
+fn a_run_that_is_not_sound_is_not_exported() {
+    let ledger = scene();
+    let mut out = Vec::new();
+    let error = ledger.export(&of("no such run"), &mut out).unwrap_err();
+    assert!(matches!(error, Error::RunNotFound { .. }), "{error}");
+    assert!(out.is_empty());
+}
+
+#[test]
+fn an_import_is_idempotent_and_refuses_what_is_there_and_is_another() {
+    let ledger = scene();
+    let bundle = export(&ledger, &of("a"));
+    let other = scene_of(&bundle);
+    assert_eq!(other.audit().unwrap().overall_verdict(), Verdict::Pass);
+    let again = other.import(&Verify::default(), &mut &bundle[..]).unwrap();
+    assert!(!again.new);
+    assert_eq!(other.audit().unwrap().events, 12);
+
+    let third = Ledger::in_memory();
+    record(&third, "a", EvidenceClass::Public);
+    let error = third.import(&Verify::default(), &mut &bundle[..]).unwrap_err();
+    assert!(matches!(error, Error::ImportConflict { .. }), "{error}");
+
+    let empty = Ledger::in_memory();
+    for bad in [export(&ledger, &of("b")), forged(&bundle, |lines| lines.swap(5, 6)), bundle[..500].to_vec()] {
+        let refused = empty.import(&Verify::default(), &mut &bad[..]).unwrap();
+        assert!(refused.report.overall_verdict().is_failure());
+        assert_eq!(empty.audit().unwrap().runs, 0, "nothing of it is kept");
+    }
+}
+
+#[test]
+fn a_proof_in_a_bundle_is_worth_what_the_keys_are() {
+    let ledger = scene();
+    let mut hashes = Vec::new();
+    for run in ["b", "a"] {
+        ledger.events(run, &mut |event| hashes.push(event.hash)).unwrap();
+    }
+    let mut nodes: HashMap<Subtree, NodeHash> = HashMap::new();
+    let mut log = Frontier::default();
+    for hash in &hashes {
+        assert!(log.push(hash, |at, node| {
+            nodes.insert(at, node);
+        }));
+    }
+    let (ours, theirs) = (signing("example.org/log", 1), signing("example.org/other", 2));
+    let index = hashes.len() as u64 - 1;
+    let path = prove_inclusion(index, log.head().size, |at| Ok::<_, Infallible>(nodes[&at])).unwrap().unwrap();
+    let checkpoint = Checkpoint::new("example.org/log".parse().unwrap(), log.head()).sign(&[&ours]).unwrap();
+    let text = InclusionProof { extra: None, index, path, checkpoint }.to_string();
+    let seq = Seq::new(12).unwrap();
+    let bundle = export(&ledger, &of("a").proof(Proof { seq, text: text.clone() }));
+
+    let keyed = |bundle: &[u8], keys: &[&Signing]| {
+        let keys: Vec<_> = keys.iter().map(|key| key.verifier().clone()).collect();
+        Verify::default().keys(&keys).run(&mut &bundle[..]).unwrap()
+    };
+    let good = keyed(&bundle, &[&ours]);
+    assert_eq!(good.check(Check::Log).unwrap().verdict, Verdict::Pass, "{good:#?}");
+    assert_eq!(good.check(Check::Tail).unwrap().verdict, Verdict::Pass, "its end is in the log");
+    assert_eq!(good.overall_verdict(), Verdict::Pass);
+    let unkeyed = verify(&bundle);
+    assert_eq!(codes(&unkeyed, Check::Log), ["NO_KEY"]);
+    assert_eq!(unkeyed.overall_verdict(), Verdict::Pass);
+    assert_eq!(codes(&keyed(&bundle, &[&theirs]), Check::Log), ["CHECKPOINT_UNSIGNED"]);
+    assert_eq!(keyed(&bundle, &[&theirs]).overall_verdict(), Verdict::Fail);
+    let plain = keyed(&export(&ledger, &of("a")), &[&ours]);
+    assert_eq!((codes(&plain, Check::Log), plain.overall_verdict()), (vec!["NO_PROOF".to_owned()], Verdict::Unknown));
+    let elsewhere = export(&ledger, &of("a").proof(Proof { seq: Seq::new(11).unwrap(), text }));
+    assert_eq!(codes(&keyed(&elsewhere, &[&ours]), Check::Log), ["PROOF_MISMATCH"]);
+    assert_eq!(verify(&elsewhere).overall_verdict(), Verdict::Fail, "a proof that does not hold needs no key");
+}
+
+fn signing(name: &str, seed: u8) -> Signing {
+    Signing::from_seed(name.parse().unwrap(), KeyKind::Note, &[seed; 32])
+}
+
+#[test]
+fn a_ledger_replays_what_it_recorded() {
+    let ledger = scene();
+    let replayed = ledger.replay(&RunId::new("a")).unwrap();
+    assert_eq!(replayed.len(), 1);
+    assert_eq!((replayed[0].verdict, replayed[0].recomputed), (Verdict::Pass, Verdict::Pass), "{replayed:#?}");
+}
+
+#[test]
+fn a_run_over_the_limit_of_replay_is_unknown_and_says_what_to_do() {
+    let ledger = scene();
+    let bundle = export(&ledger, &of("a"));
+    let report = Verify::default().replay_limit(1000).run(&mut &bundle[..]).unwrap();
+    assert_eq!(codes(&report, Check::Replay), ["REPLAY_TOO_LARGE"]);
+    assert_eq!(report.overall_verdict(), Verdict::Unknown);
+}
+
+#[test]
+fn large_blobs_are_cut_into_pieces_that_must_be_full() {
+    let ledger = Ledger::in_memory();
+    let policy = Policy::structural().unwrap();
+    let mut run = ledger.start("large", policy, Actor::new("system", "test"), Object::new()).unwrap();
+    run.advance("COLLECT", "collecting").unwrap();
+    for length in [1, bundle::PIECE - 1, bundle::PIECE, bundle::PIECE + 1, 5 * bundle::PIECE] {
+        run.put(&format!("of {length}"), &vec![b'.'; length], Put::text()).unwrap();
+    }
+    run.append(Append::new(EventType::Remediation, Object::new())).unwrap();
+    let bundle = export(&ledger, &of("large"));
+    let report = verify(&bundle);
+    assert_eq!(report.overall_verdict(), Verdict::Warn, "it is unfinished: {report:#?}");
+    assert_eq!(report.blobs, 5);
+    let joined: Vec<u8> = bundle.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(&b"\n"[..]);
+    assert_eq!(joined, bundle, "the control");
+    // Two pieces of one blob, cut at another place.
+    let mut cut: Vec<Vec<u8>> = lines(&bundle).iter().map(|line| line.to_vec()).collect();
+    let at = cut.windows(2).position(|pair| pair.iter().all(|line| line.len() == 65_539)).unwrap();
+    let first = cut[at].clone();
+    cut[at] = [&first[..65_533], b"\"\n"].concat();
+    cut[at + 1] = [b"\"", &first[65_533..65_537], &cut[at + 1][1..]].concat();
+    assert_refused(&cut.concat(), "cut at another place");
+}
