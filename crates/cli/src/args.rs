@@ -77,6 +77,9 @@ pub(crate) enum Verb {
     Show(cmd::show::Args),
     Cat(cmd::cat::Args),
     Verify(cmd::verify::Args),
+    Replay(cmd::replay::Args),
+    Export(cmd::export::Args),
+    Import(cmd::import::Args),
     Backup(cmd::backup::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
@@ -92,7 +95,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover"],
     ),
     ("Read", &["runs", "log", "show", "cat"]),
-    ("Check and keep", &["verify", "backup"]),
+    ("Check and keep", &["verify", "replay", "export", "import", "backup"]),
     ("Set up", &["completions", "man"]),
 ];
 

@@ -3,18 +3,22 @@
 pub(crate) mod advance;
 pub(crate) mod append;
 pub(crate) mod backup;
+pub(crate) mod bundle;
 pub(crate) mod cat;
 pub(crate) mod completions;
 pub(crate) mod decide;
 pub(crate) mod evaluate;
 pub(crate) mod exec;
+pub(crate) mod export;
 pub(crate) mod finalize;
+pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod put;
 pub(crate) mod recover;
 pub(crate) mod reference;
+pub(crate) mod replay;
 pub(crate) mod runs;
 pub(crate) mod show;
 pub(crate) mod start;
@@ -42,6 +46,9 @@ pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
         Verb::Show(args) => show::run(args, context),
         Verb::Cat(args) => cat::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
+        Verb::Replay(args) => replay::run(args, context),
+        Verb::Export(args) => export::run(args, context),
+        Verb::Import(args) => import::run(args, context),
         Verb::Backup(args) => backup::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
         Verb::Man(args) => man::run(args, context),

@@ -1,24 +1,26 @@
 //! `receipt verify`: what has been tampered with, by kind.
 
+use super::bundle;
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::term;
-use receipt_kernel::audit::Progress;
+use receipt_kernel::audit::{CheckReport, Progress};
 use receipt_kernel::{Audit, Check, Reason, Report, Verdict};
 use std::process::ExitCode;
 
-/// Check the ledger, or some of its runs, against every kind of tampering
+/// Check the ledger, some of its runs, or a bundle against every kind of tampering
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   receipt verify
   receipt verify build-1 @last
+  receipt verify build-1.receipt            a bundle, with no ledger at hand
   receipt verify --require tail,rollback    fails where those cannot be settled
 
 The exit status is the verdict's: 0 PASS or WARN, 1 FAIL, 3 UNKNOWN. Checks that the ledger alone cannot settle are
 UNKNOWN and do not count, unless they are required.")]
 pub(crate) struct Args {
-    /// The runs to check; all of them where none is named
+    /// The runs to check; all of them where none is named. Or one file that ends in .receipt
     #[arg(value_name = "RUN")]
     pub(crate) runs: Vec<String>,
     /// Checks that must not be UNKNOWN: names, or all
@@ -27,10 +29,18 @@ pub(crate) struct Args {
     /// How many threads; as many as there are cores where none is given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
+    #[command(flatten)]
+    pub(crate) trust: bundle::Trust,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    let required = required(&args.require)?;
+    if let Some(path) = args.runs.iter().find_map(|run| bundle::path(run)) {
+        if args.runs.len() > 1 {
+            return Err(Error::Input("a bundle is checked by itself: name one file, or runs".to_owned()));
+        }
+        return bundle::run(&path, &args.trust, &required(&args.require, Check::BUNDLE)?, context);
+    }
+    let required = required(&args.require, Check::ALL)?;
     let ledger = context.open_read_only()?;
     let bar = context.bar("events and blobs");
     let show = |progress: Progress| {
@@ -55,14 +65,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     Ok(exit_code(report.overall_verdict()))
 }
 
-fn required(names: &[String]) -> Result<Vec<Check>> {
+/// The checks of these names, of those that there are.
+fn required(names: &[String], of: [Check; 10]) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
     for name in names {
-        match Check::ALL.into_iter().find(|check| check.as_str() == name) {
-            Some(check) => checks.push(check),
-            None if name == "all" => checks.extend(Check::ALL),
+        match of.iter().find(|check| check.as_str() == name) {
+            Some(check) => checks.push(*check),
+            None if name == "all" => checks.extend(of),
             None => {
-                let known = Check::ALL.map(Check::as_str).join(", ");
+                let known = of.map(Check::as_str).join(", ");
                 return Err(Error::Input(format!("--require: there is no check {name:?}; there are: {known}, all")));
             }
         }
@@ -76,7 +87,16 @@ pub(crate) fn print(context: &Context, report: &Report) -> Result<()> {
     if context.json {
         return context.print_json(&report.to_value());
     }
-    for check in &report.checks {
+    print_checks(context, &report.checks)?;
+    let Report { runs, events, blobs, unfinished, .. } = report;
+    let line =
+        format!("{} {runs} runs, {events} events, {blobs} blobs, {unfinished} unfinished", term::verdict(verdict));
+    context.print(&line)
+}
+
+/// Prints each check with its verdict and its first reasons.
+pub(crate) fn print_checks(context: &Context, checks: &[CheckReport]) -> Result<()> {
+    for check in checks {
         let note = if check.required { "" } else { "  (does not count)" };
         context.print(&format!(
             "{} {}{}",
@@ -86,10 +106,7 @@ pub(crate) fn print(context: &Context, report: &Report) -> Result<()> {
         ))?;
         reasons(context, &check.reasons, check.more)?;
     }
-    let Report { runs, events, blobs, unfinished, .. } = report;
-    let line =
-        format!("{} {runs} runs, {events} events, {blobs} blobs, {unfinished} unfinished", term::verdict(verdict));
-    context.print(&line)
+    Ok(())
 }
 
 /// How many reasons are shown of one check.

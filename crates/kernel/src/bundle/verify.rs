@@ -400,11 +400,13 @@ impl Found {
         told.fact = Some(match blob.state {
             State::Live => {
                 self.blobs += 1;
-                if hash != blob.hash {
+                if hash == blob.hash {
+                    BlobFact::Intact { bytes_len, bytes: bytes.map(Into::into) }
+                } else {
                     let msg = "the bytes are not what was put: they hash to something else";
                     found.push((Verdict::Fail, "BLOB_HASH_MISMATCH", msg));
+                    BlobFact::Corrupt
                 }
-                BlobFact::Intact { bytes_len, bytes: bytes.map(Into::into) }
             }
             State::Withheld | State::Sealed => {
                 let sealed = blob.state == State::Sealed;

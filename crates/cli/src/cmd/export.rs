@@ -1,0 +1,92 @@
+//! `receipt export`: one run as a file that can be checked with no ledger.
+
+use crate::context::{Context, show};
+use crate::error::{Error, Result};
+use receipt_kernel::bundle::{Export, Exported};
+use receipt_kernel::core::bundle::Proof;
+use receipt_kernel::core::checkpoint::InclusionProof;
+use receipt_kernel::{EventRef, Ledger, Object, RunId, Value};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Write a run to a file that anybody can check without the ledger
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  receipt export @last -o build-1.receipt
+  receipt export build-1 -o build-1.receipt --withhold stdout
+  receipt verify build-1.receipt             what the one who gets it does
+
+The file appears when it is whole, or not at all; nothing is overwritten. Sealed evidence is never in it. What is
+withheld is listed, and leaves UNKNOWN whatever depends on it.")]
+pub(crate) struct Args {
+    /// The run
+    run: String,
+    /// The file to be made; - for standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    /// Leave out the bytes of what was put under this key; may be given again
+    #[arg(long, value_name = "KEY")]
+    withhold: Vec<String>,
+    /// A proof, as `receipt prove` gives it, that one of the run's events is in the log
+    #[arg(long, value_name = "FILE")]
+    proof: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    let ledger = context.open_read_only()?;
+    let run = context.find_run(&ledger, &args.run)?;
+    let mut export = args.withhold.iter().fold(Export::of(run.clone()), Export::withhold);
+    if let Some(path) = &args.proof {
+        export = export.proof(read_proof(path, &run)?);
+    }
+    if args.output.as_os_str() == "-" {
+        let mut out = BufWriter::new(io::stdout().lock());
+        ledger.export(&export, &mut out)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let exported = to_file(&ledger, &export, &args.output)?;
+    let Exported { events, blobs, withheld, sealed } = exported;
+    let document = Object::from_iter([
+        ("run", Value::from(run.as_str())),
+        ("file", Value::from(args.output.to_string_lossy().as_ref())),
+        ("events", events.into()),
+        ("blobs", blobs.into()),
+        ("withheld", withheld.into()),
+        ("sealed", sealed.into()),
+    ]);
+    let line =
+        format!("{}: {events} events, {blobs} blobs, {withheld} of them withheld, {sealed} sealed", show(&args.output));
+    context.done(document, &line)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes beside the file, and gives it its name when it is whole and on disk.
+fn to_file(ledger: &Ledger, export: &Export, path: &Path) -> Result<Exported> {
+    let failed = |source| Error::File { what: show(path), source };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if path.symlink_metadata().is_ok() {
+        return Err(receipt_kernel::Error::Exists { path: path.to_owned() }.into());
+    }
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let exported = {
+        let mut out = BufWriter::with_capacity(1 << 16, &mut file);
+        let exported = ledger.export(export, &mut out)?;
+        out.flush().map_err(failed)?;
+        exported
+    };
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist_noclobber(path).map_err(|error| failed(error.error))?;
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
+    Ok(exported)
+}
+
+fn read_proof(path: &Path, run: &RunId) -> Result<Proof> {
+    let bytes = std::fs::read(path).map_err(|source| Error::File { what: show(path), source })?;
+    let proof = InclusionProof::parse(&bytes).map_err(receipt_kernel::Error::from)?;
+    let event = proof.extra.as_deref().and_then(|extra| std::str::from_utf8(extra).ok()).and_then(EventRef::parse);
+    let event = event.filter(|event| event.run_id == *run);
+    let event = event.ok_or_else(|| Error::Input(format!("--proof: {} is of no event of this run", show(path))))?;
+    Ok(Proof { seq: event.seq, text: proof.to_string() })
+}

@@ -1,0 +1,102 @@
+//! A run leaves its ledger as a file, is checked without one, and goes into another.
+
+mod common;
+
+use common::Place;
+
+/// A folder with a recorded command, `build-1`, and its bundle.
+fn exported() -> Place {
+    let place = Place::new();
+    place.ok(&["exec", "--run", "build-1", "--", "echo", "all 12 tests passed"]);
+    place.ok(&["export", "build-1", "-o", "build-1.receipt"]);
+    place
+}
+
+#[test]
+fn a_bundle_verifies_without_its_ledger() {
+    let place = exported();
+    let elsewhere = Place::new();
+    std::fs::copy(place.path().join("build-1.receipt"), elsewhere.path().join("it.receipt")).unwrap();
+    let report = elsewhere.json(0, &["verify", "it.receipt"]);
+    assert_eq!(report["overall_verdict"], "pass");
+    assert_eq!(report["run"], "build-1");
+    assert_eq!(report["evaluations"][0]["verdict"], "pass");
+    assert_eq!(report["checks"][0]["check"], "format");
+    assert!(!elsewhere.path().join(".receipt").exists(), "no ledger is made");
+}
+
+#[test]
+fn what_was_edited_fails_and_says_where() {
+    let place = exported();
+    let path = place.path().join("build-1.receipt");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("all 12 tests", "all 13 tests").replacen("\"seq\":5", "\"seq\":6", 1)).unwrap();
+    let report = place.json(1, &["verify", "build-1.receipt"]);
+    assert_eq!(report["overall_verdict"], "fail");
+    assert_eq!(place.json(1, &["replay", "build-1.receipt"])["overall_verdict"], "fail");
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(place.json(1, &["verify", "build-1.receipt"])["checks"][0]["verdict"], "fail");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(place.error(2, &["verify", "build-1.receipt"]), "io");
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_half_made_is_left() {
+    let place = exported();
+    assert_eq!(place.error(2, &["export", "build-1", "-o", "build-1.receipt"]), "file_exists");
+    assert_eq!(
+        place.error(2, &["export", "build-1", "-o", "new.receipt", "--withhold", "nothing"]),
+        "evidence_not_found"
+    );
+    assert_eq!(place.error(2, &["export", "nothing", "-o", "new.receipt"]), "run_not_found");
+    let names: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let whole = std::fs::read(place.path().join("build-1.receipt")).unwrap();
+    assert_eq!(place.ok(&["export", "build-1", "-o", "-"]).into_bytes(), whole);
+}
+
+#[test]
+fn what_is_withheld_is_named_with_what_it_leaves_open() {
+    let place = exported();
+    place.ok(&["export", "build-1", "-o", "part.receipt", "--withhold", "exit_status"]);
+    let report = place.json(3, &["verify", "part.receipt"]);
+    assert_eq!(report["absent"][0]["key"], "exit_status");
+    let unsettled = report["evaluations"][0]["unsettled"].as_array().unwrap();
+    assert!(unsettled.iter().any(|id| id == "exec.exit_status"), "{report}");
+    let text = place.gives(3, &["verify", "part.receipt"]);
+    assert!(text.contains("not in the bundle: exit_status") && text.contains("exec.exit_status"), "{text}");
+}
+
+#[test]
+fn a_bundle_is_imported_once_and_its_run_can_be_exported_again() {
+    let place = exported();
+    let import = ["import", "--ledger", "archive.db", "build-1.receipt"];
+    assert_eq!(place.json(0, &import)["new"], true);
+    assert_eq!(place.json(0, &import)["new"], false);
+    assert_eq!(place.json(0, &["verify", "--ledger", "archive.db"])["overall_verdict"], "pass");
+    let again = place.ok(&["export", "--ledger", "archive.db", "build-1", "-o", "-"]);
+    assert_eq!(again, std::fs::read_to_string(place.path().join("build-1.receipt")).unwrap());
+    place.ok(&["export", "build-1", "-o", "part.receipt", "--withhold", "stdout"]);
+    place.gives(3, &["import", "--ledger", "other.db", "part.receipt"]);
+    assert_eq!(place.json(0, &["runs", "--ledger", "other.db"])["runs"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn recorded_evaluations_are_computed_again() {
+    let place = exported();
+    for what in ["build-1", "build-1.receipt"] {
+        let replayed = place.json(0, &["replay", what]);
+        assert_eq!(replayed["verdict"], "pass", "{replayed}");
+        assert_eq!(replayed["evaluations"][0]["recorded"], "pass");
+    }
+}
+
+#[test]
+fn a_check_that_is_required_of_a_bundle_must_be_one_of_a_bundle() {
+    let place = exported();
+    place.gives(3, &["verify", "build-1.receipt", "--require", "log"]);
+    assert_eq!(place.error(2, &["verify", "build-1.receipt", "--require", "rollback"]), "invalid_input");
+    assert_eq!(place.error(2, &["verify", "--require", "log"]), "invalid_input");
+    assert_eq!(place.error(2, &["verify", "build-1.receipt", "--vkey", "none"]), "invalid_input");
+    assert_eq!(place.error(2, &["verify", "build-1", "build-1.receipt"]), "invalid_input");
+}
