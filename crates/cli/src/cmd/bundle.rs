@@ -79,7 +79,7 @@ pub(crate) fn print(context: &Context, report: &BundleReport) -> Result<()> {
         context.print(&format!("not in the bundle: {key} {}", term::paint(term::SIDE, &BlobRef(*blob).to_string())))?;
     }
     let run = report.run.as_ref().map_or("no run".to_owned(), |run| format!("run {}", term::escape(run.as_str())));
-    let head = report.head.map_or("nothing".to_owned(), |(seq, hash)| format!("{seq}:{hash}"));
+    let head = report.head.map_or("nothing".to_owned(), |(seq, hash)| format!("{seq} {hash}"));
     let ended = report.recorded.map_or("unfinished".to_owned(), |verdict| format!("ended as {verdict}"));
     let (events, blobs) = (report.events, report.blobs);
     let verdict = term::verdict(report.overall_verdict());

@@ -1,5 +1,6 @@
 //! Writes a run out as a bundle.
 
+use super::verify::expired_blob;
 use crate::audit::Evidence;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, read_head_hash};
@@ -158,6 +159,9 @@ fn list(
 ) -> bool {
     for hash in blobs_referred_to(envelope) {
         blobs.entry(hash).or_default();
+    }
+    if envelope.event_type == EventType::BlobExpire {
+        expired_blob(envelope).map(|hash| blobs.entry(hash).or_default());
     }
     if envelope.event_type != EventType::EvidencePut {
         return false;

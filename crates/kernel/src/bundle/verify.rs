@@ -373,11 +373,12 @@ impl Found {
         told.read |= read;
         if let Some((_, before)) = told.put {
             told.contradicted |= before != bytes_len;
-            told.contradicted |= committed && told.content_type != put.content_type;
         } else {
-            told.put = Some((put.seq, bytes_len));
-            told.key = key;
-            told.content_type = put.content_type.filter(|_| committed);
+            (told.put, told.key) = (Some((put.seq, bytes_len)), key);
+        }
+        if let Some(said) = put.content_type.filter(|_| committed) {
+            told.contradicted |= told.content_type.as_ref().is_some_and(|before| *before != said);
+            told.content_type.get_or_insert(said);
         }
         told.class = told.class.max(put.class.filter(|_| committed));
     }
@@ -592,7 +593,8 @@ fn check_proof(proof: Option<&Proof>, event: Option<EventHash>, keys: &[Verifier
     true
 }
 
-fn expired_blob(envelope: &Envelope<'_>) -> Option<BlobHash> {
+/// The blob whose bytes a BLOB_EXPIRE says were removed.
+pub(super) fn expired_blob(envelope: &Envelope<'_>) -> Option<BlobHash> {
     let json = canonical::member(envelope.payload_json(), "sha256")?;
     BlobHash::parse_bytes(json.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
 }
