@@ -1,8 +1,13 @@
 //! A run leaves its ledger as a file, is checked without one, and goes into another.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // in helpers; figures for a long run
+
 mod common;
 
 use common::Place;
+use receipt_kernel::{Actor, Ledger, Object, Policy, Put};
+use std::process::Stdio;
+use std::time::Duration;
 
 /// A folder with a recorded command, `build-1`, and its bundle.
 fn exported() -> Place {
@@ -99,4 +104,60 @@ fn a_check_that_is_required_of_a_bundle_must_be_one_of_a_bundle() {
     assert_eq!(place.error(2, &["verify", "--require", "log"]), "invalid_input");
     assert_eq!(place.error(2, &["verify", "build-1.receipt", "--vkey", "none"]), "invalid_input");
     assert_eq!(place.error(2, &["verify", "build-1", "build-1.receipt"]), "invalid_input");
+}
+
+/// How much evidence the test of memory exports, in MiB; more where a long run is wanted.
+fn evidence_mib() -> usize {
+    std::env::var("BUNDLE_MIB").ok().and_then(|mib| mib.parse().ok()).unwrap_or(192)
+}
+
+/// The peak of a command's memory, in KiB. It must end with this status.
+fn peak_memory(place: &Place, status: i32, args: &[&str]) -> u64 {
+    let mut child = place.command(args).stdout(Stdio::null()).spawn().unwrap();
+    let proc = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let ended = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        let text = std::fs::read_to_string(&proc).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        peak = peak.max(kibibytes.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert_eq!(ended.code(), Some(status), "{args:?}");
+    peak
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_does_not_grow_with_a_bundle() {
+    const EACH: usize = 8;
+    let place = Place::new();
+    let ledger = Ledger::create(place.path().join("ledger.db")).unwrap();
+    let mut run =
+        ledger.start("large", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    run.advance("COLLECT", "collecting").unwrap();
+    for index in 0..evidence_mib() / EACH {
+        let line = format!("line of log {index}\n");
+        run.put(&format!("log {index}"), line.repeat((EACH << 20) / line.len()).as_bytes(), Put::text()).unwrap();
+    }
+    run.advance("EVALUATE", "collected").unwrap();
+    run.evaluate().unwrap();
+    run.advance("DECIDE", "evaluated").unwrap();
+    run.finalize("done").unwrap();
+    drop((run, ledger));
+    for args in [
+        &["export", "--ledger", "ledger.db", "large", "-o", "large.receipt"][..],
+        &["verify", "large.receipt"],
+        &["replay", "large.receipt"],
+        &["import", "--ledger", "other.db", "large.receipt"],
+    ] {
+        let peak = peak_memory(&place, 0, args);
+        println!("{args:?}: {peak} KiB");
+        assert!(peak > 0 && peak < 64 << 10, "{args:?}: {peak} KiB");
+    }
+    let size = std::fs::metadata(place.path().join("large.receipt")).unwrap().len();
+    assert!(size > (evidence_mib() as u64) << 20, "the control: the bundle holds the evidence");
 }

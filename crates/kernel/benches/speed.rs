@@ -6,15 +6,18 @@
 
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::cast_possible_wrap)] // it prints a table of ratios
 
+use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::core::canonical::Scratch;
 use receipt_kernel::core::chain::Link;
 use receipt_kernel::core::envelope::{Envelope, Sealed};
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{NewRun, Store};
-use receipt_kernel::{Actor, Append, Audit, EventType, Ledger, Object, Policy, RunId, Value};
+use receipt_kernel::{Actor, Append, Audit, EventType, Ledger, Object, Policy, Put, RunId, Value, Verdict};
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 use std::error::Error;
+use std::fs::File;
+use std::io::{BufReader, BufWriter};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -42,8 +45,13 @@ fn main() -> Outcome<()> {
     let chosen = |name: &str| only.is_empty() || only.iter().any(|only| name.contains(only.as_str()));
     let folder = tempfile::tempdir_in(std::env::var("SPEED_DIR").unwrap_or_else(|_| ".".to_owned()))?;
     let mut table: Vec<Row> = Vec::new();
-    let benches: [Bench; 4] =
-        [("append", appends), ("verify", verifies), ("reference", against_the_reference), ("large", large)];
+    let benches: [Bench; 5] = [
+        ("append", appends),
+        ("verify", verifies),
+        ("bundle", bundles),
+        ("reference", against_the_reference),
+        ("large", large),
+    ];
     for (name, bench) in benches {
         if chosen(name) {
             let rows = bench(folder.path())?;
@@ -226,6 +234,43 @@ fn verifies(folder: &Path) -> Outcome<Vec<Row>> {
         rows.push(at_least("verify on two cores / on one", median(to_two), 1.6, ">= 1.60", String::new()));
     } else {
         println!("skipped: verify on two cores: this machine has one");
+    }
+    Ok(rows)
+}
+
+/// What a bundle costs to check, against the same run in its ledger: a run of events, and one of evidence.
+fn bundles(folder: &Path) -> Outcome<Vec<Row>> {
+    let ledger = Ledger::create(folder.join("bundle.db"))?;
+    let mut run = ledger.start("events", policy()?, actor(), Object::new())?;
+    for from in (0..200_000).step_by(1000) {
+        run.append_batch(decisions(from, 1000))?;
+    }
+    let mut run = ledger.start("evidence", policy()?, actor(), Object::new())?;
+    for index in 0..16_u8 {
+        run.put(&format!("log {index}"), &vec![b'a' + index; 16 << 20], Put::text())?;
+    }
+    let mut rows = Vec::new();
+    for (name, what) in
+        [("events", "bundle of events / the same in its ledger"), ("evidence", "bundle of evidence / in its ledger")]
+    {
+        let path = folder.join(name);
+        let run = RunId::new(name);
+        ledger.export(&Export::of(run.clone()), &mut BufWriter::new(File::create(&path)?))?;
+        let mut ratios = Vec::new();
+        let mut bundled = 0.0;
+        for _ in 0..7 {
+            let start = Instant::now();
+            let report = Audit::of(&ledger).runs([run.clone()]).run()?;
+            let in_ledger = start.elapsed().as_secs_f64();
+            assert_eq!(report.overall_verdict(), Verdict::Warn, "it is unfinished: {report:?}");
+            let start = Instant::now();
+            let report = Verify::default().run(&mut BufReader::with_capacity(1 << 16, File::open(&path)?))?;
+            bundled = start.elapsed().as_secs_f64();
+            assert_eq!(report.overall_verdict(), Verdict::Warn, "{report:?}");
+            ratios.push(in_ledger / bundled);
+        }
+        let note = format!("{:.0} MiB/s", std::fs::metadata(&path)?.len() as f64 / bundled / f64::from(1 << 20));
+        rows.push(at_least(what, median(ratios), 0.5, ">= 0.50", note));
     }
     Ok(rows)
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Ledger::export`](crate::Ledger::export) writes one, [`Verify`] checks one, and
 //! [`Ledger::import`](crate::Ledger::import) checks one and puts its run into another ledger. All stream: memory does
-//! not grow with the bundle, its events or its blobs. The form is that of [`receipt_core::bundle`].
+//! not grow with the bundle, its events or its blobs; only SQLite takes a blob into memory as it is imported. The form is that of [`receipt_core::bundle`].
 
 mod export;
 mod import;
