@@ -4,12 +4,17 @@
 #![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests
 #![allow(clippy::print_stdout)] // a test that is skipped says so
 
+use receipt_core::bundle::Proof;
 use receipt_core::canonical;
-use receipt_core::id::{BlobHash, EventHash};
+use receipt_core::checkpoint::{Checkpoint, InclusionProof};
+use receipt_core::id::{BlobHash, EventHash, NodeHash, Seq};
 use receipt_core::json::{self, Limits, Value};
+use receipt_core::merkle::{Frontier, Subtree, prove_inclusion};
+use receipt_core::note::{KeyKind, Signing, VerifierKey};
 use receipt_kernel::bundle::{BundleReport, Export, Verify};
 use receipt_kernel::{Actor, Check, EvidenceClass, Ledger, Object, Policy, Put, RunId, Verdict};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -336,9 +341,13 @@ fn python() -> Option<PathBuf> {
 
 /// What the other verifier says of each file: its verdict for each area.
 fn other_eyes(python: &Path, files: &[PathBuf]) -> Vec<BTreeMap<String, String>> {
-    let output = Command::new(python).arg(root().join("tools/verify.py")).args(files).output().unwrap();
+    other_eyes_with(python, files, files.len())
+}
+
+fn other_eyes_with(python: &Path, words: &[PathBuf], files: usize) -> Vec<BTreeMap<String, String>> {
+    let output = Command::new(python).arg(root().join("tools/verify.py")).args(words).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(said.lines().count(), files.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said.lines().count(), files, "{}", String::from_utf8_lossy(&output.stderr));
     let members = |line: &str| {
         let object = object(line.as_bytes());
         let texts =
@@ -419,5 +428,82 @@ fn another_verifier_written_from_the_format_agrees() {
     ] {
         let count = tally.get(&(area, verdict.as_str())).copied().unwrap_or_default();
         assert!(count >= 20, "only {count} bundles are {verdict} in {area}: {tally:?}");
+    }
+}
+
+/// The bundle of a finished run, with the proof that one of its events is in a log, whose checkpoint these keys signed.
+fn proved(seq: i64, signers: &[&Signing]) -> Vec<u8> {
+    let ledger = Ledger::in_memory();
+    let mut run =
+        ledger.start("a", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    run.advance("COLLECT", "collecting").unwrap();
+    run.finalize_as(Verdict::Unknown, "done").unwrap();
+    let mut log = Frontier::default();
+    let mut nodes: BTreeMap<Subtree, NodeHash> = BTreeMap::new();
+    let index = 6 + seq.unsigned_abs();
+    let mut hashes: Vec<EventHash> = (0..7).map(|other: u8| EventHash::of(&[other])).collect();
+    ledger.events("a", &mut |event| hashes.push(event.hash)).unwrap();
+    for hash in &hashes {
+        assert!(log.push(hash, |at, node| {
+            nodes.insert(at, node);
+        }));
+    }
+    let path = prove_inclusion(index, log.head().size, |at| Ok::<_, Infallible>(nodes[&at])).unwrap().unwrap();
+    let checkpoint = Checkpoint::new("example.org/log".parse().unwrap(), log.head()).sign(signers).unwrap();
+    let text = InclusionProof { extra: Some(b"event://a/1".to_vec()), index, path, checkpoint }.to_string();
+    let proof = Proof { seq: Seq::new(seq).unwrap(), text };
+    let mut bundle = Vec::new();
+    ledger.export(&Export::of(RunId::new("a")).proof(proof), &mut bundle).unwrap();
+    bundle
+}
+
+/// The bundle with a text in its header replaced, and the trailer that is right for that.
+fn in_header(bundle: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let text = String::from_utf8(bundle.to_vec()).unwrap();
+    assert!(text.contains(from), "{from}");
+    let changed = text.replacen(from, to, 1);
+    let mut lines: Vec<Vec<u8>> = changed.lines().map(|line| line.as_bytes().to_vec()).collect();
+    mend_trailer(&mut lines);
+    lines.iter().flat_map(|line| [line, b"\n".as_slice()].concat()).collect()
+}
+
+#[test]
+fn another_verifier_agrees_on_proofs_and_signatures() {
+    let Some(python) = python() else { return println!("SKIPPED: proofs in tools/verify.py: no Python") };
+    let has_ed25519 = Command::new(&python).args(["-c", "import cryptography"]).output().unwrap().status.success();
+    let keys = [("example.org/log", 1), ("example.org/other", 2)]
+        .map(|(name, seed): (&str, u8)| Signing::from_seed(name.parse().unwrap(), KeyKind::Note, &[seed; 32]));
+    let [log, other] = &keys;
+    let bundle = proved(3, &[log]);
+    let cases = [
+        ("a proof of the last event", bundle.clone(), "pass"),
+        ("of an earlier one", proved(2, &[log]), "pass"),
+        ("signed by two", proved(3, &[log, other]), "pass"),
+        ("of another event", in_header(&bundle, "\"seq\":3", "\"seq\":2"), "fail"),
+        ("of no event", in_header(&bundle, "\"seq\":3", "\"seq\":4"), "fail"),
+        ("another index", in_header(&bundle, "index 9", "index 8"), "fail"),
+        ("another size", in_header(&bundle, "log\\n10\\n", "log\\n11\\n"), "fail"),
+        ("another origin", in_header(&bundle, "example.org/log\\n10", "example.org/lag\\n10"), "fail"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = [vec![], vec![log], vec![other], vec![log, other]];
+    for keys in trusted.iter().filter(|keys| keys.is_empty() || has_ed25519) {
+        let verifiers: Vec<VerifierKey> = keys.iter().map(|key| key.verifier().clone()).collect();
+        for (name, bundle, with_the_key) in &cases {
+            let path = folder.path().join("it.receipt");
+            std::fs::write(&path, bundle).unwrap();
+            let words = verifiers.iter().flat_map(|key| ["--vkey".to_owned(), key.to_string()]);
+            let ours = Verify::default().keys(&verifiers).run(&mut &bundle[..]).unwrap();
+            let words: Vec<PathBuf> = words.map(PathBuf::from).chain([path]).collect();
+            let theirs = other_eyes_with(&python, &words, 1);
+            let log_check = ours.check(Check::Log).unwrap().verdict.as_str();
+            assert_eq!(theirs[0]["log"], log_check, "{name} with {verifiers:?}: {ours:#?}");
+            if verifiers == [log.verifier().clone()] {
+                assert_eq!(log_check, *with_the_key, "{name}");
+            }
+        }
+    }
+    if !has_ed25519 {
+        println!("SKIPPED: signatures in tools/verify.py: no package `cryptography`");
     }
 }
