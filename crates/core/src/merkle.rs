@@ -61,12 +61,18 @@ impl Frontier {
     ///
     /// Gives false, and adds nothing, where the log has [`MAX_SIZE`] leaves.
     #[must_use = "a full log takes no leaf"]
-    pub fn push(&mut self, event: &EventHash, mut emit: impl FnMut(Subtree, NodeHash)) -> bool {
+    pub fn push(&mut self, event: &EventHash, emit: impl FnMut(Subtree, NodeHash)) -> bool {
+        self.push_leaf(leaf_hash(event), emit)
+    }
+
+    /// The same of a leaf whose hash is known.
+    #[must_use = "a full log takes no leaf"]
+    pub fn push_leaf(&mut self, leaf: NodeHash, mut emit: impl FnMut(Subtree, NodeHash)) -> bool {
         if self.size >= MAX_SIZE {
             return false;
         }
         let mut at = Subtree { level: 0, index: self.size };
-        let mut hash = leaf_hash(event);
+        let mut hash = leaf;
         emit(at, hash);
         while at.index % 2 == 1 {
             let Some(left) = self.peaks.pop() else { break };
@@ -79,10 +85,24 @@ impl Frontier {
         true
     }
 
+    /// How many leaves it has.
+    pub fn head_size(&self) -> u64 {
+        self.size
+    }
+
     /// The size and root of the log as it stands.
     pub fn head(&self) -> TreeHead {
         TreeHead { size: self.size, root: fold(&self.peaks) }
     }
+}
+
+/// The root of a complete subtree from the `2^n` nodes of one level below it, from the left.
+pub fn join(nodes: &[NodeHash]) -> NodeHash {
+    let mut level = nodes.to_vec();
+    while level.len() > 1 {
+        level = level.chunks(2).map(|pair| node_hash(&pair[0], pair.last().unwrap_or(&pair[0]))).collect();
+    }
+    level.first().copied().unwrap_or_else(empty_root)
 }
 
 /// The root over peaks, largest first: the smaller ones are joined first.

@@ -131,7 +131,12 @@ impl VerifierKey {
         self.key.as_bytes()
     }
 
-    fn verifies(&self, text: &str, signature: &[u8]) -> Option<Option<u64>> {
+    /// Whether these bytes are its signature of the text.
+    fn judge(&self, text: &str, signature: &[u8]) -> Standing {
+        self.verify(text, signature).unwrap_or(Standing::Bad)
+    }
+
+    fn verify(&self, text: &str, signature: &[u8]) -> Option<Standing> {
         let (time, signed, bytes) = match self.kind {
             KeyKind::Note => (None, text.to_owned(), signature),
             KeyKind::Cosignature => {
@@ -141,7 +146,7 @@ impl VerifierKey {
             }
         };
         let signature = ed25519_dalek::Signature::from_bytes(bytes.try_into().ok()?);
-        self.key.verify_strict(signed.as_bytes(), &signature).ok().map(|()| time)
+        self.key.verify_strict(signed.as_bytes(), &signature).ok().map(|()| Standing::Good { time })
     }
 }
 
@@ -339,12 +344,11 @@ impl Note {
     pub fn standing(&self, key: &VerifierKey) -> Standing {
         let mut found = Standing::Unsigned;
         for signature in self.signatures.iter().filter(|signature| signature.is_of(key)) {
-            let Some(at) = key.verifies(&self.text, &signature.bytes) else { return Standing::Bad };
-            let time = match found {
-                Standing::Good { time } => time.max(at),
-                _ => at,
+            found = match (found, key.judge(&self.text, &signature.bytes)) {
+                (_, Standing::Bad) => return Standing::Bad,
+                (Standing::Good { time: old }, Standing::Good { time }) => Standing::Good { time: old.max(time) },
+                (_, now) => now,
             };
-            found = Standing::Good { time };
         }
         found
     }

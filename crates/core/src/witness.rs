@@ -13,8 +13,15 @@ pub const MAX_ENTRIES: usize = 1000;
 pub struct WitnessPolicy {
     logs: Vec<VerifierKey>,
     members: Vec<Member>,
-    /// The place in `members`; `None` where no witness is asked for.
-    quorum: Option<usize>,
+    quorum: Quorum,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Quorum {
+    /// No witness is asked for.
+    Nobody,
+    /// The member at this place.
+    Member(usize),
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +75,7 @@ impl WitnessPolicy {
 
     /// Whether it asks for any witness.
     pub fn asks_for_witnesses(&self) -> bool {
-        self.quorum.is_some()
+        self.quorum != Quorum::Nobody
     }
 
     /// What the witnesses say to this checkpoint. A bad line meets no quorum, whoever else signed.
@@ -91,7 +98,11 @@ impl WitnessPolicy {
                 },
             });
         }
-        found.quorum = found.bad.is_empty() && self.quorum.is_none_or(|place| seen[place]);
+        let met = match self.quorum {
+            Quorum::Nobody => true,
+            Quorum::Member(place) => seen[place],
+        };
+        found.quorum = met && found.bad.is_empty();
         found
     }
 }
@@ -103,7 +114,7 @@ struct Reader {
     names: HashMap<String, usize>,
     keys: HashSet<[u8; 32]>,
     grouped: HashSet<usize>,
-    quorum: Option<Option<usize>>,
+    quorum: Option<Quorum>,
 }
 
 impl Reader {
@@ -140,7 +151,7 @@ impl Reader {
                 self.define(name, Member::Group { wanted, of })
             }
             ["quorum", name] => {
-                let quorum = if *name == "none" { None } else { Some(self.known(name)?) };
+                let quorum = if *name == "none" { Quorum::Nobody } else { Quorum::Member(self.known(name)?) };
                 if self.quorum.replace(quorum).is_some() {
                     return Err("a second quorum line".to_owned());
                 }

@@ -81,6 +81,36 @@ pub enum Error {
         /// The event that has it.
         at: String,
     },
+    /// The log and the events contradict each other: nothing was signed.
+    #[error("the log cannot be extended: {problem}")]
+    LogBroken {
+        /// What contradicts what.
+        problem: String,
+    },
+    /// A key that is not the log's.
+    #[error("this key cannot sign for this ledger: {problem}")]
+    WrongKey {
+        /// Why.
+        problem: String,
+    },
+    /// The ledger has an origin already.
+    #[error("this ledger's origin is {origin:?}, for good")]
+    OriginBound {
+        /// It.
+        origin: String,
+    },
+    /// There is no checkpoint that covers it.
+    #[error("no checkpoint covers {what}")]
+    NotLogged {
+        /// What.
+        what: String,
+    },
+    /// A checkpoint that this log did not lead to.
+    #[error("the checkpoint is not one of this ledger: {problem}")]
+    ForeignCheckpoint {
+        /// Why.
+        problem: String,
+    },
     /// More than fits.
     #[error("{what} of {bytes} bytes is over the limit of {limit}")]
     TooLarge {
@@ -194,6 +224,7 @@ impl Error {
             Self::Busy => ErrorKind::Retry,
             Self::Full
             | Self::RunBroken { .. }
+            | Self::LogBroken { .. }
             | Self::NotALedger { .. }
             | Self::NewerSchema { .. }
             | Self::OldSqlite { .. }
@@ -218,6 +249,11 @@ impl Error {
             Self::ReservedType { .. } => "reserved_type",
             Self::VerdictTooGood { .. } => "verdict_too_good",
             Self::KeyConflict { .. } => "key_conflict",
+            Self::LogBroken { .. } => "log_broken",
+            Self::WrongKey { .. } => "wrong_key",
+            Self::OriginBound { .. } => "origin_bound",
+            Self::NotLogged { .. } => "not_logged",
+            Self::ForeignCheckpoint { .. } => "foreign_checkpoint",
             Self::TooLarge { .. } => "too_large",
             Self::BlobNotFound { .. } => "blob_not_found",
             Self::BlobUnavailable { .. } => "blob_unavailable",
@@ -250,6 +286,10 @@ impl Error {
             }
             Self::VerdictTooGood { .. } => "`receipt evaluate` again, or finalize with the verdict that it allows",
             Self::KeyConflict { .. } => "use a new key for a new event; repeat a key only to retry the same event",
+            Self::LogBroken { .. } => "`receipt verify` says what is wrong; nothing was signed",
+            Self::WrongKey { .. } => "sign with the ledger's key; for a new one give the old one too, with --previous",
+            Self::NotLogged { .. } => "`receipt checkpoint --key FILE` makes one that does",
+            Self::ForeignCheckpoint { .. } => "`receipt verify --checkpoint FILE` says what does not fit",
             Self::TooLarge { .. } => "put large data on record as evidence with `receipt put`",
             Self::BlobNotFound { .. } => "`receipt log` shows the blobs of a run",
             Self::BlobUnavailable { .. } => "`receipt verify` says which evidence is affected",

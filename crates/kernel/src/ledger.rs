@@ -281,7 +281,7 @@ impl Ledger {
             let mut started = None;
             let read = transaction.event(&run_id, Seq::FIRST, &mut |row| {
                 let mut scratch = Scratch::default();
-                let ts = checked(&run_id, row, &mut scratch).ok().map(|envelope| envelope.ts());
+                let ts = sound_event(&run_id, row, &mut scratch).ok().map(|envelope| envelope.ts());
                 started = ts.as_ref().and_then(|ts| ts.as_str()).and_then(Timestamp::parse);
             });
             match read {
@@ -439,7 +439,7 @@ pub(crate) fn read_head_hash(store: &dyn ReadTransaction, run_id: &RunId) -> Res
 
 fn check_head(run_id: &RunId, row: &EventRow<'_>) -> Result<Head> {
     let mut scratch = Scratch::default();
-    let envelope = checked(run_id, row, &mut scratch)?;
+    let envelope = sound_event(run_id, row, &mut scratch)?;
     if envelope.event_type == EventType::RunFinalize {
         return Err(Error::RunFinalized { run: run_id.to_string() });
     }
@@ -450,7 +450,7 @@ fn check_head(run_id: &RunId, row: &EventRow<'_>) -> Result<Head> {
 }
 
 /// One event by itself: its text hashes to what it and its row say, and it has the place that its row has.
-fn checked<'a>(run_id: &RunId, row: &EventRow<'a>, scratch: &'a mut Scratch) -> Result<Envelope<'a>> {
+pub(crate) fn sound_event<'a>(run_id: &RunId, row: &EventRow<'a>, scratch: &'a mut Scratch) -> Result<Envelope<'a>> {
     let text = row.envelope_json.text().ok_or_else(|| broken(run_id, "its envelope is not text"))?;
     let envelope = Envelope::read(text, scratch).map_err(|error| broken(run_id, &error.to_string()))?;
     let column_hash = row.event_hash.text().and_then(EventHash::parse_bytes);
@@ -472,7 +472,7 @@ fn read_commitment(store: &dyn ReadTransaction, run_id: &RunId) -> Result<Policy
     let mut found = None;
     store.event(run_id, Seq::FIRST, &mut |row| {
         let mut scratch = Scratch::default();
-        found = Some(checked(run_id, row, &mut scratch).and_then(|envelope| {
+        found = Some(sound_event(run_id, row, &mut scratch).and_then(|envelope| {
             let payload = json::parse(envelope.payload_json(), Limits::READ)?;
             let starts = envelope.event_type == EventType::RunStart;
             let payload = payload.as_object().filter(|_| starts);

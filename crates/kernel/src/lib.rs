@@ -11,6 +11,7 @@ pub mod clock;
 pub mod error;
 pub mod evidence;
 pub mod ledger;
+pub mod log;
 pub mod store;
 pub mod writer;
 
@@ -18,6 +19,7 @@ pub use audit::{Audit, Check, Report};
 pub use error::{Error, ErrorKind, Result};
 pub use evidence::{Put, Source, Spool};
 pub use ledger::Ledger;
+pub use log::{Publish, Published};
 pub use receipt_core as core;
 pub use receipt_core::envelope::{Actor, EventType};
 pub use receipt_core::evidence::{BlobRecord, EvidenceClass};

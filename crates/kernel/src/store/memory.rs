@@ -17,11 +17,14 @@ pub struct MemoryStore {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Tables {
+pub(super) struct Tables {
     runs: BTreeMap<RunId, Run>,
-    events: BTreeMap<(RunId, Seq), Arc<Event>>,
+    pub(super) events: BTreeMap<(RunId, Seq), Arc<Event>>,
     blobs: BTreeMap<BlobHash, Arc<Blob>>,
     keys: BTreeMap<(RunId, String), KeyRow>,
+    /// The events in the order in which they came; the place of one, from 1 on, is its id.
+    pub(super) order: Vec<(RunId, Seq)>,
+    pub(super) log: super::log::MemoryLog,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +38,7 @@ struct Run {
 
 #[derive(Debug)]
 #[expect(clippy::struct_field_names, reason = "they are the names of the columns")]
-struct Event {
+pub(super) struct Event {
     seq: Seq,
     event_type: &'static str,
     envelope_json: Vec<u8>,
@@ -51,7 +54,7 @@ struct Blob {
 }
 
 impl Event {
-    fn row(&self) -> EventRow<'_> {
+    pub(super) fn row(&self) -> EventRow<'_> {
         EventRow {
             seq: Cell::Integer(self.seq.get()),
             event_type: Cell::Text(self.event_type.as_bytes()),
@@ -104,8 +107,8 @@ impl Store for MemoryStore {
 
 /// Works on a copy of the tables, whose rows are shared; a write transaction holds the lock and puts its copy in place
 /// at the commit.
-struct MemoryTransaction<'s> {
-    tables: Tables,
+pub(super) struct MemoryTransaction<'s> {
+    pub(super) tables: Tables,
     shared: Option<MutexGuard<'s, Tables>>,
 }
 
@@ -234,6 +237,7 @@ impl WriteTransaction for MemoryTransaction<'_> {
             prev_event_hash: event.link.prev.map(|hash| hash.to_string()),
             created_at: created_at.to_string(),
         };
+        self.tables.order.push(place.clone());
         self.tables.events.insert(place, Arc::new(row));
         Ok(())
     }

@@ -7,8 +7,11 @@
 //! Rows come out as [`Cell`]s, whatever a hostile file holds in them. Each backend passes [`conformance`].
 
 pub mod conformance;
+mod log;
 pub mod memory;
 pub mod sqlite;
+
+pub use log::{LogRead, LogWrite, Segment, StoredCheckpoint};
 
 use crate::error::{Error, Result};
 use receipt_core::canonical::Scratch;
@@ -121,7 +124,7 @@ pub struct KeyRow {
 }
 
 /// Reads, all of one instant.
-pub trait ReadTransaction {
+pub trait ReadTransaction: LogRead {
     /// Every run that has a row or events, those with a row first, each group in the order of their ids.
     ///
     /// # Errors
@@ -218,7 +221,7 @@ pub struct NewBlob<'a> {
 }
 
 /// Reads and writes that take effect together at [`WriteTransaction::commit`], or not at all.
-pub trait WriteTransaction: ReadTransaction {
+pub trait WriteTransaction: ReadTransaction + LogWrite {
     /// Writes a run's row.
     ///
     /// # Errors

@@ -46,6 +46,35 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     PRIMARY KEY (run_id, key)
 ) WITHOUT ROWID;
 
+-- Our own: the log. What is bound to it for good (its origin); its checkpoints as they were signed, with the last row of
+-- `events` that each covers; which events its leaves are, as stretches of one run; and its hashes, up to 256 to a row:
+-- row (level, idx) has the roots of the subtrees of height 8 * level from number 256 * idx on.
+CREATE TABLE IF NOT EXISTS log_meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS log_checkpoints (
+    id INTEGER PRIMARY KEY,
+    size INTEGER NOT NULL,
+    last_event_id INTEGER NOT NULL,
+    vkey TEXT NOT NULL,
+    note TEXT NOT NULL,
+    created_at TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS log_segments (
+    first_leaf INTEGER PRIMARY KEY,
+    run_id TEXT NOT NULL,
+    first_seq INTEGER NOT NULL,
+    count INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS log_segments_of_run ON log_segments (run_id, first_seq);
+CREATE TABLE IF NOT EXISTS log_tiles (
+    level INTEGER NOT NULL,
+    idx INTEGER NOT NULL,
+    hashes BLOB NOT NULL,
+    PRIMARY KEY (level, idx)
+);
+
 -- Against accidents: whoever holds the file can drop a trigger. What proves tampering is the chain.
 CREATE TRIGGER IF NOT EXISTS events_are_not_updated BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;

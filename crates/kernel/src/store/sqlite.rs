@@ -130,11 +130,12 @@ impl SqliteStore {
         self.check_version()?;
         let complete: i64 = self.connection.query_row(
             "SELECT count(*) FROM sqlite_master WHERE name IN ('runs', 'events', 'blobs', 'schema_meta', \
-             'idempotency_keys', 'events_are_not_updated', 'events_are_not_deleted')",
+             'idempotency_keys', 'events_are_not_updated', 'events_are_not_deleted', 'log_meta', 'log_checkpoints', \
+             'log_segments', 'log_segments_of_run', 'log_tiles')",
             [],
             |row| row.get(0),
         )?;
-        if complete < 7 {
+        if complete < 12 {
             let script = format!("BEGIN IMMEDIATE; {} COMMIT;", include_str!("schema.sql"));
             if let Err(error) = self.connection.execute_batch(&script) {
                 rollback(&self.connection);
@@ -388,8 +389,8 @@ const TABLES: [(&str, &[&str]); 4] = [
 ];
 
 /// A transaction; rolled back when dropped.
-struct SqliteTransaction<'c> {
-    connection: &'c Connection,
+pub(super) struct SqliteTransaction<'c> {
+    pub(super) connection: &'c Connection,
     /// Kept at hand: a batch runs it for every event.
     insert_event: Option<CachedStatement<'c>>,
 }
@@ -400,7 +401,7 @@ impl<'c> SqliteTransaction<'c> {
         Ok(Self { connection, insert_event: None })
     }
 
-    fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
+    pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
         Ok(self.connection.prepare_cached(sql)?)
     }
 
@@ -427,7 +428,7 @@ impl Drop for SqliteTransaction<'_> {
     }
 }
 
-fn cell<'r>(row: &'r Row<'_>, index: usize) -> Result<Cell<'r>> {
+pub(super) fn cell<'r>(row: &'r Row<'_>, index: usize) -> Result<Cell<'r>> {
     Ok(match row.get_ref(index)? {
         ValueRef::Null => Cell::Null,
         ValueRef::Integer(value) => Cell::Integer(value),
@@ -437,7 +438,7 @@ fn cell<'r>(row: &'r Row<'_>, index: usize) -> Result<Cell<'r>> {
     })
 }
 
-fn event_row<'r>(row: &'r Row<'_>, first: usize) -> Result<EventRow<'r>> {
+pub(super) fn event_row<'r>(row: &'r Row<'_>, first: usize) -> Result<EventRow<'r>> {
     Ok(EventRow {
         seq: cell(row, first)?,
         event_type: cell(row, first + 1)?,
