@@ -432,7 +432,7 @@ pub(crate) fn read_head_hash(store: &dyn ReadTransaction, run_id: &RunId) -> Res
     let mut head = None;
     store.head(run_id, &mut |row| {
         let mut scratch = Scratch::default();
-        head = Some(checked(run_id, row, &mut scratch).map(|envelope| (envelope.seq, envelope.hash)));
+        head = Some(sound_event(run_id, row, &mut scratch).map(|envelope| (envelope.seq, envelope.hash)));
     })?;
     head.unwrap_or_else(|| Err(Error::RunNotFound { run: run_id.to_string() }))
 }

@@ -106,19 +106,9 @@ impl Ledger {
     /// # Errors
     /// As [`Self::prove_event`]; [`Error::RunNotFound`].
     pub fn prove_run(&self, run: &str) -> Result<(EventRef, InclusionProof)> {
-        let run_id = RunId::new(run);
         let mut store = self.lock();
         let transaction = store.read()?;
-        let mut last = None;
-        transaction.head(&run_id, &mut |row| last = row.seq.integer().and_then(Seq::new))?;
-        let mut seq = last.ok_or_else(|| Error::RunNotFound { run: run.to_owned() })?;
-        while transaction.leaf_of(&run_id, seq)?.is_none() {
-            let before = Seq::new(seq.get() - 1);
-            seq = before.ok_or_else(|| Error::NotLogged { what: format!("any event of run {run:?}") })?;
-        }
-        let event = EventRef { run_id, seq };
-        let proof = prove_event(transaction.as_ref(), &event)?;
-        Ok((event, proof))
+        prove_run(transaction.as_ref(), &RunId::new(run))
     }
 
     /// Proves that the last checkpoint only adds to an older one.
@@ -164,6 +154,21 @@ fn bind(store: &mut dyn WriteTransaction, name: &KeyName) -> Result<()> {
 fn last(store: &dyn ReadTransaction) -> Result<SignedCheckpoint> {
     let last = store.last_checkpoint()?.ok_or_else(|| Error::NotLogged { what: "this ledger".to_owned() })?;
     Ok(SignedCheckpoint::parse(last.note.as_bytes())?)
+}
+
+/// Proves the newest event of a run that a checkpoint covers.
+pub(crate) fn prove_run(store: &dyn ReadTransaction, run_id: &RunId) -> Result<(EventRef, InclusionProof)> {
+    let mut last = None;
+    store.head(run_id, &mut |row| last = row.seq.integer().and_then(Seq::new))?;
+    let mut seq = last.ok_or_else(|| Error::RunNotFound { run: run_id.to_string() })?;
+    while store.leaf_of(run_id, seq)?.is_none() {
+        let before = Seq::new(seq.get() - 1);
+        let none = || Error::NotLogged { what: format!("any event of run {:?}", run_id.as_str()) };
+        seq = before.ok_or_else(none)?;
+    }
+    let event = EventRef { run_id: run_id.clone(), seq };
+    let proof = prove_event(store, &event)?;
+    Ok((event, proof))
 }
 
 /// A node of the tree, from the row that has it or the nodes below it.

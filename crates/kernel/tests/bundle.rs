@@ -11,7 +11,7 @@ use receipt_core::note::{KeyKind, Signing};
 use receipt_core::{canonical, id::NodeHash};
 use receipt_kernel::bundle::{BundleReport, Export, Verify};
 use receipt_kernel::{
-    Actor, Append, Check, Error, EventType, EvidenceClass, Ledger, Object, Policy, Put, RunId, Value, Verdict,
+    Actor, Append, Check, Error, EventType, EvidenceClass, Ledger, Object, Policy, Publish, Put, RunId, Value, Verdict,
 };
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -403,4 +403,26 @@ fn large_blobs_are_cut_into_pieces_that_must_be_full() {
     cut[at] = [&first[..65_533], b"\"\n"].concat();
     cut[at + 1] = [b"\"", &first[65_533..65_537], &cut[at + 1][1..]].concat();
     assert_refused(&cut.concat(), "cut at another place");
+}
+
+#[test]
+fn a_ledger_with_a_checkpoint_puts_its_proof_into_the_bundle() {
+    let ledger = scene();
+    let key = signing("example.org/log", 1);
+    let keys = [key.verifier().clone()];
+    let mut open =
+        ledger.start("open", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    ledger.checkpoint(&Publish::by(&key)).unwrap();
+    open.advance("COLLECT", "collecting").unwrap();
+    ledger.start("late", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    for (run, log, tail) in [
+        ("a", Verdict::Pass, Verdict::Pass),
+        // Its newest event came after the checkpoint; those before it are proved.
+        ("open", Verdict::Pass, Verdict::Unknown),
+        ("late", Verdict::Unknown, Verdict::Unknown),
+    ] {
+        let report = Verify::default().keys(&keys).run(&mut &export(&ledger, &of(run))[..]).unwrap();
+        let found = [Check::Log, Check::Tail].map(|check| report.check(check).unwrap().verdict);
+        assert_eq!(found, [log, tail], "{run}: {report:#?}");
+    }
 }

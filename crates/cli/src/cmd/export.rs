@@ -29,7 +29,8 @@ pub(crate) struct Args {
     /// Leave out the bytes of what was put under this key; may be given again
     #[arg(long, value_name = "KEY")]
     withhold: Vec<String>,
-    /// A proof, as `receipt prove` gives it, that one of the run's events is in the log
+    /// A proof, as `receipt prove` gives it, that one of the run's events is in the log; else the one that the ledger's last
+    /// checkpoint gives, where there is one
     #[arg(long, value_name = "FILE")]
     proof: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ use super::verify::expired_blob;
 use crate::audit::Evidence;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, read_head_hash};
+use crate::log;
 use crate::store::{self, ReadTransaction, Visit};
 use receipt_core::bundle::{self, Blob, Header, LinesDigest, MAX_BLOBS, MAX_LINE, PIECE, Proof, Row, State};
 use receipt_core::canonical;
@@ -50,7 +51,8 @@ impl Export {
         self
     }
 
-    /// The same with what proves an event of it to be in a log.
+    /// The same with this proof that an event of it is in a log. Where none is given, and the ledger has a checkpoint that
+    /// covers the run, its own is put in.
     #[must_use]
     pub fn proof(mut self, proof: Proof) -> Self {
         self.proof = Some(proof);
@@ -118,7 +120,11 @@ fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>
     store.run(run, &mut |cells| row = Row::from_cells(cells))?;
     let row = row.ok_or_else(|| broken("its row is missing, or holds no text"))?;
     let events = seq.get().unsigned_abs();
-    let header = Header { run_id: run.clone(), events, head, proof: export.proof.clone() };
+    let proof = match &export.proof {
+        Some(proof) => Some(proof.clone()),
+        None => proof_of(store, run)?,
+    };
+    let header = Header { run_id: run.clone(), events, head, proof };
     for line in [header.to_line(), row.to_line()] {
         lines.digest.line(&line);
         lines.write(&line)?;
@@ -147,6 +153,15 @@ fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>
     match keys_left.pop_first() {
         Some(key) => Err(Error::KeyNotPut { run: run.to_string(), key }),
         None => Ok(listed),
+    }
+}
+
+/// What proves the run to be in the ledger's log, as far as a checkpoint covers it.
+fn proof_of(store: &dyn ReadTransaction, run: &RunId) -> Result<Option<Proof>> {
+    match log::prove_run(store, run) {
+        Ok((event, proof)) => Ok(Some(Proof { seq: event.seq, text: proof.to_string() })),
+        Err(Error::NotLogged { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
