@@ -180,7 +180,8 @@ class Bundle:
     def read(self):
         try:
             self.header = self.object(
-                events=lambda it: is_int(it, 0), format=lambda it: it == "receipt-bundle/1", run_id=is_text,
+                events=lambda it: is_int(it, 0), format=lambda it: it == "receipt-bundle/1",
+                run_id=lambda it: is_text(it) and len(it.encode()) <= 4096,
                 head=lambda it: is_hash(it, "sha256:"), proof=lambda it: it is None or isinstance(it, dict)
                 and set(it) == {"seq", "text"} and is_int(it["seq"], 1) and is_text(it["text"]))
             self.row = self.object(created_at=is_text, meta_json=is_text, policy_id=is_text, policy_version=is_text,

@@ -23,6 +23,9 @@ pub const MAX_LINE: usize = 4 << 20;
 /// The most blobs that a bundle lists.
 pub const MAX_BLOBS: u64 = 1 << 17;
 
+/// The longest run id, in bytes: it stands in every message about its run.
+pub const MAX_RUN_ID: usize = 4096;
+
 /// How many bytes of a blob stand in one line; the last line of a blob may have fewer.
 pub const PIECE: usize = 48 << 10;
 
@@ -162,7 +165,7 @@ impl Header {
             proof => Some(Proof { seq: Seq::new(proof.get("seq")?.as_i64()?)?, text: text(proof, "text")? }),
         };
         Some(Self {
-            run_id: RunId::new(text(value, "run_id")?),
+            run_id: text(value, "run_id").filter(|id| id.len() <= MAX_RUN_ID).map(RunId::new)?,
             events: number(value, "events")?,
             head: EventHash::parse_bytes(value.get("head")?.as_str()?.as_bytes())?,
             proof,

@@ -108,6 +108,9 @@ pub struct Finding {
 /// How many findings are kept for one run; beyond them they are only counted.
 const MAX_FINDINGS: usize = 1000;
 
+/// How many characters of a message are kept: what it quotes is anybody's text.
+const MAX_MESSAGE: usize = 1000;
+
 /// What reading a run showed.
 #[derive(Clone, Debug, Default)]
 pub struct RunFacts {
@@ -251,6 +254,7 @@ struct RowCheck<'c> {
 impl RowCheck<'_> {
     fn find(&mut self, area: Area, code: &'static str, msg: impl Into<String>) {
         let pointer = format!("event://{}/{}", self.run_id, self.seq);
+        let msg: String = msg.into().chars().take(MAX_MESSAGE).collect();
         self.facts.find(area, Reason::new(code, msg).at(pointer));
     }
 

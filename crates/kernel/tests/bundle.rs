@@ -276,6 +276,35 @@ fn withholding_hides_no_forged_result_that_does_not_depend_on_it() {
 }
 
 #[test]
+fn what_is_over_a_limit_of_the_format_is_refused() {
+    let whole = export(&scene(), &of("a"));
+    let behind = |bundle: &[u8]| bundle.iter().position(|byte| *byte == b'\n').unwrap();
+    let header = |id: usize| {
+        let id = "x".repeat(id);
+        let line = format!(
+            "{{\"events\":1,\"format\":\"receipt-bundle/1\",\"head\":\"sha256:{}\",\"proof\":null,\"run_id\":\"{id}\"}}",
+            "0".repeat(64)
+        );
+        [line.as_bytes(), &whole[behind(&whole)..]].concat()
+    };
+    let line_one = |bundle: &[u8]| verify(bundle).check(Check::Format).unwrap().reasons[0].msg.starts_with("line 1:");
+    assert!(line_one(&header(bundle::MAX_RUN_ID + 1)) && !line_one(&header(bundle::MAX_RUN_ID)), "a run id");
+    let long = [&whole[..=behind(&whole)], &vec![b' '; bundle::MAX_LINE + 2]].concat();
+    let report = verify(&long);
+    assert!(report.checks[0].reasons[0].msg.contains("longer than"), "{report:?}");
+    let blobs = |count: u64| verify(&replaced(&whole, "{\"blobs\":3}\n", &format!("{{\"blobs\":{count}}}\n")));
+    assert!(blobs(bundle::MAX_BLOBS + 1).checks[0].reasons[0].msg.contains("more than"));
+    assert!(!blobs(bundle::MAX_BLOBS).checks[0].reasons[0].msg.contains("more than"));
+}
+
+/// The bundle with a text in it replaced, and its trailer as it was.
+fn replaced(bundle: &[u8], from: &str, to: &str) -> Vec<u8> {
+    let text = String::from_utf8(bundle.to_vec()).unwrap();
+    assert!(text.contains(from), "{from}");
+    text.replacen(from, to, 1).into_bytes()
+}
+
+#[test]
 fn sealed_evidence_is_not_in_a_bundle() {
     let bundle = export(&scene(), &of("b"));
     let report = verify(&bundle);

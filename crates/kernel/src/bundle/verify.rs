@@ -278,6 +278,9 @@ struct Run {
     proved: Option<EventHash>,
 }
 
+/// How many characters of a key are kept.
+const MAX_KEY: usize = 256;
+
 /// What the events say of a blob, and what was found of it.
 #[derive(Default)]
 struct Told {
@@ -285,7 +288,8 @@ struct Told {
     put: Option<(i64, u64)>,
     key: Option<String>,
     class: Option<EvidenceClass>,
-    content_type: Option<String>,
+    /// Its hash: it may be long.
+    content_type: Option<BlobHash>,
     /// An event says otherwise than one before it.
     contradicted: bool,
     /// An invariant reads it.
@@ -374,10 +378,12 @@ impl Found {
         if let Some((_, before)) = told.put {
             told.contradicted |= before != bytes_len;
         } else {
-            (told.put, told.key) = (Some((put.seq, bytes_len)), key);
+            told.put = Some((put.seq, bytes_len));
+            told.key = key.map(|key| key.chars().take(MAX_KEY).collect());
         }
         if let Some(said) = put.content_type.filter(|_| committed) {
-            told.contradicted |= told.content_type.as_ref().is_some_and(|before| *before != said);
+            let said = BlobHash::of(said.as_bytes());
+            told.contradicted |= told.content_type.is_some_and(|before| before != said);
             told.content_type.get_or_insert(said);
         }
         told.class = told.class.max(put.class.filter(|_| committed));
@@ -435,7 +441,7 @@ impl Found {
             found.push((Verdict::Fail, "EVIDENCE_LENGTH_MISMATCH", "it has not as many bytes as the event says"));
         } else if told.contradicted
             || told.class.is_some_and(|said| blob.class < said)
-            || told.content_type.as_ref().is_some_and(|said| *said != blob.content_type)
+            || told.content_type.is_some_and(|said| said != BlobHash::of(blob.content_type.as_bytes()))
         {
             let msg = "its class is less strict, or its content type another, than the event says";
             found.push((Verdict::Fail, "EVIDENCE_ROW_MISMATCH", msg));
