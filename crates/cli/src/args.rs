@@ -77,6 +77,10 @@ pub(crate) enum Verb {
     Show(cmd::show::Args),
     Cat(cmd::cat::Args),
     Verify(cmd::verify::Args),
+    Keygen(cmd::keygen::Args),
+    Checkpoint(cmd::checkpoint::Args),
+    Prove(cmd::prove::Args),
+    Witness(cmd::witness::Args),
     Backup(cmd::backup::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
@@ -85,7 +89,7 @@ pub(crate) enum Verb {
 }
 
 /// The verbs as help groups them; those that are in no group stand at the end.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Record a command", &["exec"]),
     (
         "Record step by step",
@@ -93,6 +97,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ),
     ("Read", &["runs", "log", "show", "cat"]),
     ("Check and keep", &["verify", "backup"]),
+    ("Prove to others", &["keygen", "checkpoint", "prove", "witness"]),
     ("Set up", &["completions", "man"]),
 ];
 

@@ -1,10 +1,15 @@
 //! `receipt verify`: what has been tampered with, by kind.
 
-use crate::context::Context;
+use crate::context::{Context, show};
 use crate::error::{Error, Result};
+use crate::input;
 use crate::term;
 use receipt_kernel::audit::Progress;
-use receipt_kernel::{Audit, Check, Reason, Report, Verdict};
+use receipt_kernel::core::id::{EventHash, Seq};
+use receipt_kernel::core::note::VerifierKey;
+use receipt_kernel::core::witness::WitnessPolicy;
+use receipt_kernel::{Anchors, Audit, Check, Reason, Report, RunId, Verdict};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Check the ledger, or some of its runs, against every kind of tampering
@@ -14,6 +19,7 @@ Examples:
   receipt verify
   receipt verify build-1 @last
   receipt verify --require tail,rollback    fails where those cannot be settled
+  receipt verify --checkpoint kept.note --vkey KEY
 
 The exit status is the verdict's: 0 PASS or WARN, 1 FAIL, 3 UNKNOWN. Checks that the ledger alone cannot settle are
 UNKNOWN and do not count, unless they are required.")]
@@ -24,6 +30,18 @@ pub(crate) struct Args {
     /// Checks that must not be UNKNOWN: names, or all
     #[arg(long, value_name = "CHECK", value_delimiter = ',')]
     pub(crate) require: Vec<String>,
+    /// A checkpoint that was kept outside; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Vec<PathBuf>,
+    /// The verifier key that must have signed the checkpoints, as keygen printed it
+    #[arg(long, value_name = "KEY")]
+    pub(crate) vkey: Option<VerifierKey>,
+    /// Who must have cosigned a checkpoint: a policy in the form of C2SP tlog-policy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) witness_policy: Option<PathBuf>,
+    /// A run that must have so many events, and the hash of the last of those
+    #[arg(long, value_name = "RUN=COUNT:HASH")]
+    pub(crate) expect: Vec<String>,
     /// How many threads; as many as there are cores where none is given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -31,13 +49,14 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let required = required(&args.require)?;
+    let anchors = anchors(args)?;
     let ledger = context.open_read_only()?;
     let bar = context.bar("events and blobs");
-    let show = |progress: Progress| {
+    let tell = |progress: Progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let mut audit = Audit::of(&ledger).progress(&show);
+    let mut audit = Audit::of(&ledger).progress(&tell);
     if let Some(threads) = args.threads {
         audit = audit.threads(threads);
     }
@@ -48,11 +67,37 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let report = audit.run();
     bar.finish_and_clear();
     let mut report = report?;
+    ledger.check_anchors(&anchors, &mut report)?;
     for check in &mut report.checks {
         check.required |= required.contains(&check.check);
     }
     print(context, &report)?;
     Ok(exit_code(report.overall_verdict()))
+}
+
+fn anchors(args: &Args) -> Result<Anchors> {
+    let mut anchors = Anchors { key: args.vkey.clone(), ..Anchors::default() };
+    for path in &args.checkpoint {
+        anchors.checkpoints.push((show(path), input::checkpoint(path)?));
+    }
+    if let Some(path) = &args.witness_policy {
+        let text = String::from_utf8(input::read_text(path)?);
+        let text = text.map_err(|_| Error::Input(format!("{} is not UTF-8 text", show(path))))?;
+        let policy = WitnessPolicy::parse(&text).map_err(|error| Error::Input(format!("{}: {error}", show(path))))?;
+        anchors.witnesses = Some(policy);
+    }
+    for text in &args.expect {
+        let expected = expected(text);
+        let wanted = || Error::Input(format!("--expect: {text:?} is not RUN=COUNT:sha256:HEX"));
+        anchors.expected.push(expected.ok_or_else(wanted)?);
+    }
+    Ok(anchors)
+}
+
+fn expected(text: &str) -> Option<(RunId, Seq, EventHash)> {
+    let (run, rest) = text.rsplit_once('=')?;
+    let (count, hash) = rest.split_once(':')?;
+    Some((RunId::new(run), Seq::new(count.parse().ok()?)?, EventHash::parse_bytes(hash.as_bytes())?))
 }
 
 fn required(names: &[String]) -> Result<Vec<Check>> {
