@@ -5,7 +5,7 @@ mod common;
 use common::Place;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 22] = [
     "exec",
     "init",
     "start",
@@ -22,6 +22,10 @@ const VERBS: [&str; 18] = [
     "cat",
     "verify",
     "backup",
+    "keygen",
+    "checkpoint",
+    "prove",
+    "witness",
     "completions",
     "man",
 ];
