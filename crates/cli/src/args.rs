@@ -80,6 +80,10 @@ pub(crate) enum Verb {
     Replay(cmd::replay::Args),
     Export(cmd::export::Args),
     Import(cmd::import::Args),
+    Keygen(cmd::keygen::Args),
+    Checkpoint(cmd::checkpoint::Args),
+    Prove(cmd::prove::Args),
+    Witness(cmd::witness::Args),
     Backup(cmd::backup::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
@@ -88,7 +92,7 @@ pub(crate) enum Verb {
 }
 
 /// The verbs as help groups them; those that are in no group stand at the end.
-const GROUPS: [(&str, &[&str]); 5] = [
+const GROUPS: [(&str, &[&str]); 6] = [
     ("Record a command", &["exec"]),
     (
         "Record step by step",
@@ -96,6 +100,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ),
     ("Read", &["runs", "log", "show", "cat"]),
     ("Check and keep", &["verify", "replay", "export", "import", "backup"]),
+    ("Prove to others", &["keygen", "checkpoint", "prove", "witness"]),
     ("Set up", &["completions", "man"]),
 ];
 

@@ -28,6 +28,9 @@ pub(crate) enum Error {
     File { what: String, source: io::Error },
     #[error("{0}")]
     Input(String),
+    /// A witness that will not cosign: a finding, and no mistake of who asked.
+    #[error("{0}")]
+    Refused(String),
     #[error("run {run:?} has no evidence under the key {key:?}; it has: {known}")]
     NoEvidence { run: String, key: String, known: String },
     #[error("{count} blobs begin with {digits}")]
@@ -54,6 +57,7 @@ impl Error {
             Self::ManyRuns { .. } => "run_ambiguous",
             Self::File { .. } => "io",
             Self::Input(_) => "invalid_input",
+            Self::Refused(_) => "refused",
             Self::NoEvidence { .. } => "evidence_not_found",
             Self::ManyBlobs { .. } => "blob_ambiguous",
             Self::NoEvent { .. } => "event_not_found",
@@ -77,6 +81,7 @@ impl Error {
             Self::Kernel(error) if error.kind() == ErrorKind::Input => BAD_INPUT,
             Self::Kernel(_) => BAD_LEDGER,
             Self::OutputClosed => 0,
+            Self::Refused(_) => 1,
             _ => BAD_INPUT,
         }
     }

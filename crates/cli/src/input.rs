@@ -2,6 +2,7 @@
 
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
+use receipt_kernel::core::checkpoint::SignedCheckpoint;
 use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::{Actor, EventRef, Ledger, Object, Policy, Value};
 use std::fs::File;
@@ -20,7 +21,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>> {
     Ok(Box::new(file))
 }
 
-fn read_text(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read_text(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = open(path)?.take(MAX_TEXT + 1).read_to_end(&mut bytes);
     read.map_err(|source| Error::File { what: show(path), source })?;
@@ -45,6 +46,11 @@ pub(crate) fn object(option: &str, argument: Option<&str>) -> Result<Object> {
             other.kind()
         ))),
     }
+}
+
+/// The signed checkpoint in a file.
+pub(crate) fn checkpoint(path: &Path) -> Result<SignedCheckpoint> {
+    SignedCheckpoint::parse(&read_text(path)?).map_err(|error| Error::Input(format!("{}: {error}", show(path))))
 }
 
 /// The policy in a file.

@@ -5,6 +5,7 @@ mod cmd;
 mod context;
 mod error;
 mod input;
+mod keys;
 mod term;
 
 use std::process::ExitCode;

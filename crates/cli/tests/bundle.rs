@@ -5,7 +5,7 @@
 mod common;
 
 use common::Place;
-use receipt_kernel::{Actor, Ledger, Object, Policy, Put};
+use receipt_kernel::{Actor, Append, EventType, Ledger, Object, Policy, Put};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -160,4 +160,25 @@ fn memory_does_not_grow_with_a_bundle() {
     }
     let size = std::fs::metadata(place.path().join("large.receipt")).unwrap().len();
     assert!(size > (evidence_mib() as u64) << 20, "the control: the bundle holds the evidence");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_of_replay_is_bounded_by_its_limit() {
+    let place = Place::new();
+    let ledger = Ledger::create(place.path().join("ledger.db")).unwrap();
+    let mut run =
+        ledger.start("long", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    let item = || Append::new(EventType::Decision, Object::from_iter([("decision_id", "continue with the next item")]));
+    for _ in 0..30 {
+        run.append_batch((0..1000).map(|_| item()).collect()).unwrap();
+    }
+    run.evaluate().unwrap();
+    drop((run, ledger));
+    place.ok(&["export", "--ledger", "ledger.db", "long", "-o", "long.receipt"]);
+    let whole = peak_memory(&place, 0, &["verify", "long.receipt"]);
+    let refused = peak_memory(&place, 3, &["verify", "long.receipt", "--replay-limit", "4"]);
+    println!("judged again: {whole} KiB, over the limit: {refused} KiB");
+    assert!(refused > 0 && refused < 64 << 10, "{refused} KiB");
+    assert!(whole > refused && whole < 64 << 10, "{whole} KiB");
 }

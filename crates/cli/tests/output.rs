@@ -5,7 +5,7 @@ mod common;
 use common::Place;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 21] = [
+const VERBS: [&str; 25] = [
     "exec",
     "init",
     "start",
@@ -25,6 +25,10 @@ const VERBS: [&str; 21] = [
     "export",
     "import",
     "backup",
+    "keygen",
+    "checkpoint",
+    "prove",
+    "witness",
     "completions",
     "man",
 ];

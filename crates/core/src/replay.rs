@@ -86,8 +86,11 @@ enum Guess {
 impl Replay<'_> {
     /// Every EVALUATION, in the order of the run. A run that commits to no policy has none that can be computed again.
     pub fn all(&self) -> Vec<Replayed> {
+        // One snapshot at a time: each holds the run.
         let whole = self.snapshot(self.events.len(), Guess::AsItIs).0;
-        whole.of_type(EventType::Evaluation).map(|event| self.one(event)).collect()
+        let recorded: Vec<Event> = whole.of_type(EventType::Evaluation).cloned().collect();
+        drop(whole);
+        recorded.iter().map(|event| self.one(event)).collect()
     }
 
     fn one(&self, event: &Event) -> Replayed {
@@ -109,6 +112,8 @@ impl Replay<'_> {
             return replayed;
         };
         let now = policy.evaluate(&snapshot);
+        let head = snapshot.facts().head;
+        drop(snapshot);
         replayed.recomputed = now.overall_verdict;
         let guesses = [Guess::Missing, Guess::Unreadable];
         let others = || guesses.map(|guess| policy.evaluate(&self.snapshot(before, guess).0));
@@ -117,7 +122,7 @@ impl Replay<'_> {
         let compare = Comparison { now: &now, others: &others, drifted, pointer: &pointer };
         compare.results(event, &mut replayed);
         let digest = policy.digest().ok().map(|digest| digest.to_string());
-        compare.inputs(event, &snapshot, digest.as_deref(), &mut replayed);
+        compare.inputs(event, head, digest.as_deref(), &mut replayed);
         if !replayed.unsettled.is_empty() {
             let msg = format!("cannot be settled without the evidence: {}", replayed.unsettled.join(", "));
             let reason = Reason::new("REPLAY_INPUT_GONE", msg).at(&pointer);
@@ -222,11 +227,11 @@ impl Comparison<'_> {
         }
     }
 
-    fn inputs(&self, event: &Event, snapshot: &Snapshot, digest: Option<&str>, replayed: &mut Replayed) {
+    fn inputs(&self, event: &Event, head: Option<(Seq, EventHash)>, digest: Option<&str>, replayed: &mut Replayed) {
         if event.payload.get("policy_digest").and_then(Value::as_str) != digest {
             self.differs(replayed, "it names another policy than the run commits to");
         }
-        let Some((seq, hash)) = snapshot.facts().head else {
+        let Some((seq, hash)) = head else {
             return self.differs(replayed, "there is nothing before it that could have been judged");
         };
         let said = event.payload.get("snapshot_head");

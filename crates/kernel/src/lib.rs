@@ -5,6 +5,7 @@
 //! written, walks an explicit stage graph, evaluates invariants, and re-checks all of it on demand
 //! ([`Ledger::audit`]).
 
+pub mod anchor;
 pub mod audit;
 pub mod bundle;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod log;
 pub mod store;
 pub mod writer;
 
+pub use anchor::Anchors;
 pub use audit::{Audit, Check, Report};
 pub use error::{Error, ErrorKind, Result};
 pub use evidence::{Put, Source, Spool};

@@ -4,7 +4,10 @@
 use receipt_kernel::core::id::{EventHash, Seq};
 use receipt_kernel::core::merkle::Frontier;
 use receipt_kernel::core::note::{KeyKind, Signing, Standing};
-use receipt_kernel::{Actor, Append, Error, EventRef, EventType, Ledger, Object, Policy, Publish, RunId};
+use receipt_kernel::core::witness::WitnessPolicy;
+use receipt_kernel::{
+    Actor, Anchors, Append, Check, Error, EventRef, EventType, Ledger, Object, Policy, Publish, RunId, Verdict,
+};
 use std::path::Path;
 use std::time::Duration;
 
@@ -136,4 +139,108 @@ fn nothing_is_signed_over_an_event_or_a_tree_that_was_changed() {
         let count: i64 = raw.query_row("SELECT count(*) FROM log_checkpoints", [], |row| row.get(0)).unwrap();
         assert_eq!(count, 1, "{sql}");
     }
+}
+
+/// Commits an act of tampering on a copy, and gives the checks that then FAIL.
+fn failing(acts: &[&str], anchors: &Anchors, path: &Path) -> Vec<&'static str> {
+    let raw = rusqlite::Connection::open(path).unwrap();
+    raw.execute_batch(
+        "PRAGMA foreign_keys = OFF; DROP TRIGGER IF EXISTS events_are_not_updated; \
+         DROP TRIGGER IF EXISTS events_are_not_deleted",
+    )
+    .unwrap();
+    for act in acts {
+        assert!(raw.execute(act, []).unwrap() > 0, "{act} changed nothing");
+    }
+    drop(raw);
+    let ledger = Ledger::open_read_only(path).unwrap();
+    let mut report = ledger.audit().unwrap();
+    ledger.check_anchors(anchors, &mut report).unwrap();
+    let failed = report.checks.iter().filter(|check| check.verdict == Verdict::Fail);
+    failed.map(|check| check.check.as_str()).collect()
+}
+
+#[test]
+fn an_anchor_settles_what_the_ledger_alone_cannot_and_each_act_has_its_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let (key, witness) = (key(1), Signing::from_seed("w".parse().unwrap(), KeyKind::Cosignature, &[9; 32]));
+    let ledger = Ledger::create(&path).unwrap();
+    ledger.bind_origin(key.verifier().name()).unwrap();
+    record(&ledger, "a", 4);
+    record(&ledger, "b", 3);
+    let early = folder.path().join("early.db");
+    Ledger::backup(&path, &early, &mut |_, _| {}).unwrap();
+    ledger.checkpoint(&Publish::by(&key)).unwrap();
+    record(&ledger, "a", 2);
+    let checkpoint = ledger.checkpoint(&Publish::by(&key)).unwrap().checkpoint;
+    let policy = format!("witness W {}\nquorum W\n", witness.verifier());
+    let anchors = Anchors {
+        checkpoints: vec![("kept.note".to_owned(), checkpoint.clone().signed(&witness, 1))],
+        key: Some(key.verifier().clone()),
+        witnesses: Some(WitnessPolicy::parse(&policy).unwrap()),
+        expected: vec![(RunId::new("b"), Seq::new(3).unwrap(), hashes(&ledger, "b")[2])],
+    };
+    record(&ledger, "b", 1);
+    drop(ledger);
+    let sound = Ledger::open_read_only(&path).unwrap();
+    let mut report = sound.audit().unwrap();
+    sound.check_anchors(&anchors, &mut report).unwrap();
+    for check in [Check::Tail, Check::Runs, Check::Rollback, Check::Fork, Check::Key] {
+        let report = report.check(check).unwrap();
+        assert_eq!((report.verdict, report.required), (Verdict::Pass, true), "{report:?}");
+    }
+    drop(sound);
+    let try_acts = |acts: &[&str]| {
+        let copy = folder.path().join("copy.db");
+        let _ = std::fs::remove_file(&copy);
+        Ledger::backup(&path, &copy, &mut |_, _| {}).unwrap();
+        failing(acts, &anchors, &copy)
+    };
+    let no_log = ["DELETE FROM log_checkpoints", "DELETE FROM log_segments", "DELETE FROM log_tiles"];
+    assert_eq!(try_acts(&["DELETE FROM events WHERE run_id = 'a' AND seq > 4"]), ["tail"]);
+    assert_eq!(try_acts(&["DELETE FROM events WHERE run_id = 'a'", "DELETE FROM runs WHERE run_id = 'a'"]), ["runs"]);
+    assert!(try_acts(&["DELETE FROM events WHERE run_id = 'a' AND seq = 2"]).contains(&"content"));
+    // Without the log's own rows the order of the events alone leads to the root, or does not.
+    assert!(try_acts(&no_log).is_empty());
+    let tail = [&no_log[..], &["DELETE FROM events WHERE id > 8"]].concat();
+    assert_eq!(try_acts(&tail), ["tail", "rollback", "fork"]);
+    let run = [
+        &no_log[..],
+        &[
+            "DELETE FROM events WHERE run_id = 'b' AND seq = 3",
+            "UPDATE events SET seq = 3 WHERE run_id = 'b' AND seq = 4",
+        ],
+    ]
+    .concat();
+    assert!(try_acts(&run).contains(&"key"));
+    assert!(try_acts(&["UPDATE log_tiles SET hashes = zeroblob(length(hashes))"]).contains(&"key"));
+    assert!(try_acts(&["UPDATE log_meta SET value = 'example.com/other'"]).contains(&"key"));
+    assert_eq!(failing(&["UPDATE runs SET run_id = run_id"], &anchors, &early), ["tail", "rollback", "fork"]);
+}
+
+#[test]
+fn history_made_anew_by_whoever_has_the_key_is_another_root() {
+    let key = key(1);
+    let (one, two) = (Ledger::in_memory(), Ledger::in_memory());
+    for (ledger, run) in [(&one, "a"), (&two, "z")] {
+        record(ledger, run, 4);
+        ledger.checkpoint(&Publish::by(&key)).unwrap();
+    }
+    let kept = one.last_checkpoint().unwrap().unwrap();
+    let anchors = Anchors {
+        checkpoints: vec![("kept".to_owned(), kept)],
+        key: Some(key.verifier().clone()),
+        ..Anchors::default()
+    };
+    let mut report = two.audit().unwrap();
+    two.check_anchors(&anchors, &mut report).unwrap();
+    let key = report.check(Check::Key).unwrap();
+    assert_eq!((key.verdict, key.reasons[0].code.as_ref()), (Verdict::Fail, "ROOT_MISMATCH"));
+    assert_eq!(report.check(Check::Tail).unwrap().verdict, Verdict::Unknown);
+    let stranger = Signing::from_seed("example.com/log".parse().unwrap(), KeyKind::Note, &[4; 32]);
+    let anchors = Anchors { key: Some(stranger.verifier().clone()), ..Anchors::default() };
+    let mut report = two.audit().unwrap();
+    two.check_anchors(&anchors, &mut report).unwrap();
+    assert_eq!(report.check(Check::Key).unwrap().reasons[0].code, "FOREIGN_KEY");
 }

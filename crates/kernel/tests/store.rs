@@ -9,7 +9,8 @@ use receipt_core::run::EventRow;
 use receipt_kernel::store::memory::MemoryStore;
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
-    BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun, WriteTransaction, conformance,
+    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun,
+    WriteTransaction, conformance,
 };
 use receipt_kernel::{
     Actor, Append, Audit, Error, ErrorKind, EventType, EvidenceClass, Ledger, Object, Policy, Put, RunWriter, Verdict,
@@ -166,6 +167,8 @@ impl BrokenReads<'_> {
     }
 }
 
+impl LogRead for BrokenReads<'_> {}
+
 impl ReadTransaction for BrokenReads<'_> {
     reads!(self);
 
@@ -206,6 +209,8 @@ impl Unsteady {
     }
 }
 
+impl LogRead for Unsteady {}
+
 impl ReadTransaction for Unsteady {
     reads!(self);
 
@@ -227,6 +232,9 @@ impl BrokenTransaction<'_> {
         self.inner.as_mut().unwrap().as_mut()
     }
 }
+
+impl LogRead for BrokenTransaction<'_> {}
+impl LogWrite for BrokenTransaction<'_> {}
 
 impl ReadTransaction for BrokenTransaction<'_> {
     reads!(self);

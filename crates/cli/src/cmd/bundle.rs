@@ -16,7 +16,8 @@ use std::process::ExitCode;
 /// What bundles are checked with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Trust {
-    /// A verifier key, or a file that holds one, that must have signed the bundle's checkpoint; may be given again
+    /// The verifier key, or a file that holds it, that must have signed the checkpoints, as keygen printed it; for a
+    /// bundle it may be given again
     #[arg(long, value_name = "KEY")]
     pub(crate) vkey: Vec<String>,
     /// How many bytes of a bundle's events and evidence are kept to compute its evaluations again, in MiB

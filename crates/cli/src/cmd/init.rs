@@ -2,6 +2,7 @@
 
 use crate::context::{Context, show};
 use crate::error::Result;
+use receipt_kernel::core::note::KeyName;
 use receipt_kernel::{Ledger, Object, Value};
 use std::process::ExitCode;
 
@@ -10,12 +11,20 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   receipt init                             makes .receipt/ledger.db
-  receipt init --ledger /srv/ci/ledger.db  makes it there; nothing is overwritten")]
-pub(crate) struct Args {}
+  receipt init --ledger /srv/ci/ledger.db  makes it there; nothing is overwritten
+  receipt init --origin example.com/ci     chooses the name that its checkpoints bear")]
+pub(crate) struct Args {
+    /// The name of its log, for good: that of the key that will sign its checkpoints
+    #[arg(long, value_name = "NAME")]
+    origin: Option<KeyName>,
+}
 
-pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitCode> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let path = context.new_ledger_path();
-    Ledger::create(&path)?;
+    let ledger = Ledger::create(&path)?;
+    if let Some(origin) = &args.origin {
+        ledger.bind_origin(origin)?;
+    }
     let whole = path.canonicalize().unwrap_or(path);
     let document = Object::from_iter([("ledger", Value::from(whole.to_string_lossy().into_owned()))]);
     context

@@ -5,6 +5,7 @@ pub(crate) mod append;
 pub(crate) mod backup;
 pub(crate) mod bundle;
 pub(crate) mod cat;
+pub(crate) mod checkpoint;
 pub(crate) mod completions;
 pub(crate) mod decide;
 pub(crate) mod evaluate;
@@ -13,8 +14,10 @@ pub(crate) mod export;
 pub(crate) mod finalize;
 pub(crate) mod import;
 pub(crate) mod init;
+pub(crate) mod keygen;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod prove;
 pub(crate) mod put;
 pub(crate) mod recover;
 pub(crate) mod reference;
@@ -23,6 +26,7 @@ pub(crate) mod runs;
 pub(crate) mod show;
 pub(crate) mod start;
 pub(crate) mod verify;
+pub(crate) mod witness;
 
 use crate::args::Verb;
 use crate::context::Context;
@@ -49,6 +53,10 @@ pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
         Verb::Replay(args) => replay::run(args, context),
         Verb::Export(args) => export::run(args, context),
         Verb::Import(args) => import::run(args, context),
+        Verb::Keygen(args) => keygen::run(args, context),
+        Verb::Checkpoint(args) => checkpoint::run(args, context),
+        Verb::Prove(args) => prove::run(args, context),
+        Verb::Witness(args) => witness::run(args, context),
         Verb::Backup(args) => backup::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
         Verb::Man(args) => man::run(args, context),

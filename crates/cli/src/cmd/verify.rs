@@ -1,11 +1,15 @@
 //! `receipt verify`: what has been tampered with, by kind.
 
 use super::bundle;
-use crate::context::Context;
+use crate::context::{Context, show};
 use crate::error::{Error, Result};
+use crate::input;
 use crate::term;
 use receipt_kernel::audit::{CheckReport, Progress};
-use receipt_kernel::{Audit, Check, Reason, Report, Verdict};
+use receipt_kernel::core::id::{EventHash, Seq};
+use receipt_kernel::core::witness::WitnessPolicy;
+use receipt_kernel::{Anchors, Audit, Check, Reason, Report, RunId, Verdict};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Check the ledger, some of its runs, or a bundle against every kind of tampering
@@ -16,6 +20,7 @@ Examples:
   receipt verify build-1 @last
   receipt verify build-1.receipt            a bundle, with no ledger at hand
   receipt verify --require tail,rollback    fails where those cannot be settled
+  receipt verify --checkpoint kept.note --vkey KEY
 
 The exit status is the verdict's: 0 PASS or WARN, 1 FAIL, 3 UNKNOWN. Checks that the ledger alone cannot settle are
 UNKNOWN and do not count, unless they are required.")]
@@ -26,6 +31,15 @@ pub(crate) struct Args {
     /// Checks that must not be UNKNOWN: names, or all
     #[arg(long, value_name = "CHECK", value_delimiter = ',')]
     pub(crate) require: Vec<String>,
+    /// A checkpoint that was kept outside; may be given more than once
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Vec<PathBuf>,
+    /// Who must have cosigned a checkpoint: a policy in the form of C2SP tlog-policy
+    #[arg(long, value_name = "FILE")]
+    pub(crate) witness_policy: Option<PathBuf>,
+    /// A run that must have so many events, and the hash of the last of those
+    #[arg(long, value_name = "RUN=COUNT:HASH")]
+    pub(crate) expect: Vec<String>,
     /// How many threads; as many as there are cores where none is given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -35,19 +49,26 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if let Some(path) = args.runs.iter().find_map(|run| bundle::path(run)) {
+        let of_a_ledger = !args.checkpoint.is_empty() || !args.expect.is_empty() || args.witness_policy.is_some();
+        if of_a_ledger {
+            let problem =
+                "--checkpoint, --expect and --witness-policy are for a ledger; a bundle has its own checkpoint";
+            return Err(Error::Input(problem.to_owned()));
+        }
         if args.runs.len() > 1 {
             return Err(Error::Input("a bundle is checked by itself: name one file, or runs".to_owned()));
         }
         return bundle::run(&path, &args.trust, &required(&args.require, Check::BUNDLE)?, context);
     }
     let required = required(&args.require, Check::ALL)?;
+    let anchors = anchors(args)?;
     let ledger = context.open_read_only()?;
     let bar = context.bar("events and blobs");
-    let show = |progress: Progress| {
+    let tell = |progress: Progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let mut audit = Audit::of(&ledger).progress(&show);
+    let mut audit = Audit::of(&ledger).progress(&tell);
     if let Some(threads) = args.threads {
         audit = audit.threads(threads);
     }
@@ -58,11 +79,41 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let report = audit.run();
     bar.finish_and_clear();
     let mut report = report?;
+    ledger.check_anchors(&anchors, &mut report)?;
     for check in &mut report.checks {
         check.required |= required.contains(&check.check);
     }
     print(context, &report)?;
     Ok(exit_code(report.overall_verdict()))
+}
+
+fn anchors(args: &Args) -> Result<Anchors> {
+    let mut keys = args.trust.keys()?;
+    let mut anchors = Anchors { key: keys.pop(), ..Anchors::default() };
+    if !keys.is_empty() {
+        return Err(Error::Input("--vkey: a ledger has one key; witnesses stand in --witness-policy".to_owned()));
+    }
+    for path in &args.checkpoint {
+        anchors.checkpoints.push((show(path), input::checkpoint(path)?));
+    }
+    if let Some(path) = &args.witness_policy {
+        let text = String::from_utf8(input::read_text(path)?);
+        let text = text.map_err(|_| Error::Input(format!("{} is not UTF-8 text", show(path))))?;
+        let policy = WitnessPolicy::parse(&text).map_err(|error| Error::Input(format!("{}: {error}", show(path))))?;
+        anchors.witnesses = Some(policy);
+    }
+    for text in &args.expect {
+        let expected = expected(text);
+        let wanted = || Error::Input(format!("--expect: {text:?} is not RUN=COUNT:sha256:HEX"));
+        anchors.expected.push(expected.ok_or_else(wanted)?);
+    }
+    Ok(anchors)
+}
+
+fn expected(text: &str) -> Option<(RunId, Seq, EventHash)> {
+    let (run, rest) = text.rsplit_once('=')?;
+    let (count, hash) = rest.split_once(':')?;
+    Some((RunId::new(run), Seq::new(count.parse().ok()?)?, EventHash::parse_bytes(hash.as_bytes())?))
 }
 
 /// The checks of these names, of those that there are.

@@ -1,0 +1,106 @@
+//! Keys, checkpoints, proofs and witnesses on the command line.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use common::Place;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+fn keep(place: &Place, file: &str, text: &str) {
+    fs::write(place.path().join(file), text).unwrap();
+}
+
+/// A ledger with a run and a checkpoint that was kept in `kept.note`; gives the verifier key.
+fn signed() -> (Place, String) {
+    let place = Place::new();
+    place.ok(&["init", "--origin", "example.com/ci"]);
+    place.ok(&["exec", "--run", "one", "--", "true"]);
+    let vkey = place.ok(&["keygen", "example.com/ci", "ledger.key"]).trim().to_owned();
+    keep(&place, "kept.note", &place.ok(&["checkpoint", "--key", "ledger.key"]));
+    (place, vkey)
+}
+
+fn verdict(place: &Place, status: i32, args: &[&str], check: &str) -> String {
+    let report = place.json(status, args);
+    let checks = report["checks"].as_array().unwrap();
+    checks.iter().find(|it| it["check"] == check).unwrap()["verdict"].as_str().unwrap().to_uppercase()
+}
+
+#[test]
+fn a_key_file_is_its_owners_alone_and_a_bad_key_is_refused() {
+    let (place, vkey) = signed();
+    let file = place.path().join("ledger.key");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(vkey.starts_with("example.com/ci+"));
+    place.gives(2, &["keygen", "example.com/ci", "ledger.key"]);
+    place.ok(&["keygen", "example.com/other", "other.key"]);
+    assert_eq!(place.error(2, &["checkpoint", "--key", "other.key"]), "wrong_key");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(place.error(2, &["checkpoint", "--key", "ledger.key"]), "invalid_input");
+}
+
+#[test]
+fn a_checkpoint_kept_outside_shows_an_older_copy_and_another_key() {
+    let (place, vkey) = signed();
+    fs::copy(place.path().join(".receipt/ledger.db"), place.path().join("old.db")).unwrap();
+    place.ok(&["exec", "--run", "two", "--", "true"]);
+    keep(&place, "newer.note", &place.ok(&["checkpoint", "--key", "ledger.key"]));
+    for file in ["kept.note", "newer.note"] {
+        let args = ["verify", "--checkpoint", file, "--vkey", &vkey, "--require", "tail,runs,rollback,key"];
+        assert_eq!(verdict(&place, 0, &args, "rollback"), "PASS");
+    }
+    place.gives(3, &["verify", "--require", "all"]);
+    let old = ["verify", "--ledger", "old.db", "--checkpoint", "newer.note", "--vkey", &vkey];
+    assert_eq!(verdict(&place, 1, &old, "rollback"), "FAIL");
+    let other = place.ok(&["keygen", "example.com/ci", "forged.key"]).trim().to_owned();
+    let forged = ["verify", "--checkpoint", "kept.note", "--vkey", &other];
+    assert_eq!(verdict(&place, 1, &forged, "key"), "FAIL");
+    let wrong = format!("one=1:sha256:{}", "0".repeat(64));
+    assert_eq!(verdict(&place, 1, &["verify", "--expect", &wrong], "key"), "FAIL");
+    assert_eq!(verdict(&place, 1, &["verify", "--expect", &wrong.replace("one", "gone")], "runs"), "FAIL");
+    place.gives(2, &["verify", "--expect", "one"]);
+}
+
+#[test]
+fn a_witness_cosigns_what_grew_and_nothing_else() {
+    let (place, vkey) = signed();
+    let witness = place.ok(&["keygen", "--witness", "example.com/w", "witness.key"]).trim().to_owned();
+    let ask = |status, files: &[&str]| {
+        let args = ["witness", "--key", "witness.key", "--log", &vkey, "--state", "seen.note"];
+        place.gives(status, &[&args, files].concat())
+    };
+    keep(&place, "policy", &format!("log {vkey}\nwitness w {witness}\nquorum w\n"));
+    ask(0, &["kept.note"]);
+    place.ok(&["exec", "--run", "two", "--", "true"]);
+    keep(&place, "newer.note", &place.ok(&["checkpoint", "--key", "ledger.key"]));
+    keep(&place, "proof", &place.ok(&["prove", "--from", "kept.note"]));
+    let policy = ["verify", "--checkpoint", "newer.note", "--witness-policy", "policy"];
+    assert_eq!(verdict(&place, 3, &policy, "fork"), "UNKNOWN");
+    ask(1, &["newer.note"]);
+    keep(&place, "cosigned.note", &ask(0, &["newer.note", "proof"]));
+    let policy = ["verify", "--checkpoint", "cosigned.note", "--witness-policy", "policy"];
+    assert_eq!(verdict(&place, 0, &policy, "fork"), "PASS");
+    ask(1, &["kept.note"]);
+    // Another history of the same size, under the same key.
+    for run in ["three", "four"] {
+        place.ok(&["exec", "--ledger", "fork.db", "--run", run, "--", "true"]);
+    }
+    keep(&place, "fork.note", &place.ok(&["checkpoint", "--ledger", "fork.db", "--key", "ledger.key"]));
+    ask(1, &["fork.note"]);
+    let fork = ["verify", "--ledger", "fork.db", "--checkpoint", "cosigned.note", "--witness-policy", "policy"];
+    assert_eq!(verdict(&place, 1, &fork, "key"), "FAIL");
+}
+
+#[test]
+fn an_event_and_a_run_are_proved() {
+    let (place, _) = signed();
+    for what in ["one/2", "event://one/2", "one", "@last"] {
+        let proof = place.ok(&["prove", what]);
+        assert!(proof.starts_with("c2sp.org/tlog-proof@v1\nextra "), "{proof}");
+        assert!(proof.contains(fs::read_to_string(place.path().join("kept.note")).unwrap().as_str()));
+    }
+    place.ok(&["exec", "--run", "two", "--", "true"]);
+    assert_eq!(place.error(2, &["prove", "two/1"]), "not_logged");
+    assert_eq!(place.error(2, &["prove", "two"]), "not_logged");
+}

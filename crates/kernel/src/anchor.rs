@@ -1,0 +1,389 @@
+//! What a ledger alone cannot settle, settled by anchors from outside: checkpoints, the key, witnesses.
+//!
+//! The log says which event each leaf is; its stored leaves are believed only where they lead to an anchor's root. Each
+//! event is compared with its leaf, so that what is missing or was made anew is named.
+
+use crate::audit::{Check, Report};
+use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::log::origin;
+use crate::store::{ReadTransaction, Segment, Visit};
+use receipt_core::checkpoint::SignedCheckpoint;
+use receipt_core::id::{EventHash, NodeHash, RunId, Seq};
+use receipt_core::merkle::{Frontier, TreeHead, leaf_hash};
+use receipt_core::note::{KeyName, Standing, VerifierKey};
+use receipt_core::verdict::{Reason, Verdict};
+use receipt_core::witness::WitnessPolicy;
+use std::collections::BTreeMap;
+
+/// How many leaves a row of the tree holds.
+const WIDTH: u64 = 256;
+
+/// What was kept outside the ledger.
+#[derive(Clone, Debug, Default)]
+pub struct Anchors {
+    /// Checkpoints, each with the name under which it is spoken of.
+    pub checkpoints: Vec<(String, SignedCheckpoint)>,
+    /// The key that must have signed them, and the ledger's own last one.
+    pub key: Option<VerifierKey>,
+    /// Who must have cosigned one of them, or the ledger's own last one.
+    pub witnesses: Option<WitnessPolicy>,
+    /// How many events a run must at least have, and the hash of the last of those.
+    pub expected: Vec<(RunId, Seq, EventHash)>,
+}
+
+impl Ledger {
+    /// Settles in `report` what these anchors settle; the checks they bear on are required from then on. What the
+    /// ledger's own log shows missing is FAIL without any anchor. Gives the head over all events as they are now.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn check_anchors(&self, anchors: &Anchors, report: &mut Report) -> Result<TreeHead> {
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        let mut found = Findings::default();
+        let own = own_checkpoint(transaction.as_ref(), &mut found)?;
+        let origin = origin(transaction.as_ref()).unwrap_or_default();
+        let mut heads = signed_heads(anchors, origin.as_ref(), own.as_ref(), &mut found);
+        let outside = heads.len();
+        // The ledger's own last checkpoint holds its log together, whether or not its signature says anything.
+        heads.extend(own.iter().map(|own| ("the ledger's last checkpoint".to_owned(), own.checkpoint().head)));
+        let mut walk = Walk::new(transaction.as_ref(), &heads);
+        walk.run(&mut found)?;
+        let head = walk.frontier.head();
+        for (index, (name, wanted)) in heads.iter().enumerate() {
+            compare(&walk, name, wanted, index < outside, &mut found);
+        }
+        if outside > 0 {
+            for check in [Check::Tail, Check::Runs, Check::Rollback, Check::Key] {
+                found.settle(check);
+            }
+        }
+        check_witnesses(anchors, own.as_ref(), &mut found);
+        for (run, seq, hash) in &anchors.expected {
+            check_expected(transaction.as_ref(), run, *seq, hash, &mut found)?;
+        }
+        found.tell(report);
+        Ok(head)
+    }
+}
+
+/// What was found, before it is told in a report.
+#[derive(Default)]
+struct Findings(BTreeMap<Check, (Verdict, Vec<Reason>)>);
+
+impl Findings {
+    fn settle(&mut self, check: Check) {
+        self.0.entry(check).or_insert((Verdict::Pass, Vec::new()));
+    }
+
+    fn find(&mut self, check: Check, verdict: Verdict, code: &'static str, msg: impl Into<String>) {
+        let entry = self.0.entry(check).or_insert((Verdict::Pass, Vec::new()));
+        entry.0 = entry.0.worse(verdict);
+        entry.1.push(Reason::new(code, msg.into()));
+    }
+
+    fn tell(self, report: &mut Report) {
+        for (check, (verdict, reasons)) in self.0 {
+            let Some(entry) = report.checks.iter_mut().find(|entry| entry.check == check) else { continue };
+            if entry.reasons.iter().any(|reason| reason.code == "NO_ANCHOR") {
+                entry.verdict = Verdict::Pass;
+                entry.reasons.clear();
+            }
+            entry.verdict = entry.verdict.worse(verdict);
+            entry.reasons.extend(reasons);
+            entry.required = true;
+        }
+    }
+}
+
+fn own_checkpoint(store: &dyn ReadTransaction, found: &mut Findings) -> Result<Option<SignedCheckpoint>> {
+    let Some(last) = store.last_checkpoint()? else { return Ok(None) };
+    let parsed = SignedCheckpoint::parse(last.note.as_bytes());
+    Ok(parsed
+        .map_err(|error| found.find(Check::Content, Verdict::Fail, "LOG_MALFORMED", error.to_string()))
+        .ok()
+        .filter(|own| {
+            let same = own.checkpoint().head.size == last.size;
+            if !same {
+                let msg = "the size beside the ledger's last checkpoint is another";
+                found.find(Check::Content, Verdict::Fail, "LOG_MALFORMED", msg);
+            }
+            same
+        }))
+}
+
+/// The heads that can be relied on: of this log, and signed with the key where one was given.
+fn signed_heads(
+    anchors: &Anchors,
+    origin: Option<&KeyName>,
+    own: Option<&SignedCheckpoint>,
+    found: &mut Findings,
+) -> Vec<(String, TreeHead)> {
+    let mut heads = Vec::new();
+    for (name, anchor) in &anchors.checkpoints {
+        let theirs = &anchor.checkpoint().origin;
+        if origin != Some(theirs) {
+            let ours = origin.map_or("none", KeyName::as_str);
+            let msg = format!("{name} is of the log {theirs}; this ledger's origin is {ours}");
+            found.find(Check::Key, Verdict::Fail, "FOREIGN_LOG", msg);
+        } else if is_signed(anchors.key.as_ref(), anchor, name, found) {
+            heads.push((name.clone(), anchor.checkpoint().head));
+        }
+    }
+    if let (Some(key), Some(own)) = (&anchors.key, own) {
+        is_signed(Some(key), own, "the ledger's last checkpoint", found);
+    }
+    if anchors.key.is_some() && heads.is_empty() {
+        let msg = "a key alone does not tell an old history from a new one: give --checkpoint too";
+        found.find(Check::Key, Verdict::Unknown, "NO_CHECKPOINT", msg);
+    }
+    heads
+}
+
+fn is_signed(key: Option<&VerifierKey>, checkpoint: &SignedCheckpoint, name: &str, found: &mut Findings) -> bool {
+    let Some(key) = key else { return true };
+    let is_good = *key.name() == checkpoint.checkpoint().origin
+        && matches!(checkpoint.note().standing(key), Standing::Good { .. });
+    if !is_good {
+        found.find(Check::Key, Verdict::Fail, "FOREIGN_KEY", format!("{name} is not signed with {key}"));
+    }
+    is_good
+}
+
+/// Compares a head with what the ledger leads to at its size.
+fn compare(walk: &Walk<'_>, name: &str, wanted: &TreeHead, outside: bool, found: &mut Findings) {
+    let size = walk.frontier.head_size();
+    match walk.at.get(&wanted.size) {
+        Some(root) if *root == wanted.root => {}
+        Some(root) => {
+            let msg = format!("{name} has root {} over {} events; this ledger has {root}", wanted.root, wanted.size);
+            found.find(Check::Key, Verdict::Fail, "ROOT_MISMATCH", msg);
+            if outside {
+                for check in [Check::Tail, Check::Runs, Check::Rollback] {
+                    found.find(check, Verdict::Unknown, "ROOT_MISMATCH", "this is another history than the anchor's");
+                }
+            }
+        }
+        None => {
+            let msg = format!(
+                "{name} covers {} events; this ledger leads to {size} (root {})",
+                wanted.size,
+                walk.frontier.head().root
+            );
+            found.find(Check::Rollback, Verdict::Fail, "LOG_SHORTER", msg.clone());
+            found.find(Check::Tail, Verdict::Fail, "LOG_SHORTER", msg);
+            found.find(Check::Runs, Verdict::Unknown, "LOG_SHORTER", "what is missing is not in this log");
+        }
+    }
+}
+
+fn check_witnesses(anchors: &Anchors, own: Option<&SignedCheckpoint>, found: &mut Findings) {
+    let Some(policy) = &anchors.witnesses else { return };
+    let candidates: Vec<&SignedCheckpoint> = match anchors.checkpoints.as_slice() {
+        [] => own.into_iter().collect(),
+        given => given.iter().map(|(_, checkpoint)| checkpoint).collect(),
+    };
+    let mut met = false;
+    for checkpoint in candidates {
+        let by = |key: &VerifierKey| {
+            *key.name() == checkpoint.checkpoint().origin
+                && matches!(checkpoint.note().standing(key), Standing::Good { .. })
+        };
+        if !policy.logs().is_empty() && !policy.logs().iter().any(by) {
+            found.find(Check::Key, Verdict::Fail, "FOREIGN_KEY", "no log of the witness policy signed the checkpoint");
+        }
+        let cosigned = policy.check(checkpoint);
+        for name in &cosigned.bad {
+            let msg = format!("the line of {name} is not its cosignature");
+            found.find(Check::Fork, Verdict::Fail, "BAD_COSIGNATURE", msg);
+        }
+        met |= cosigned.quorum && policy.asks_for_witnesses();
+    }
+    let broken = [Check::Key, Check::Rollback]
+        .iter()
+        .any(|check| found.0.get(check).is_some_and(|(verdict, _)| *verdict == Verdict::Fail));
+    if !met {
+        found.find(Check::Fork, Verdict::Unknown, "NO_QUORUM", "too few witnesses of the policy have cosigned");
+    } else if broken {
+        found.find(Check::Fork, Verdict::Fail, "FORK", "the witnesses saw another history than this ledger's");
+    } else {
+        found.settle(Check::Fork);
+    }
+}
+
+fn check_expected(
+    store: &dyn ReadTransaction,
+    run: &RunId,
+    seq: Seq,
+    hash: &EventHash,
+    found: &mut Findings,
+) -> Result<()> {
+    let mut is = None;
+    store.hashes(run, seq, seq, &mut |_, cell| {
+        is = Some(cell.text().and_then(EventHash::parse_bytes));
+        Visit::Break(())
+    })?;
+    match is {
+        Some(Some(is)) if is == *hash => {}
+        Some(_) => {
+            let msg = format!("event {seq} of run {run} has not the hash that was expected");
+            found.find(Check::Key, Verdict::Fail, "UNEXPECTED_HASH", msg);
+        }
+        None => {
+            let mut known = false;
+            store.head(run, &mut |_| known = true)?;
+            let check = if known { Check::Tail } else { Check::Runs };
+            found.find(check, Verdict::Fail, "EXPECTED_MISSING", format!("run {run} has no event {seq}"));
+        }
+    }
+    Ok(())
+}
+
+/// One pass over the log and over the events behind it.
+struct Walk<'a> {
+    store: &'a dyn ReadTransaction,
+    frontier: Frontier,
+    /// The roots at the sizes of the anchors.
+    at: BTreeMap<u64, NodeHash>,
+    wanted: Vec<u64>,
+    row: Vec<u8>,
+    /// How many events of the log were met.
+    met: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(store: &'a dyn ReadTransaction, heads: &[(String, TreeHead)]) -> Self {
+        let wanted = heads.iter().map(|(_, head)| head.size).collect();
+        let frontier = Frontier::default();
+        let mut walk = Self { store, frontier, at: BTreeMap::new(), wanted, row: Vec::new(), met: 0 };
+        walk.note();
+        walk
+    }
+
+    fn note(&mut self) {
+        if self.wanted.contains(&self.frontier.head_size()) {
+            let head = self.frontier.head();
+            self.at.insert(head.size, head.root);
+        }
+    }
+
+    fn run(&mut self, found: &mut Findings) -> Result<()> {
+        let last = self.store.last_checkpoint()?;
+        let (size, after) = last.map_or((0, 0), |last| (last.size, last.last_event_id));
+        let mut segments = Vec::new();
+        self.store.segments(0, &mut |segment| {
+            segments.push(segment);
+            Visit::Continue(())
+        })?;
+        for segment in &segments {
+            if segment.first_leaf != self.frontier.head_size() || !self.segment(segment, found)? {
+                let msg = format!("the log's rows do not fit together at leaf {}", self.frontier.head_size());
+                found.find(Check::Content, Verdict::Fail, "LOG_MALFORMED", msg);
+                return Ok(());
+            }
+        }
+        if self.frontier.head_size() != size {
+            let msg = format!("the log has {} leaves, its last checkpoint {size}", self.frontier.head_size());
+            found.find(Check::Content, Verdict::Fail, "LOG_MALFORMED", msg);
+        }
+        self.newer(after, found)
+    }
+
+    /// The leaves of one stretch; false where the tree has not as many.
+    fn segment(&mut self, segment: &Segment, found: &mut Findings) -> Result<bool> {
+        let mut done = 0;
+        while done < segment.count {
+            let count = (segment.count - done).min(4096);
+            let first = i64::try_from(done).ok().and_then(|done| segment.first_seq.get().checked_add(done));
+            let Some(first) = first.and_then(Seq::new) else { return Ok(false) };
+            let last = i64::try_from(count - 1).ok().and_then(|count| first.get().checked_add(count));
+            let Some(last) = last.and_then(Seq::new) else { return Ok(false) };
+            let mut hashes: BTreeMap<i64, Option<EventHash>> = BTreeMap::new();
+            self.store.hashes(&segment.run_id, first, last, &mut |seq, cell| {
+                hashes.insert(seq, cell.text().and_then(EventHash::parse_bytes));
+                Visit::Continue(())
+            })?;
+            let mut missing = Vec::new();
+            for seq in first.get()..=last.get() {
+                let index = self.frontier.head_size();
+                let Some(leaf) = self.leaf(index)? else { return Ok(false) };
+                match hashes.get(&seq) {
+                    None => missing.push((index, seq)),
+                    Some(hash) => {
+                        self.met += 1;
+                        if hash.as_ref().map(leaf_hash) != Some(leaf) {
+                            let msg =
+                                format!("event://{}/{seq} is not what the log has as leaf {index}", segment.run_id);
+                            found.find(Check::Key, Verdict::Fail, "LEAF_CHANGED", msg);
+                        }
+                    }
+                }
+                if !self.frontier.push_leaf(leaf, |_, _| {}) {
+                    return Ok(false);
+                }
+                self.note();
+            }
+            self.missing(&segment.run_id, &missing, found)?;
+            done += count;
+        }
+        Ok(true)
+    }
+
+    fn leaf(&mut self, index: u64) -> Result<Option<NodeHash>> {
+        if index.is_multiple_of(WIDTH) {
+            self.row = self.store.log_tile(0, index / WIDTH)?.unwrap_or_default();
+        }
+        let from = usize::try_from(index % WIDTH).unwrap_or(0) * 32;
+        let hash = self.row.get(from..from + 32).and_then(|hash| hash.try_into().ok());
+        Ok(hash.map(NodeHash::from_bytes))
+    }
+
+    /// Names events that the log has and the ledger has not.
+    fn missing(&self, run: &RunId, missing: &[(u64, i64)], found: &mut Findings) -> Result<()> {
+        let (Some((first_leaf, first)), Some((last_leaf, last))) = (missing.first(), missing.last()) else {
+            return Ok(());
+        };
+        let mut newest = None;
+        self.store.head(run, &mut |row| newest = Some(row.seq.integer().unwrap_or(0)))?;
+        let count = missing.len();
+        let msg = format!(
+            "run {run}: {count} events from {first} to {last} are missing (leaves {first_leaf} to {last_leaf})"
+        );
+        let (check, code) = match newest {
+            None => (Check::Runs, "RUN_MISSING"),
+            Some(newest) if *first > newest => (Check::Tail, "TAIL_MISSING"),
+            Some(_) => (Check::Content, "EVENT_MISSING"),
+        };
+        found.find(check, Verdict::Fail, code, msg);
+        Ok(())
+    }
+
+    /// The events that no checkpoint covers yet.
+    fn newer(&mut self, after: i64, found: &mut Findings) -> Result<()> {
+        let store = self.store;
+        let mut newer = 0;
+        let mut failed: Option<Error> = None;
+        store.events_after(after, &mut |id, _, row| {
+            newer += 1;
+            let hash = row.event_hash.text().and_then(EventHash::parse_bytes);
+            if hash.is_none_or(|hash| !self.frontier.push(&hash, |_, _| {})) {
+                failed = Some(Error::store(format!("the event in row {id} has no hash")));
+                return Visit::Break(());
+            }
+            self.note();
+            Visit::Continue(())
+        })?;
+        if let Some(error) = failed {
+            found.find(Check::Content, Verdict::Fail, "BAD_EVENT_HASH", error.to_string());
+            return Ok(());
+        }
+        let all = store.count_events()?;
+        if all != self.met + newer {
+            let msg =
+                format!("{} events stand before the last checkpoint and are not in it", all.abs_diff(self.met + newer));
+            found.find(Check::Content, Verdict::Fail, "UNLOGGED_EVENT", msg);
+        }
+        Ok(())
+    }
+}
