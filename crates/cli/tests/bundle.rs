@@ -182,3 +182,23 @@ fn memory_of_replay_is_bounded_by_its_limit() {
     assert!(refused > 0 && refused < 64 << 10, "{refused} KiB");
     assert!(whole > refused && whole < 64 << 10, "{whole} KiB");
 }
+
+#[test]
+fn a_checkpoint_travels_with_the_run_and_is_held_to_its_key() {
+    let place = Place::new();
+    let key = |name: &str, file: &str| place.ok(&["keygen", name, file]).trim_end().to_owned();
+    let (ours, theirs) = (key("example.org/log", "ours.key"), key("example.org/log", "theirs.key"));
+    place.ok(&["exec", "--run", "build-1", "--", "true"]);
+    place.ok(&["checkpoint", "--key", "ours.key"]);
+    place.ok(&["export", "build-1", "-o", "build-1.receipt"]);
+    let verdict = |report: &serde_json::Value, name: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["check"] == name).unwrap()["verdict"].as_str().unwrap().to_owned()
+    };
+    let good = place.json(0, &["verify", "build-1.receipt", "--vkey", &ours, "--require", "log,tail"]);
+    assert_eq!((verdict(&good, "log"), verdict(&good, "tail")), ("pass".to_owned(), "pass".to_owned()));
+    assert_eq!(verdict(&place.json(1, &["verify", "build-1.receipt", "--vkey", &theirs]), "log"), "fail");
+    assert_eq!(place.error(2, &["verify", "build-1.receipt", "--expect", "build-1=1:sha256:0"]), "invalid_input");
+    std::fs::write(place.path().join("ours.vkey"), ours).unwrap();
+    place.ok(&["import", "--ledger", "archive.db", "build-1.receipt", "--vkey", "ours.vkey"]);
+}
