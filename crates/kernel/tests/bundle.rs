@@ -455,3 +455,38 @@ fn a_ledger_with_a_checkpoint_puts_its_proof_into_the_bundle() {
         assert_eq!(found, [log, tail], "{run}: {report:#?}");
     }
 }
+
+#[test]
+fn what_cannot_be_settled_is_unknown_with_its_own_code() {
+    let bundle = export(&scene(), &of("a"));
+    let drifted = verify(&forged(&bundle, |lines| {
+        replace(&mut lines[9], receipt_kernel::bundle::evaluator(), "receipt-kernel/9.0.0");
+        replace(&mut lines[9], "\"verdict\":\"pass\"", "\"verdict\":\"warn\"");
+        rehash(lines, 9, 12);
+    }));
+    assert_eq!(drifted.check(Check::Replay).unwrap().verdict, Verdict::Unknown);
+    assert!(codes(&drifted, Check::Replay).contains(&"REPLAY_DRIFT".to_owned()), "{drifted:#?}");
+
+    let unsound = verify(&forged(&bundle, |lines| replace(&mut lines[11], "release it", "hold it")));
+    assert_eq!(codes(&unsound, Check::Replay), ["REPLAY_UNSOUND"]);
+
+    let expired = verify(&forged(&bundle, |lines| {
+        let at = lines.iter().position(|line| line.starts_with(b"\"")).unwrap();
+        lines.remove(at);
+        replace(&mut lines[at - 1], "\"state\":\"live\"", "\"state\":\"expired\"");
+    }));
+    assert_eq!(codes(&expired, Check::Evidence), ["EXPIRY_UNPROVED"]);
+    assert_eq!(expired.check(Check::Replay).unwrap().verdict, Verdict::Unknown);
+
+    let uncommitted = verify(&forged(&bundle, |lines| {
+        let mut start = json::parse(&lines[2], Limits::READ).unwrap();
+        if let Value::Object(start) = &mut start {
+            start.insert("payload", Object::new());
+        }
+        lines[2] = canonical::to_bytes(&start, Limits::READ).unwrap();
+        rehash(lines, 2, 12);
+    }));
+    let replay = uncommitted.check(Check::Replay).unwrap();
+    assert_eq!((codes(&uncommitted, Check::Replay), replay.required), (vec!["REPLAY_UNCOMMITTED".to_owned()], false));
+    assert_eq!(uncommitted.overall_verdict(), Verdict::Pass, "as a run of the Python package");
+}
