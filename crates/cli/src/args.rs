@@ -77,6 +77,7 @@ pub(crate) enum Verb {
     Show(cmd::show::Args),
     Cat(cmd::cat::Args),
     Verify(cmd::verify::Args),
+    Pin(cmd::pin::Args),
     Keygen(cmd::keygen::Args),
     Checkpoint(cmd::checkpoint::Args),
     Prove(cmd::prove::Args),
@@ -96,7 +97,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &["init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover"],
     ),
     ("Read", &["runs", "log", "show", "cat"]),
-    ("Check and keep", &["verify", "backup"]),
+    ("Check and keep", &["verify", "pin", "backup"]),
     ("Prove to others", &["keygen", "checkpoint", "prove", "witness"]),
     ("Set up", &["completions", "man"]),
 ];

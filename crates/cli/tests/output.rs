@@ -5,7 +5,7 @@ mod common;
 use common::Place;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 22] = [
+const VERBS: [&str; 23] = [
     "exec",
     "init",
     "start",
@@ -22,6 +22,7 @@ const VERBS: [&str; 22] = [
     "cat",
     "verify",
     "backup",
+    "pin",
     "keygen",
     "checkpoint",
     "prove",

@@ -104,3 +104,25 @@ fn an_event_and_a_run_are_proved() {
     assert_eq!(place.error(2, &["prove", "two/1"]), "not_logged");
     assert_eq!(place.error(2, &["prove", "two"]), "not_logged");
 }
+
+#[test]
+fn what_was_verified_once_is_missed_the_next_time() {
+    let place = Place::new();
+    place.ok(&["exec", "--run", "one", "--", "true"]);
+    fs::copy(place.path().join(".receipt/ledger.db"), place.path().join("old.db")).unwrap();
+    place.ok(&["exec", "--run", "two", "--", "true"]);
+    assert_eq!(verdict(&place, 0, &["verify", "--no-pin"], "tail"), "UNKNOWN");
+    assert_eq!(place.ok(&["pin", "list"]), "");
+    assert_eq!(verdict(&place, 0, &["verify"], "tail"), "UNKNOWN");
+    assert_eq!(verdict(&place, 0, &["verify"], "tail"), "PASS");
+    place.ok(&["exec", "--run", "three", "--", "true"]);
+    assert_eq!(verdict(&place, 0, &["verify"], "rollback"), "PASS");
+    fs::copy(place.path().join("old.db"), place.path().join(".receipt/ledger.db")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(verdict(&place, 1, &["verify"], "rollback"), "FAIL");
+    }
+    assert_eq!(verdict(&place, 0, &["verify", "--no-pin"], "rollback"), "UNKNOWN");
+    place.ok(&["pin", "forget", ".receipt/ledger.db"]);
+    place.gives(2, &["pin", "forget", ".receipt/ledger.db"]);
+    assert_eq!(verdict(&place, 0, &["verify"], "rollback"), "UNKNOWN");
+}

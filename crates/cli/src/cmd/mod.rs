@@ -14,6 +14,7 @@ pub(crate) mod init;
 pub(crate) mod keygen;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod pin;
 pub(crate) mod prove;
 pub(crate) mod put;
 pub(crate) mod recover;
@@ -46,6 +47,7 @@ pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
         Verb::Show(args) => show::run(args, context),
         Verb::Cat(args) => cat::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
+        Verb::Pin(args) => pin::run(args, context),
         Verb::Keygen(args) => keygen::run(args, context),
         Verb::Checkpoint(args) => checkpoint::run(args, context),
         Verb::Prove(args) => prove::run(args, context),
