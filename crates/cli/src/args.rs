@@ -78,6 +78,7 @@ pub(crate) enum Verb {
     Cat(cmd::cat::Args),
     Verify(cmd::verify::Args),
     Pin(cmd::pin::Args),
+    Drill(cmd::drill::Args),
     Keygen(cmd::keygen::Args),
     Checkpoint(cmd::checkpoint::Args),
     Prove(cmd::prove::Args),
@@ -97,7 +98,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &["init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover"],
     ),
     ("Read", &["runs", "log", "show", "cat"]),
-    ("Check and keep", &["verify", "pin", "backup"]),
+    ("Check and keep", &["verify", "pin", "drill", "backup"]),
     ("Prove to others", &["keygen", "checkpoint", "prove", "witness"]),
     ("Set up", &["completions", "man"]),
 ];

@@ -5,7 +5,7 @@ mod common;
 use common::Place;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 23] = [
+const VERBS: [&str; 24] = [
     "exec",
     "init",
     "start",
@@ -23,6 +23,7 @@ const VERBS: [&str; 23] = [
     "verify",
     "backup",
     "pin",
+    "drill",
     "keygen",
     "checkpoint",
     "prove",

@@ -126,3 +126,20 @@ fn what_was_verified_once_is_missed_the_next_time() {
     place.gives(2, &["pin", "forget", ".receipt/ledger.db"]);
     assert_eq!(verdict(&place, 0, &["verify"], "rollback"), "UNKNOWN");
 }
+
+#[test]
+fn the_drill_commits_every_act_and_each_is_seen() {
+    let (place, _) = signed();
+    place.ok(&["exec", "--run", "two", "--", "echo", "hello"]);
+    let before = place.ok(&["log", "one", "--json"]);
+    let drill = place.json(0, &["drill"]);
+    let acts = drill["acts"].as_array().unwrap();
+    assert_eq!(acts.len(), 12);
+    for act in acts {
+        assert_eq!((&act["committed"], &act["as_expected"]), (&true.into(), &true.into()), "{act}");
+    }
+    assert_eq!(acts[0]["failed"].as_array().unwrap().len(), 0, "the control: an unharmed copy");
+    assert!(acts[1..].iter().all(|act| !act["failed"].as_array().unwrap().is_empty()));
+    assert_eq!(place.ok(&["log", "one", "--json"]), before);
+    assert!(place.ok(&["drill"]).contains("a run removed"));
+}

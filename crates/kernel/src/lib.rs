@@ -8,6 +8,7 @@
 pub mod anchor;
 pub mod audit;
 pub mod clock;
+pub mod drill;
 pub mod error;
 pub mod evidence;
 pub mod ledger;

@@ -7,6 +7,7 @@ pub(crate) mod cat;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
 pub(crate) mod decide;
+pub(crate) mod drill;
 pub(crate) mod evaluate;
 pub(crate) mod exec;
 pub(crate) mod finalize;
@@ -48,6 +49,7 @@ pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
         Verb::Cat(args) => cat::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
         Verb::Pin(args) => pin::run(args, context),
+        Verb::Drill(args) => drill::run(args, context),
         Verb::Keygen(args) => keygen::run(args, context),
         Verb::Checkpoint(args) => checkpoint::run(args, context),
         Verb::Prove(args) => prove::run(args, context),
