@@ -207,6 +207,7 @@ fn appends_of_the_command_line_at_once_are_all_recorded_and_a_key_only_once() {
     let path = folder.path().join("ledger.db");
     let receipt = |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_receipt"));
+        command.env_remove("HOME").env_remove("XDG_STATE_HOME");
         command.args(["--json", "--ledger"]).arg(&path).args(args).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };

@@ -362,6 +362,7 @@ fn a_writer_that_acknowledges_before_it_commits_is_caught_losing_events() {
 
 fn receipt(ledger: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_receipt"));
+    command.env_remove("HOME").env_remove("XDG_STATE_HOME");
     command.args(["--json", "--ledger"]).arg(ledger).args(args).stdin(Stdio::null());
     command
 }

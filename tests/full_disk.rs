@@ -137,6 +137,7 @@ fn in_a_small_file_system_a_writer_goes_on() {
 
 fn receipt(ledger: &Path, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_receipt"));
+    command.env_remove("HOME").env_remove("XDG_STATE_HOME");
     command.args(["--json", "--ledger"]).arg(ledger).args(args).stdin(Stdio::null()).output().unwrap()
 }
 

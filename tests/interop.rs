@@ -149,6 +149,7 @@ fn finish_ours(ledger: &Ledger, run_id: &str) {
 
 fn receipt(ledger: &Path, args: &[&str]) -> (Option<i32>, Vec<u8>) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_receipt"));
+    command.env_remove("HOME").env_remove("XDG_STATE_HOME");
     let output = command.args(["--json", "--ledger"]).arg(ledger).args(args).stdin(Stdio::null()).output().unwrap();
     (output.status.code(), output.stdout)
 }

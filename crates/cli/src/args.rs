@@ -80,6 +80,8 @@ pub(crate) enum Verb {
     Replay(cmd::replay::Args),
     Export(cmd::export::Args),
     Import(cmd::import::Args),
+    Pin(cmd::pin::Args),
+    Drill(cmd::drill::Args),
     Keygen(cmd::keygen::Args),
     Checkpoint(cmd::checkpoint::Args),
     Prove(cmd::prove::Args),
@@ -99,7 +101,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &["init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover"],
     ),
     ("Read", &["runs", "log", "show", "cat"]),
-    ("Check and keep", &["verify", "replay", "export", "import", "backup"]),
+    ("Check and keep", &["verify", "replay", "export", "import", "pin", "drill", "backup"]),
     ("Prove to others", &["keygen", "checkpoint", "prove", "witness"]),
     ("Set up", &["completions", "man"]),
 ];

@@ -5,7 +5,7 @@ mod common;
 use common::Place;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 25] = [
+const VERBS: [&str; 27] = [
     "exec",
     "init",
     "start",
@@ -25,6 +25,8 @@ const VERBS: [&str; 25] = [
     "export",
     "import",
     "backup",
+    "pin",
+    "drill",
     "keygen",
     "checkpoint",
     "prove",

@@ -104,3 +104,42 @@ fn an_event_and_a_run_are_proved() {
     assert_eq!(place.error(2, &["prove", "two/1"]), "not_logged");
     assert_eq!(place.error(2, &["prove", "two"]), "not_logged");
 }
+
+#[test]
+fn what_was_verified_once_is_missed_the_next_time() {
+    let place = Place::new();
+    place.ok(&["exec", "--run", "one", "--", "true"]);
+    fs::copy(place.path().join(".receipt/ledger.db"), place.path().join("old.db")).unwrap();
+    place.ok(&["exec", "--run", "two", "--", "true"]);
+    assert_eq!(verdict(&place, 0, &["verify", "--no-pin"], "tail"), "UNKNOWN");
+    assert_eq!(place.ok(&["pin", "list"]), "");
+    assert_eq!(verdict(&place, 0, &["verify"], "tail"), "UNKNOWN");
+    assert_eq!(verdict(&place, 0, &["verify"], "tail"), "PASS");
+    place.ok(&["exec", "--run", "three", "--", "true"]);
+    assert_eq!(verdict(&place, 0, &["verify"], "rollback"), "PASS");
+    fs::copy(place.path().join("old.db"), place.path().join(".receipt/ledger.db")).unwrap();
+    for _ in 0..2 {
+        assert_eq!(verdict(&place, 1, &["verify"], "rollback"), "FAIL");
+    }
+    assert_eq!(verdict(&place, 0, &["verify", "--no-pin"], "rollback"), "UNKNOWN");
+    place.ok(&["pin", "forget", ".receipt/ledger.db"]);
+    place.gives(2, &["pin", "forget", ".receipt/ledger.db"]);
+    assert_eq!(verdict(&place, 0, &["verify"], "rollback"), "UNKNOWN");
+}
+
+#[test]
+fn the_drill_commits_every_act_and_each_is_seen() {
+    let (place, _) = signed();
+    place.ok(&["exec", "--run", "two", "--", "echo", "hello"]);
+    let before = place.ok(&["log", "one", "--json"]);
+    let drill = place.json(0, &["drill"]);
+    let acts = drill["acts"].as_array().unwrap();
+    assert_eq!(acts.len(), 12);
+    for act in acts {
+        assert_eq!((&act["committed"], &act["as_expected"]), (&true.into(), &true.into()), "{act}");
+    }
+    assert_eq!(acts[0]["failed"].as_array().unwrap().len(), 0, "the control: an unharmed copy");
+    assert!(acts[1..].iter().all(|act| !act["failed"].as_array().unwrap().is_empty()));
+    assert_eq!(place.ok(&["log", "one", "--json"]), before);
+    assert!(place.ok(&["drill"]).contains("a run removed"));
+}

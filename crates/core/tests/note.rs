@@ -8,6 +8,7 @@ use receipt_core::note::{KeyKind, Note, Signing, Standing, VerifierKey};
 use receipt_core::witness::WitnessPolicy;
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::fmt::Write;
 
 /// The example in the documentation of Go's `sumdb/note`.
 const GO_KEY: &str = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
@@ -175,7 +176,7 @@ fn a_quorum_counts_each_witness_once_and_no_bad_line() {
     let witnesses: Vec<Signing> = (1..=4).map(|seed| key(&format!("w{seed}"), KeyKind::Cosignature, seed)).collect();
     let mut text = format!("# who must have seen it\nlog {}\n", signer.verifier());
     for (index, witness) in witnesses.iter().enumerate() {
-        text += &format!(" witness\tW{index} {} https://w.example/\n", witness.verifier());
+        writeln!(text, " witness\tW{index} {} https://w.example/", witness.verifier()).unwrap();
     }
     let policy = WitnessPolicy::parse(&(text.clone() + "group A 2 W0 W1 W2\ngroup B all A W3\nquorum B\n")).unwrap();
     assert_eq!(policy.logs(), [signer.verifier().clone()]);

@@ -28,6 +28,8 @@ pub struct Anchors {
     pub key: Option<VerifierKey>,
     /// Who must have cosigned one of them, or the ledger's own last one.
     pub witnesses: Option<WitnessPolicy>,
+    /// What was verified before: the log's origin, where it had one, and the head over all events.
+    pub pinned: Option<(Option<KeyName>, TreeHead)>,
     /// How many events a run must at least have, and the hash of the last of those.
     pub expected: Vec<(RunId, Seq, EventHash)>,
 }
@@ -130,6 +132,14 @@ fn signed_heads(
         } else if is_signed(anchors.key.as_ref(), anchor, name, found) {
             heads.push((name.clone(), anchor.checkpoint().head));
         }
+    }
+    match &anchors.pinned {
+        Some((Some(pinned), _)) if origin != Some(pinned) => {
+            let msg = format!("this ledger was pinned as {pinned}, which is not its origin now");
+            found.find(Check::Key, Verdict::Fail, "ORIGIN_CHANGED", msg);
+        }
+        Some((_, head)) => heads.push(("the pin".to_owned(), *head)),
+        None => {}
     }
     if let (Some(key), Some(own)) = (&anchors.key, own) {
         is_signed(Some(key), own, "the ledger's last checkpoint", found);

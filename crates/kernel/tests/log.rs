@@ -179,6 +179,7 @@ fn an_anchor_settles_what_the_ledger_alone_cannot_and_each_act_has_its_verdict()
         checkpoints: vec![("kept.note".to_owned(), checkpoint.clone().signed(&witness, 1))],
         key: Some(key.verifier().clone()),
         witnesses: Some(WitnessPolicy::parse(&policy).unwrap()),
+        pinned: None,
         expected: vec![(RunId::new("b"), Seq::new(3).unwrap(), hashes(&ledger, "b")[2])],
     };
     record(&ledger, "b", 1);

@@ -8,6 +8,7 @@ pub(crate) mod cat;
 pub(crate) mod checkpoint;
 pub(crate) mod completions;
 pub(crate) mod decide;
+pub(crate) mod drill;
 pub(crate) mod evaluate;
 pub(crate) mod exec;
 pub(crate) mod export;
@@ -17,6 +18,7 @@ pub(crate) mod init;
 pub(crate) mod keygen;
 pub(crate) mod log;
 pub(crate) mod man;
+pub(crate) mod pin;
 pub(crate) mod prove;
 pub(crate) mod put;
 pub(crate) mod recover;
@@ -53,6 +55,8 @@ pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
         Verb::Replay(args) => replay::run(args, context),
         Verb::Export(args) => export::run(args, context),
         Verb::Import(args) => import::run(args, context),
+        Verb::Pin(args) => pin::run(args, context),
+        Verb::Drill(args) => drill::run(args, context),
         Verb::Keygen(args) => keygen::run(args, context),
         Verb::Checkpoint(args) => checkpoint::run(args, context),
         Verb::Prove(args) => prove::run(args, context),

@@ -4,11 +4,13 @@ use super::bundle;
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::input;
+use crate::pin::{self, Pin};
 use crate::term;
 use receipt_kernel::audit::{CheckReport, Progress};
 use receipt_kernel::core::id::{EventHash, Seq};
 use receipt_kernel::core::witness::WitnessPolicy;
 use receipt_kernel::{Anchors, Audit, Check, Reason, Report, RunId, Verdict};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -40,6 +42,9 @@ pub(crate) struct Args {
     /// A run that must have so many events, and the hash of the last of those
     #[arg(long, value_name = "RUN=COUNT:HASH")]
     pub(crate) expect: Vec<String>,
+    /// Neither look at what was verified before, nor remember this
+    #[arg(long)]
+    pub(crate) no_pin: bool,
     /// How many threads; as many as there are cores where none is given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -61,7 +66,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         return bundle::run(&path, &args.trust, &required(&args.require, Check::BUNDLE)?, context);
     }
     let required = required(&args.require, Check::ALL)?;
-    let anchors = anchors(args)?;
+    let mut anchors = anchors(args)?;
+    let pin = pin::name(&context.ledger_path()).filter(|_| !args.no_pin);
+    let pins = if pin.is_some() { pin::read()? } else { Vec::new() };
+    let known = pins.iter().find(|known| Some(&known.path) == pin.as_ref());
+    anchors.pinned = known.map(|known| (known.origin.clone(), known.head));
     let ledger = context.open_read_only()?;
     let bar = context.bar("events and blobs");
     let tell = |progress: Progress| {
@@ -79,12 +88,28 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let report = audit.run();
     bar.finish_and_clear();
     let mut report = report?;
-    ledger.check_anchors(&anchors, &mut report)?;
+    let head = ledger.check_anchors(&anchors, &mut report)?;
     for check in &mut report.checks {
         check.required |= required.contains(&check.check);
     }
     print(context, &report)?;
-    Ok(exit_code(report.overall_verdict()))
+    let verdict = report.overall_verdict();
+    if let (Some(path), true, Verdict::Pass | Verdict::Warn) = (pin, args.runs.is_empty(), verdict) {
+        remember(context, pins, Pin { head, origin: ledger.origin()?, path });
+    }
+    Ok(exit_code(verdict))
+}
+
+/// Pins what was verified. Where that cannot be written the verdict stands, and the user is told.
+fn remember(context: &Context, mut pins: Vec<Pin>, pin: Pin) {
+    if pins.contains(&pin) {
+        return;
+    }
+    pins.retain(|other| other.path != pin.path);
+    pins.push(pin);
+    if let (Err(error), false) = (pin::write(&pins), context.quiet) {
+        let _ = writeln!(context.stderr(), "receipt: what was verified could not be pinned: {error}");
+    }
 }
 
 fn anchors(args: &Args) -> Result<Anchors> {

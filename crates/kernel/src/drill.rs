@@ -1,0 +1,254 @@
+//! The drill: each act of tampering committed on a copy of a ledger, and what verifying then says.
+//!
+//! The copy gets a log of its own, signed with throwaway keys, and a cosigned checkpoint that is kept aside as a careful
+//! user would; the ledger itself is only read.
+
+use crate::anchor::Anchors;
+use crate::audit::{Check, Report};
+use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::log::Publish;
+use receipt_core::id::EventHash;
+use receipt_core::note::{KeyKind, KeyName, Signing};
+use receipt_core::verdict::Verdict;
+use receipt_core::witness::WitnessPolicy;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::path::Path;
+
+/// Who commits an act.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Has the file.
+    Outsider,
+    /// Has the file and the key.
+    Insider,
+}
+
+/// What came of one act.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What was done.
+    pub act: &'static str,
+    /// By whom.
+    pub by: Actor,
+    /// The check that must FAIL; `None` for the copy to which nothing was done.
+    pub expected: Option<Check>,
+    /// The checks that did.
+    pub failed: Vec<Check>,
+    /// Whether the act changed anything: a ledger without evidence has none to change.
+    pub committed: bool,
+}
+
+impl Outcome {
+    /// Whether verifying said what it must.
+    pub fn is_as_expected(&self) -> bool {
+        !self.committed || self.expected.map_or(self.failed.is_empty(), |check| self.failed.contains(&check))
+    }
+}
+
+struct Act {
+    name: &'static str,
+    by: Actor,
+    expected: Option<Check>,
+    sql: &'static [&'static str],
+    then: Then,
+}
+
+/// What follows the statements of an act.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Nothing,
+    /// The newest event of the run is changed, with its hash.
+    Rehash,
+    /// The same, and the log is made anew and signed with the ledger's key.
+    RehashAndSign,
+    /// The log is made anew and signed with another key of the same name.
+    SignWithAnother,
+}
+
+const fn act(name: &'static str, expected: Check, sql: &'static [&'static str]) -> Act {
+    Act { name, by: Actor::Outsider, expected: Some(expected), sql, then: Then::Nothing }
+}
+
+/// The run that is tampered with: the first of three events or more.
+macro_rules! run {
+    () => {
+        "(SELECT run_id FROM events GROUP BY run_id HAVING count(*) >= 3 ORDER BY min(id) LIMIT 1)"
+    };
+}
+
+const FORGET_LOG: [&str; 3] = ["DELETE FROM log_checkpoints", "DELETE FROM log_segments", "DELETE FROM log_tiles"];
+
+const ACTS: [Act; 12] = [
+    Act { name: "nothing", by: Actor::Outsider, expected: None, sql: &[], then: Then::Nothing },
+    act(
+        "an event edited",
+        Check::Content,
+        &[concat!(
+            "UPDATE events SET envelope_json = replace(envelope_json, 'actor', 'Actor') WHERE seq = 2 AND run_id = ",
+            run!()
+        )],
+    ),
+    act(
+        "an event removed from the middle",
+        Check::Content,
+        &[concat!("DELETE FROM events WHERE seq = 2 AND run_id = ", run!())],
+    ),
+    act(
+        "a column changed",
+        Check::Columns,
+        &[concat!(
+            "UPDATE events SET created_at = '2001-01-01T00:00:00+00:00', event_type = 'REMEDIATION' WHERE seq = 2 AND run_id = ",
+            run!()
+        )],
+    ),
+    act(
+        "evidence changed",
+        Check::Evidence,
+        &["UPDATE blobs SET data = CAST(substr('!', 1) || substr(data, 2) AS BLOB) WHERE rowid = \
+         (SELECT min(rowid) FROM blobs WHERE length(data) > 0)"],
+    ),
+    act(
+        "the newest event cut off",
+        Check::Tail,
+        &[concat!("DELETE FROM events WHERE id = (SELECT max(id) FROM events WHERE run_id = ", run!(), ")")],
+    ),
+    act(
+        "a run removed",
+        Check::Runs,
+        &[
+            concat!("CREATE TEMP TABLE gone AS SELECT ", run!(), " AS run_id"),
+            "DELETE FROM runs WHERE run_id IN (SELECT run_id FROM gone)",
+            "DELETE FROM events WHERE run_id IN (SELECT run_id FROM gone)",
+        ],
+    ),
+    act(
+        "the newest events cut off, and the log forgotten",
+        Check::Rollback,
+        &[
+            "DELETE FROM events WHERE id > (SELECT max(id) / 2 FROM events)",
+            FORGET_LOG[0],
+            FORGET_LOG[1],
+            FORGET_LOG[2],
+        ],
+    ),
+    act("the log's hashes changed", Check::Key, &["UPDATE log_tiles SET hashes = zeroblob(length(hashes))"]),
+    Act {
+        name: "an event made anew, with its hash",
+        by: Actor::Outsider,
+        expected: Some(Check::Key),
+        sql: &[],
+        then: Then::Rehash,
+    },
+    Act {
+        name: "the log signed with another key",
+        by: Actor::Outsider,
+        expected: Some(Check::Key),
+        sql: &FORGET_LOG,
+        then: Then::SignWithAnother,
+    },
+    Act {
+        name: "an event made anew, and the log signed again",
+        by: Actor::Insider,
+        expected: Some(Check::Fork),
+        sql: &FORGET_LOG,
+        then: Then::RehashAndSign,
+    },
+];
+
+/// Commits every act on copies in `folder`, which is the caller's to remove. `seed` must be random.
+///
+/// # Errors
+/// Where the ledger cannot be copied, or its copy cannot be written.
+pub fn run(ledger: &Path, folder: &Path, seed: &[u8; 32]) -> Result<Vec<Outcome>> {
+    let name: KeyName = "drill.invalid/copy".parse()?;
+    let key = |salt: u8, kind| {
+        let mut seed = *seed;
+        seed[0] ^= salt;
+        Signing::from_seed(name.clone(), kind, &seed)
+    };
+    let (log, other, witness) = (key(1, KeyKind::Note), key(2, KeyKind::Note), key(3, KeyKind::Cosignature));
+    let whole = folder.join("whole.db");
+    Ledger::backup(ledger, &whole, &mut |_, _| {})?;
+    // Opened once to write, so that it has every table.
+    drop(Ledger::open(&whole)?);
+    execute(&whole, &FORGET_LOG)?;
+    execute(&whole, &["DELETE FROM log_meta"])?;
+    let kept = Ledger::open(&whole)?.checkpoint(&Publish::by(&log))?.checkpoint.signed(&witness, 1);
+    let anchors = Anchors {
+        checkpoints: vec![("the kept checkpoint".to_owned(), kept)],
+        key: Some(log.verifier().clone()),
+        witnesses: Some(WitnessPolicy::parse(&format!("witness w {}\nquorum w\n", witness.verifier()))?),
+        ..Anchors::default()
+    };
+    let mut outcomes = Vec::new();
+    for (number, act) in ACTS.iter().enumerate() {
+        let copy = folder.join(format!("{number}.db"));
+        Ledger::backup(&whole, &copy, &mut |_, _| {})?;
+        let committed = commit(act, &copy, &log, &other)?;
+        let ledger = Ledger::open_read_only(&copy)?;
+        let mut report = ledger.audit()?;
+        ledger.check_anchors(&anchors, &mut report)?;
+        drop(ledger);
+        std::fs::remove_file(&copy).map_err(|source| Error::Io { path: copy, source })?;
+        let Act { name, by, expected, .. } = act;
+        let failed = failed(&report);
+        outcomes.push(Outcome { act: name, by: *by, expected: *expected, failed, committed });
+    }
+    Ok(outcomes)
+}
+
+fn failed(report: &Report) -> Vec<Check> {
+    report.checks.iter().filter(|check| check.verdict == Verdict::Fail).map(|check| check.check).collect()
+}
+
+/// Whether the act changed anything.
+fn commit(act: &Act, copy: &Path, log: &Signing, other: &Signing) -> Result<bool> {
+    let mut changed = act.expected.is_none() || execute(copy, act.sql)?;
+    if matches!(act.then, Then::Rehash | Then::RehashAndSign) {
+        changed = rehash(copy)?;
+    }
+    let signer = match act.then {
+        Then::RehashAndSign => log,
+        Then::SignWithAnother => other,
+        Then::Nothing | Then::Rehash => return Ok(changed),
+    };
+    Ledger::open(copy)?.checkpoint(&Publish::by(signer))?;
+    Ok(changed)
+}
+
+fn open(path: &Path) -> Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(
+        "PRAGMA foreign_keys = OFF; DROP TRIGGER IF EXISTS events_are_not_updated; \
+         DROP TRIGGER IF EXISTS events_are_not_deleted",
+    )?;
+    Ok(connection)
+}
+
+fn execute(path: &Path, statements: &[&str]) -> Result<bool> {
+    let connection = open(path)?;
+    let mut changed = 0;
+    for sql in statements {
+        changed += connection.execute(sql, [])?;
+    }
+    Ok(changed > 0)
+}
+
+/// Changes the actor of the newest event of the run, and gives it and its row the hash that fits.
+fn rehash(path: &Path) -> Result<bool> {
+    let connection = open(path)?;
+    let sql = concat!("SELECT id, envelope_json, event_hash FROM events WHERE run_id = ", run!(), " ORDER BY seq DESC");
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let found: Option<(i64, String, String)> = connection.query_row(sql, [], row).optional()?;
+    let Some((id, text, hash)) = found else { return Ok(false) };
+    let changed = text.replacen("{\"actor\":{\"id\":\"", "{\"actor\":{\"id\":\"x", 1);
+    let bare = changed.replacen(&format!("\"event_hash\":\"{hash}\","), "", 1);
+    if changed == text || bare == changed {
+        return Ok(false);
+    }
+    let new = EventHash::of(bare.as_bytes()).to_string();
+    let changed = changed.replacen(&hash, &new, 1);
+    let sql = "UPDATE events SET envelope_json = ?2, event_hash = ?3 WHERE id = ?1";
+    Ok(connection.execute(sql, params![id, changed, new])? > 0)
+}
