@@ -49,6 +49,7 @@ bench: reference
 	REFERENCE_PYTHON="$$(test -x $(VENV)/bin/python && realpath -s $(VENV)/bin/python)" \
 	RECEIPT_BIN="$$(realpath target/release/receipt)" SPEED_DIR="$$(realpath target/bench)" \
 	$(CARGO) bench --locked -p receipt-kernel --bench speed
+	$(CARGO) bench --locked -p receipt-kernel --bench log
 
 # Sixty seconds on each parser; needs cargo-fuzz and a nightly toolchain.
 fuzz:
