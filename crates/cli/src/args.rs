@@ -77,6 +77,7 @@ pub(crate) enum Verb {
     Show(cmd::show::Args),
     Cat(cmd::cat::Args),
     Verify(cmd::verify::Args),
+    Retain(cmd::retain::Args),
     Backup(cmd::backup::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
@@ -92,7 +93,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover"],
     ),
     ("Read", &["runs", "log", "show", "cat"]),
-    ("Check and keep", &["verify", "backup"]),
+    ("Check and keep", &["verify", "retain", "backup"]),
     ("Set up", &["completions", "man"]),
 ];
 

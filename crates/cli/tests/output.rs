@@ -5,7 +5,7 @@ mod common;
 use common::Place;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 18] = [
+const VERBS: [&str; 19] = [
     "exec",
     "init",
     "start",
@@ -21,6 +21,7 @@ const VERBS: [&str; 18] = [
     "show",
     "cat",
     "verify",
+    "retain",
     "backup",
     "completions",
     "man",

@@ -486,7 +486,12 @@ impl Shared<'_> {
             },
             BlobFact::Expired => return,
             BlobFact::Removed => match self.expired.has_receipt(store, hash) {
-                Ok(true) => return,
+                Ok(true) => {
+                    if put.is_none() || !self.whole {
+                        self.tally.expired.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return;
+                }
                 Ok(false) => {
                     let msg = "the bytes are gone, and no BLOB_EXPIRE event says who removed them";
                     (Verdict::Fail, Reason::new("EXPIRED_WITHOUT_RECEIPT", msg))
@@ -566,6 +571,7 @@ struct Tally {
     findings: Mutex<Findings>,
     done: AtomicU64,
     blobs: AtomicU64,
+    expired: AtomicU64,
 }
 
 #[derive(Default)]
@@ -597,6 +603,12 @@ impl Tally {
                 path.required = false;
                 path.reasons.push(Reason::new("STAGE_GRAPH_UNCOMMITTED", "no run commits to a stage graph"));
             }
+        }
+        let expired = self.expired.into_inner();
+        if expired > 0 {
+            let msg =
+                format!("retention removed the bytes of {expired} blobs, and a BLOB_EXPIRE event says so of each");
+            findings.find(Check::Evidence, Verdict::Pass, Reason::new("EXPIRED_WITH_RECEIPT", msg));
         }
         for check in Check::ALL {
             let entry = findings.entry(check);

@@ -105,6 +105,17 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// Nobody has said how long evidence is to be kept.
+    #[error("this ledger has no retention policy: nothing is removed")]
+    RetentionUnset,
+    /// A retention policy that cannot be.
+    #[error("the retention policy is wrong at {at}: {problem}")]
+    RetentionInvalid {
+        /// Where.
+        at: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// There is nothing at the path.
     #[error("there is no ledger at {}", path.display())]
     NotFound {
@@ -205,6 +216,8 @@ impl Error {
             Self::TooLarge { .. } => "too_large",
             Self::BlobNotFound { .. } => "blob_not_found",
             Self::BlobUnavailable { .. } => "blob_unavailable",
+            Self::RetentionUnset => "retention_unset",
+            Self::RetentionInvalid { .. } => "retention_invalid",
             Self::NotFound { .. } => "ledger_not_found",
             Self::Exists { .. } => "file_exists",
             Self::NotALedger { .. } => "not_a_ledger",
@@ -235,6 +248,7 @@ impl Error {
             Self::TooLarge { .. } => "put large data on record as evidence with `receipt put`",
             Self::BlobNotFound { .. } => "`receipt log` shows the blobs of a run",
             Self::BlobUnavailable { .. } => "`receipt verify` says which evidence is affected",
+            Self::RetentionUnset => "`receipt retain set` makes one; see `receipt retain set --help`",
             Self::NotFound { .. } => "`receipt init` makes one; --ledger or RECEIPT_LEDGER names one",
             Self::Exists { .. } => "choose another path; nothing is overwritten",
             Self::NotALedger { .. } => "check the path; --ledger or RECEIPT_LEDGER names a ledger",

@@ -15,6 +15,7 @@ pub mod writer;
 
 pub use audit::{Audit, Check, Report};
 pub use error::{Error, ErrorKind, Result};
+pub use evidence::retention::{Retained, Retention, Ttl};
 pub use evidence::{Put, Source, Spool};
 pub use ledger::Ledger;
 pub use receipt_core as core;

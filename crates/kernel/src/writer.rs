@@ -286,6 +286,11 @@ impl RunWriter {
         })
     }
 
+    /// Runs `write` on the run with its head, in one write transaction; nothing of it remains where it fails.
+    pub(crate) fn transact<T>(&self, write: impl FnOnce(&mut OpenRun<'_>) -> Result<T>) -> Result<T> {
+        self.ledger.transact(|transaction| write(&mut self.open(transaction)?))
+    }
+
     /// The run with its head, inside a write transaction.
     fn open<'w>(&'w self, transaction: &'w mut dyn WriteTransaction) -> Result<OpenRun<'w>> {
         let head = read_head(transaction, &self.run_id)?;
@@ -330,14 +335,14 @@ fn best_verdict(snapshot: &Snapshot) -> Verdict {
 }
 
 /// A run inside a write transaction: the head moves with each event.
-struct OpenRun<'w> {
+pub(crate) struct OpenRun<'w> {
     writer: &'w RunWriter,
-    transaction: &'w mut dyn WriteTransaction,
+    pub(crate) transaction: &'w mut dyn WriteTransaction,
     head: Head,
 }
 
 impl OpenRun<'_> {
-    fn draft(&self, event_type: EventType, payload: Object) -> Draft {
+    pub(crate) fn draft(&self, event_type: EventType, payload: Object) -> Draft {
         let now = self.writer.ledger.now();
         let mut extra = Object::new();
         // Time does not run backwards in a run. Where the clock does, the last ts stands, and what the clock said is
@@ -363,7 +368,7 @@ impl OpenRun<'_> {
     }
 
     /// Seals and stores a draft behind the head, which it then is.
-    fn write(&mut self, draft: Draft) -> Result<Appended> {
+    pub(crate) fn write(&mut self, draft: Draft) -> Result<Appended> {
         let sealed: Sealed = seal(&draft, self.head.next.clone())?;
         self.transaction.insert_event(&sealed, draft.ts)?;
         let event_ref = sealed.link.event_ref();

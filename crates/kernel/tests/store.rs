@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stderr)] // in helpers of tests; a test that is skipped says so
 
 use receipt_core::envelope::Sealed;
-use receipt_core::evidence::BlobRecord;
+use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::run::EventRow;
 use receipt_kernel::store::memory::MemoryStore;
@@ -117,6 +117,10 @@ impl Store for Broken {
         Ok(Box::new(Self { inner: self.inner.reopen()?, fault: self.fault }))
     }
 
+    fn scrub(&mut self) -> Result<bool, Error> {
+        Ok(true)
+    }
+
     fn schema_problems(&mut self) -> Result<Vec<String>, Error> {
         self.inner.schema_problems()
     }
@@ -145,6 +149,7 @@ macro_rules! reads {
             $self.with(&mut |it: &dyn ReadTransaction| it.blobs(visit))
         }
         fn size(&$self) -> Result<Size, Error> { $self.with(&mut |it: &dyn ReadTransaction| it.size()) }
+        fn setting(&$self, name: &str) -> Result<Option<String>, Error> { $self.with(&mut |it: &dyn ReadTransaction| it.setting(name)) }
         fn key(&$self, run: &RunId, key: &str) -> Result<Option<KeyRow>, Error> {
             $self.with(&mut |it: &dyn ReadTransaction| it.key(run, key))
         }
@@ -268,6 +273,14 @@ impl WriteTransaction for BrokenTransaction<'_> {
 
     fn set_class(&mut self, blob: &BlobRecord) -> Result<(), Error> {
         self.inner().set_class(blob)
+    }
+
+    fn expire_blob(&mut self, hash: &BlobHash, from: BlobState, to: BlobState, at: Timestamp) -> Result<bool, Error> {
+        self.inner().expire_blob(hash, from, to, at)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        self.inner().set(name, value)
     }
 
     fn insert_key(&mut self, run: &RunId, key: &str, row: KeyRow) -> Result<(), Error> {

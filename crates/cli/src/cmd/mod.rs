@@ -15,6 +15,7 @@ pub(crate) mod man;
 pub(crate) mod put;
 pub(crate) mod recover;
 pub(crate) mod reference;
+pub(crate) mod retain;
 pub(crate) mod runs;
 pub(crate) mod show;
 pub(crate) mod start;
@@ -42,6 +43,7 @@ pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
         Verb::Show(args) => show::run(args, context),
         Verb::Cat(args) => cat::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
+        Verb::Retain(args) => retain::run(args, context),
         Verb::Backup(args) => backup::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
         Verb::Man(args) => man::run(args, context),

@@ -1,6 +1,7 @@
 //! Evidence on its way into the store: redacted, hashed, written once.
 
 pub mod redact;
+pub mod retention;
 
 use crate::error::{Error, Result};
 use crate::store::{self, NewBlob, WriteTransaction};

@@ -13,7 +13,7 @@ pub mod sqlite;
 use crate::error::{Error, Result};
 use receipt_core::canonical::Scratch;
 use receipt_core::envelope::{Envelope, EventType, Sealed};
-use receipt_core::evidence::{BlobFact, BlobRecord};
+use receipt_core::evidence::{BlobFact, BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Value};
 use receipt_core::run::{Cell, EventRow, RunRow};
@@ -53,6 +53,13 @@ pub trait Store: Send {
     fn path(&self) -> Option<&std::path::Path> {
         None
     }
+
+    /// Sees to it that no copy of bytes that were removed stays in the backend's files; `false` where somebody who still
+    /// reads what was before stands in the way, so that it has to be tried again.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`]; where the backend cannot be written.
+    fn scrub(&mut self) -> Result<bool>;
 }
 
 impl Store for Box<dyn Store> {
@@ -75,6 +82,10 @@ impl Store for Box<dyn Store> {
     fn path(&self) -> Option<&std::path::Path> {
         self.as_ref().path()
     }
+
+    fn scrub(&mut self) -> Result<bool> {
+        self.as_mut().scrub()
+    }
 }
 
 /// Goes on, or stops early.
@@ -96,6 +107,10 @@ pub struct BlobRow<'a> {
     pub evidence_class: Cell<'a>,
     /// `live`, `expired_hash_only` or `purged`.
     pub state: Cell<'a>,
+    /// When it was put.
+    pub created_at: Cell<'a>,
+    /// When its bytes were removed; NULL where they were not.
+    pub expired_at: Cell<'a>,
     /// How many bytes are there; `None` for NULL.
     pub stored_len: Option<u64>,
     /// Whether the bytes are stored as bytes, and not as text or a number.
@@ -187,6 +202,12 @@ pub trait ReadTransaction {
     /// # Errors
     /// Where the backend cannot be read.
     fn key(&self, run: &RunId, key: &str) -> Result<Option<KeyRow>>;
+
+    /// What was set under a name.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn setting(&self, name: &str) -> Result<Option<String>>;
 }
 
 /// A row for `runs`.
@@ -242,6 +263,19 @@ pub trait WriteTransaction: ReadTransaction {
     /// # Errors
     /// Where the backend cannot be written.
     fn set_class(&mut self, blob: &BlobRecord) -> Result<()>;
+
+    /// Moves a blob from one state to a later one and removes its bytes; `false`, and nothing done, where it is not in
+    /// the first.
+    ///
+    /// # Errors
+    /// Where the backend cannot be written.
+    fn expire_blob(&mut self, hash: &BlobHash, from: BlobState, to: BlobState, at: Timestamp) -> Result<bool>;
+
+    /// Sets a value under a name, in place of any before.
+    ///
+    /// # Errors
+    /// Where the backend cannot be written.
+    fn set(&mut self, name: &str, value: &str) -> Result<()>;
 
     /// Writes an idempotency key.
     ///

@@ -46,6 +46,12 @@ CREATE TABLE IF NOT EXISTS idempotency_keys (
     PRIMARY KEY (run_id, key)
 ) WITHOUT ROWID;
 
+-- Our own: what a ledger's users have set, such as its retention, as canonical JSON.
+CREATE TABLE IF NOT EXISTS settings (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
+
 -- Against accidents: whoever holds the file can drop a trigger. What proves tampering is the chain.
 CREATE TRIGGER IF NOT EXISTS events_are_not_updated BEFORE UPDATE ON events
 BEGIN SELECT RAISE(ABORT, 'events are append-only'); END;
