@@ -77,7 +77,9 @@ pub(crate) enum Verb {
     Show(cmd::show::Args),
     Cat(cmd::cat::Args),
     Verify(cmd::verify::Args),
+    Recipients(cmd::recipients::Args),
     Retain(cmd::retain::Args),
+    Shred(cmd::shred::Args),
     Backup(cmd::backup::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
@@ -93,7 +95,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
         &["init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover"],
     ),
     ("Read", &["runs", "log", "show", "cat"]),
-    ("Check and keep", &["verify", "retain", "backup"]),
+    ("Check and keep", &["verify", "retain", "recipients", "shred", "backup"]),
     ("Set up", &["completions", "man"]),
 ];
 

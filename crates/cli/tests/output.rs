@@ -5,7 +5,7 @@ mod common;
 use common::Place;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 21] = [
     "exec",
     "init",
     "start",
@@ -22,6 +22,8 @@ const VERBS: [&str; 19] = [
     "cat",
     "verify",
     "retain",
+    "recipients",
+    "shred",
     "backup",
     "completions",
     "man",

@@ -105,6 +105,27 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// Sealed evidence needs somebody who can open it.
+    #[error("evidence of class sealed is only stored encrypted, and this ledger has no recipient to encrypt to")]
+    NoRecipient,
+    /// A public key that is none.
+    #[error("that is no recipient: {problem}")]
+    BadRecipient {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A private key that is none.
+    #[error("the identity cannot be used: {problem}")]
+    BadIdentity {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Sealed evidence that does not open.
+    #[error("the sealed evidence cannot be opened: {problem}")]
+    NotOpened {
+        /// Why.
+        problem: String,
+    },
     /// Nobody has said how long evidence is to be kept.
     #[error("this ledger has no retention policy: nothing is removed")]
     RetentionUnset,
@@ -216,6 +237,10 @@ impl Error {
             Self::TooLarge { .. } => "too_large",
             Self::BlobNotFound { .. } => "blob_not_found",
             Self::BlobUnavailable { .. } => "blob_unavailable",
+            Self::NoRecipient => "no_recipient",
+            Self::BadRecipient { .. } => "bad_recipient",
+            Self::BadIdentity { .. } => "bad_identity",
+            Self::NotOpened { .. } => "not_opened",
             Self::RetentionUnset => "retention_unset",
             Self::RetentionInvalid { .. } => "retention_invalid",
             Self::NotFound { .. } => "ledger_not_found",
@@ -248,6 +273,12 @@ impl Error {
             Self::TooLarge { .. } => "put large data on record as evidence with `receipt put`",
             Self::BlobNotFound { .. } => "`receipt log` shows the blobs of a run",
             Self::BlobUnavailable { .. } => "`receipt verify` says which evidence is affected",
+            Self::NoRecipient => {
+                "`age-keygen -o key.txt` makes a key; `receipt recipients add age1…` names its public half"
+            }
+            Self::BadIdentity { .. } | Self::NotOpened { .. } => {
+                "give the private half of one of the keys that `receipt show` lists for the evidence"
+            }
             Self::RetentionUnset => "`receipt retain set` makes one; see `receipt retain set --help`",
             Self::NotFound { .. } => "`receipt init` makes one; --ledger or RECEIPT_LEDGER names one",
             Self::Exists { .. } => "choose another path; nothing is overwritten",

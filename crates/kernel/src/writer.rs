@@ -7,7 +7,7 @@ use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
 use crate::store::{KeyRow, WriteTransaction};
 use receipt_core::canonical;
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef, Sealed};
-use receipt_core::evidence::BlobRecord;
+use receipt_core::evidence::{BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobRef, EventHash, EventRef, RunId};
 use receipt_core::json::{Limits, Object, Value};
 use receipt_core::policy::{Evaluation, Policy};
@@ -127,9 +127,12 @@ impl RunWriter {
     /// EVIDENCE_PUT event, all in one transaction.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::RunFinalized`].
+    /// [`Error::TooLarge`], [`Error::RunFinalized`]; [`Error::NoRecipient`] for sealed evidence in a ledger that has none.
     pub fn put(&mut self, key: &str, data: &[u8], put: Put) -> Result<BlobRecord> {
-        let source = Source::redacted(data);
+        let source = match put.class {
+            EvidenceClass::Public => Source::redacted(data),
+            EvidenceClass::Sealed => Source::sealed(data, &self.ledger.recipients()?.ok_or(Error::NoRecipient)?)?,
+        };
         self.put_source(key, source, put)
     }
 

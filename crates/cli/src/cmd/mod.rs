@@ -13,11 +13,13 @@ pub(crate) mod init;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod put;
+pub(crate) mod recipients;
 pub(crate) mod recover;
 pub(crate) mod reference;
 pub(crate) mod retain;
 pub(crate) mod runs;
 pub(crate) mod show;
+pub(crate) mod shred;
 pub(crate) mod start;
 pub(crate) mod verify;
 
@@ -43,6 +45,8 @@ pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
         Verb::Show(args) => show::run(args, context),
         Verb::Cat(args) => cat::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
+        Verb::Recipients(args) => recipients::run(args, context),
+        Verb::Shred(args) => shred::run(args, context),
         Verb::Retain(args) => retain::run(args, context),
         Verb::Backup(args) => backup::run(args, context),
         Verb::Completions(args) => completions::run(args, context),

@@ -3,7 +3,7 @@
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::{input, term};
-use receipt_kernel::{BlobRecord, BlobRef, EvidenceClass, Put, RunWriter, Spool};
+use receipt_kernel::{BlobRecord, BlobRef, EvidenceClass, Ledger, Put, RunWriter, Spool};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +14,7 @@ use std::process::ExitCode;
 Examples:
   receipt put build-1 log build.log --kind oracle:test_log
   make test 2>&1 | receipt put @last test-output -
+  receipt put build-1 dump core.txt --class sealed     encrypted to the ledger's recipients
 
 Secrets that are known by their form are redacted before anything is written.")]
 pub(crate) struct Args {
@@ -26,7 +27,7 @@ pub(crate) struct Args {
     /// The media type; guessed where none is given
     #[arg(long = "type", value_name = "TYPE")]
     content_type: Option<String>,
-    /// How it is kept: public or sealed
+    /// How it is kept: public, or sealed (encrypted; see `receipt recipients`)
     #[arg(long, default_value = "public", value_parser = class)]
     class: EvidenceClass,
     /// The provenance tag, such as oracle:test_log
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open()?;
     let run_id = context.find_run(&ledger, &args.run)?;
     let mut writer = ledger.resume(run_id.as_str(), context.actor())?;
-    let record = put(args, &mut writer)?;
+    let record = put(args, &ledger, &mut writer)?;
     let mut document = record.to_object();
     document.insert("run_id", run_id.as_str());
     document.insert("key", args.key.as_str());
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn put(args: &Args, writer: &mut RunWriter) -> Result<BlobRecord> {
+fn put(args: &Args, ledger: &Ledger, writer: &mut RunWriter) -> Result<BlobRecord> {
     let failed = |source| Error::File { what: show(&args.file), source };
     let mut from = input::open(&args.file)?;
     let mut head = Vec::new();
@@ -67,7 +68,14 @@ fn put(args: &Args, writer: &mut RunWriter) -> Result<BlobRecord> {
         return Ok(writer.put(&args.key, &head, put)?);
     }
     let temporary = |source| Error::File { what: "a temporary file".to_owned(), source };
-    let mut spool = Spool::new(tempfile::tempfile().map_err(temporary)?);
+    let file = tempfile::tempfile().map_err(temporary)?;
+    let mut spool = match args.class {
+        EvidenceClass::Public => Spool::new(file),
+        EvidenceClass::Sealed => {
+            let recipients = ledger.recipients()?.ok_or(receipt_kernel::Error::NoRecipient)?;
+            Spool::sealed(file, &recipients).map_err(temporary)?
+        }
+    };
     while !head.is_empty() {
         spool.push(&head).map_err(temporary)?;
         head.clear();

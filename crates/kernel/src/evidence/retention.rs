@@ -16,7 +16,6 @@ use receipt_core::envelope::{Actor, Envelope, EventType};
 use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, RunId, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::policy::Policy;
 use receipt_core::run::{Cell, EventRow};
 use receipt_core::verdict::Reason;
 use std::collections::{BTreeMap, HashMap};
@@ -310,14 +309,7 @@ fn read_retention(store: &dyn ReadTransaction) -> Result<Option<Retention>> {
 fn start(ledger: &Ledger, actor: &Actor, now: Timestamp, retention: &Retention) -> Result<RunWriter> {
     let meta = Object::from_iter([("retention", retention.to_value())]);
     let stamp: String = now.to_string().chars().take(19).filter(char::is_ascii_alphanumeric).collect();
-    let mut id = format!("retain-{stamp}Z");
-    let mut run = loop {
-        match ledger.start(&id, Policy::structural()?, actor.clone(), meta.clone()) {
-            // Another one in this second.
-            Err(Error::RunExists { .. }) => id.push('+'),
-            started => break started?,
-        }
-    };
+    let mut run = ledger.start_numbered(&format!("retain-{stamp}Z"), actor, &meta)?;
     run.advance("COLLECT", "removing what is due")?;
     Ok(run)
 }
