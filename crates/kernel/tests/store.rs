@@ -477,10 +477,11 @@ fn the_tables_are_those_that_are_shared_with_the_python_package() {
         "bytes_len INTEGER not null -",
         "evidence_class TEXT not null 'public'",
         "state TEXT not null 'live'",
-        "data BLOB -",
         "created_at TEXT not null -",
         "expired_at TEXT -",
         "redaction_json TEXT -",
+        // Last, where SQLite streams it: in the middle of a row it would be laid out in memory.
+        "data BLOB -",
     ];
     assert_eq!(columns("blobs"), blobs);
     assert_eq!(columns("schema_meta"), ["key TEXT key -", "value TEXT not null -"]);
