@@ -35,3 +35,46 @@ fn evidence_is_put_and_written_out_in_less_than_32_mib() {
     let document = within(&place, 32 << 10, "cat r log --json");
     assert!(!document.status.success());
 }
+
+#[test]
+fn evidence_recorded_by_digest_is_settled_by_the_file_and_by_no_other() {
+    let place = Place::with_ledger();
+    place.file("disk.img", b"as it was");
+    for (run, by_digest) in [("plain", false), ("r", true)] {
+        place.ok(&["start", run]);
+        place.ok(&["advance", run, "COLLECT"]);
+        let mut put = vec!["put", run, "image", "disk.img"];
+        put.extend(by_digest.then_some("--by-digest"));
+        if by_digest {
+            // What is there anyway would be found by its address.
+            place.file("disk.img", b"as it was too");
+        }
+        place.ok(&put);
+    }
+    let evidence = |verdict: &str, args: &[&str]| {
+        let status = i32::from(verdict == "fail");
+        let args: Vec<&str> = ["verify", "r"].into_iter().chain(args.iter().copied()).collect();
+        let report = place.json(status, &args);
+        let check =
+            report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "evidence").unwrap().clone();
+        assert_eq!(check["verdict"], verdict, "{check}");
+        check["reasons"].to_string()
+    };
+    assert!(evidence("warn", &[]).contains("EVIDENCE_ELSEWHERE"));
+    assert_eq!(evidence("pass", &["--evidence", "image=disk.img"]), "[]");
+    assert!(evidence("warn", &["--evidence", "other=disk.img"]).contains("EVIDENCE_ELSEWHERE"));
+    place.file("other.img", b"as it was not");
+    assert!(evidence("fail", &["--evidence", "image=other.img"]).contains("EVIDENCE_FILE_MISMATCH"));
+    assert_eq!(place.error(2, &["verify", "--evidence", "image=missing.img"]), "io");
+    assert_eq!(place.error(2, &["put", "r", "k", "disk.img", "--by-digest", "--class", "sealed"]), "no_recipient");
+    // A run with it is judged, and no better than it should be.
+    place.ok(&["advance", "r", "EVALUATE"]);
+    let evaluation = place.json(0, &["evaluate", "r"]);
+    assert!(
+        evaluation.to_string().contains("EVIDENCE_ELSEWHERE") && evaluation["overall_verdict"] == "warn",
+        "{evaluation}"
+    );
+    // Evidence with bytes is not excused when its row is gone.
+    place.tamper("DELETE FROM blobs");
+    assert!(place.gives(1, &["verify", "plain"]).contains("BLOB_MISSING"));
+}

@@ -141,6 +141,8 @@ pub enum BlobFact {
     Removed,
     /// There is no such blob.
     Missing,
+    /// It was recorded by digest, size and name alone: its bytes are kept elsewhere.
+    Elsewhere,
     /// Its bytes hash to something else.
     Corrupt,
     /// Its row cannot be what a writer left, such as `live` without bytes.

@@ -16,7 +16,7 @@ pub mod writer;
 pub use audit::{Audit, Check, Report};
 pub use error::{Error, ErrorKind, Result};
 pub use evidence::retention::{Retained, Retention, Ttl};
-pub use evidence::{Put, Source, Spool};
+pub use evidence::{Digest256, Put, Source, Spool};
 pub use ledger::Ledger;
 pub use receipt_core as core;
 pub use receipt_core::envelope::{Actor, EventType};

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::evidence::redact::Redactor;
-use crate::evidence::{self, Put, Source};
+use crate::evidence::{self, Digest256, Put, Source};
 use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
 use crate::store::{KeyRow, WriteTransaction};
 use receipt_core::canonical;
@@ -136,6 +136,27 @@ impl RunWriter {
         self.put_source(key, source, put)
     }
 
+    /// Puts evidence on record by its digest, its size and a name: its bytes stay where they are, and whoever has them can
+    /// show that they are what was meant.
+    ///
+    /// # Errors
+    /// [`Error::NoRecipient`] for class sealed, as a digest outside a ciphertext says what lies in it;
+    /// [`Error::RunFinalized`].
+    pub fn put_digest(&mut self, key: &str, digest: &Digest256, name: &str, put: Put) -> Result<BlobRecord> {
+        if put.class == EvidenceClass::Sealed {
+            return Err(Error::NoRecipient);
+        }
+        let Put { content_type, class, kind, mut meta } = put;
+        Redactor::builtin().redact_object(&mut meta);
+        let name = Redactor::builtin().redact_text(name).unwrap_or_else(|| name.to_owned());
+        meta.insert("by_digest", Object::from_iter([("name", name)]));
+        let record = BlobRecord { hash: digest.hash, content_type, bytes_len: digest.bytes_len, class };
+        self.transact(|run| {
+            run.put(key, &record, meta, kind.as_deref())?;
+            Ok(record)
+        })
+    }
+
     /// Puts evidence on record from a file that is already redacted; see [`Spool`](crate::evidence::Spool).
     ///
     /// # Errors
@@ -148,18 +169,9 @@ impl RunWriter {
             let now = run.writer.ledger.now();
             let stored = evidence::store(run.transaction, &mut source, &put, now)?;
             let mut meta = meta;
+            meta.remove("by_digest");
             stored.note(&mut meta);
-            if let Some(kind) = &put.kind {
-                meta.insert("evidence_kind", kind.as_str());
-            }
-            let payload = Object::from_iter([
-                ("key", Value::from(key)),
-                ("evidence", stored.record.to_object().into()),
-                ("meta", meta.into()),
-            ]);
-            let mut draft = run.draft(EventType::EvidencePut, payload);
-            draft.blobs.push(BlobRef(stored.record.hash));
-            run.write(draft)?;
+            run.put(key, &stored.record, meta, put.kind.as_deref())?;
             Ok(stored.record)
         })
     }
@@ -368,6 +380,21 @@ impl OpenRun<'_> {
             ts,
             extra,
         }
+    }
+
+    /// Says that evidence was put.
+    fn put(&mut self, key: &str, record: &BlobRecord, mut meta: Object, kind: Option<&str>) -> Result<Appended> {
+        if let Some(kind) = kind {
+            meta.insert("evidence_kind", kind);
+        }
+        let payload = Object::from_iter([
+            ("key", Value::from(key)),
+            ("evidence", record.to_object().into()),
+            ("meta", meta.into()),
+        ]);
+        let mut draft = self.draft(EventType::EvidencePut, payload);
+        draft.blobs.push(BlobRef(record.hash));
+        self.write(draft)
     }
 
     /// Seals and stores a draft behind the head, which it then is.

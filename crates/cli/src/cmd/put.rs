@@ -3,7 +3,8 @@
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::{input, term};
-use receipt_kernel::{BlobRecord, BlobRef, EvidenceClass, Ledger, Put, RunWriter, Spool};
+use receipt_kernel::store::sqlite::MAX_BLOB;
+use receipt_kernel::{BlobRecord, BlobRef, Digest256, EvidenceClass, Ledger, Put, RunWriter, Spool};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 Examples:
   receipt put build-1 log build.log --kind oracle:test_log
   make test 2>&1 | receipt put @last test-output -
+  receipt put build-1 image disk.img --by-digest       its bytes stay where they are
   receipt put build-1 dump core.txt --class sealed     encrypted to the ledger's recipients
 
 Secrets that are known by their form are redacted before anything is written.")]
@@ -30,6 +32,9 @@ pub(crate) struct Args {
     /// How it is kept: public, or sealed (encrypted; see `receipt recipients`)
     #[arg(long, default_value = "public", value_parser = class)]
     class: EvidenceClass,
+    /// Record only the file's digest, size and name; files over 1 GB are always recorded so
+    #[arg(long)]
+    by_digest: bool,
     /// The provenance tag, such as oracle:test_log
     #[arg(long)]
     kind: Option<String>,
@@ -58,12 +63,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 
 fn put(args: &Args, ledger: &Ledger, writer: &mut RunWriter) -> Result<BlobRecord> {
     let failed = |source| Error::File { what: show(&args.file), source };
+    let size = std::fs::metadata(&args.file).map_or(0, |meta| meta.len());
+    let by_digest = args.by_digest || size > MAX_BLOB;
     let mut from = input::open(&args.file)?;
     let mut head = Vec::new();
     from.by_ref().take(IN_MEMORY).read_to_end(&mut head).map_err(failed)?;
     let content_type = args.content_type.clone().unwrap_or_else(|| guess(&args.file, &head));
     let mut put = Put::of_type(content_type).of_class(args.class);
     put.kind.clone_from(&args.kind);
+    if by_digest {
+        let digest = Digest256::of(Read::chain(&head[..], from)).map_err(failed)?;
+        let name = args.file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        return Ok(writer.put_digest(&args.key, &digest, &name, put)?);
+    }
     if (head.len() as u64) < IN_MEMORY {
         return Ok(writer.put(&args.key, &head, put)?);
     }

@@ -1,10 +1,11 @@
 //! `receipt verify`: what has been tampered with, by kind.
 
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::error::{Error, Result};
 use crate::term;
 use receipt_kernel::audit::Progress;
-use receipt_kernel::{Audit, Check, Reason, Report, Verdict};
+use receipt_kernel::{Audit, Check, Digest256, Reason, Report, Verdict};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Check the ledger, or some of its runs, against every kind of tampering
@@ -24,6 +25,9 @@ pub(crate) struct Args {
     /// Checks that must not be UNKNOWN: names, or all
     #[arg(long, value_name = "CHECK", value_delimiter = ',')]
     pub(crate) require: Vec<String>,
+    /// A file that was put by digest under this key, to be compared with what was recorded
+    #[arg(long = "evidence", value_name = "KEY=FILE", value_parser = file)]
+    pub(crate) files: Vec<(String, PathBuf)>,
     /// How many threads; as many as there are cores where none is given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -37,7 +41,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let mut audit = Audit::of(&ledger).progress(&show);
+    let files = args.files.iter().map(|(key, path)| Ok((key.clone(), digest(path)?))).collect::<Result<Vec<_>>>()?;
+    let mut audit = Audit::of(&ledger).progress(&show).files(files);
     if let Some(threads) = args.threads {
         audit = audit.threads(threads);
     }
@@ -53,6 +58,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     }
     print(context, &report)?;
     Ok(exit_code(report.overall_verdict()))
+}
+
+fn file(text: &str) -> Result<(String, PathBuf), String> {
+    let (key, path) = text.split_once('=').ok_or("expected KEY=FILE")?;
+    Ok((key.to_owned(), path.into()))
+}
+
+fn digest(path: &Path) -> Result<Digest256> {
+    let failed = |source| Error::File { what: context::show(path), source };
+    Digest256::of(std::fs::File::open(path).map_err(failed)?).map_err(failed)
 }
 
 fn required(names: &[String]) -> Result<Vec<Check>> {

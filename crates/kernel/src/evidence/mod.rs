@@ -68,6 +68,36 @@ impl Put {
     }
 }
 
+/// A file that is put on record without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest256 {
+    /// SHA-256 of all of it, as it is: nothing is redacted.
+    pub hash: BlobHash,
+    /// How many bytes it has.
+    pub bytes_len: u64,
+}
+
+impl Digest256 {
+    /// Reads and hashes all of it, in memory that does not grow with it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn of(mut from: impl Read) -> std::io::Result<Self> {
+        let (mut hasher, mut bytes_len, mut piece) = (Sha256::new(), 0, vec![0; 1 << 16]);
+        loop {
+            match from.read(&mut piece) {
+                Ok(0) => return Ok(Self { hash: BlobHash::from_bytes(hasher.finalize().into()), bytes_len }),
+                Ok(read) => {
+                    hasher.update(&piece[..read]);
+                    bytes_len += read as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 /// Bytes that are redacted and hashed, ready to be stored.
 #[derive(Debug)]
 pub struct Source<'a> {

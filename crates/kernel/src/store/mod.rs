@@ -407,6 +407,7 @@ fn unavailable(hash: &BlobHash, fact: &BlobFact) -> Option<Error> {
     let problem = match fact {
         BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => return None,
         BlobFact::Missing => return Some(Error::BlobNotFound { blob: hash.to_string() }),
+        BlobFact::Elsewhere => "it was recorded by digest alone",
         BlobFact::Expired | BlobFact::Removed => "its bytes have been removed",
         BlobFact::Corrupt => "its bytes are not what was put: they hash to something else",
         BlobFact::Malformed { problem } | BlobFact::Unreadable { problem } => problem,
