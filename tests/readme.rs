@@ -1,5 +1,6 @@
-//! The README is true: its commands are run in an empty folder, and print what it says that they print.
-#![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on should stop
+//! The README and the guide to evidence are true: their commands are run in an empty folder, and print what they say that
+//! they print.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // a test that cannot go on should stop
 
 use std::fmt::Write;
 use std::path::Path;
@@ -46,11 +47,13 @@ fn steady(text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
         let words = line.split_whitespace().map(|word| {
-            let word = word.trim_end_matches(',');
+            let word = word.trim_end_matches([',', ')']).trim_start_matches('(');
             let digits = word.bytes().filter(u8::is_ascii_digit).count();
             let hexadecimal = word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let hash = word.starts_with("sha256:") || word.starts_with("blob://") || hexadecimal;
-            let instant = digits >= 6 && word.bytes().all(|byte| byte.is_ascii_digit() || b"-:.".contains(&byte));
+            let named = digits >= 14 && (word.starts_with("retain-") || word.starts_with("shred-"));
+            let key = word.starts_with("age1") && word.len() > 50;
+            let hash = named || key || word.starts_with("sha256:") || word.starts_with("blob://") || hexadecimal;
+            let instant = digits >= 6 && word.bytes().all(|byte| byte.is_ascii_digit() || b"-:.T+".contains(&byte));
             let duration = word.starts_with('+') && word.ends_with('s');
             let number = digits > 0 && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
             if hash || instant || duration || number { "*" } else { word }
@@ -63,10 +66,23 @@ fn steady(text: &str) -> String {
 
 #[test]
 fn its_transcripts_are_what_the_command_prints() {
+    check_transcripts("README.md");
+}
+
+#[test]
+fn the_guide_to_evidence_shows_what_the_command_prints() {
+    if run("age-keygen --version && age --version", Path::new(".")).contains("not found") {
+        println!("SKIPPED: docs/EVIDENCE.md: the age program is not installed (apt-get install age)");
+        return;
+    }
+    check_transcripts("docs/EVIDENCE.md");
+}
+
+fn check_transcripts(document: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let mut text = readme();
+    let mut text = std::fs::read_to_string(root().join(document)).unwrap();
     let steps = transcript(&text);
-    assert!(steps.len() >= 5, "the README has lost its transcripts: {steps:?}");
+    assert!(steps.len() >= 5, "{document} has lost its transcripts: {steps:?}");
     let (mut wrong, mut at) = (Vec::new(), 0);
     for (command, printed) in steps {
         let got = run(&command, folder.path());
@@ -78,9 +94,9 @@ fn its_transcripts_are_what_the_command_prints() {
         }
     }
     if std::env::var_os("UPDATE").is_some() {
-        std::fs::write(root().join("README.md"), text).unwrap();
+        std::fs::write(root().join(document), text).unwrap();
     } else {
-        assert!(wrong.is_empty(), "the README prints something else; UPDATE=1 mends it:\n{}", wrong.join("\n"));
+        assert!(wrong.is_empty(), "{document} shows something else; UPDATE=1 mends it:\n{}", wrong.join("\n"));
     }
 }
 
@@ -118,7 +134,7 @@ fn each_verb_that_it_names_is_one_and_each_verb_is_named() {
     let first_cells = table.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').nth(1).unwrap());
     let named: Vec<&str> =
         first_cells.flat_map(|cell| cell.split(',')).map(|verb| verb.trim().trim_matches('`')).collect();
-    assert_eq!(named.len(), 27, "{named:?}");
+    assert_eq!(named.len(), 30, "{named:?}");
     for verb in &named {
         assert!(help.contains(&format!("\n  {verb} ")), "receipt has no verb {verb}\n{help}");
     }

@@ -86,6 +86,9 @@ pub(crate) enum Verb {
     Checkpoint(cmd::checkpoint::Args),
     Prove(cmd::prove::Args),
     Witness(cmd::witness::Args),
+    Recipients(cmd::recipients::Args),
+    Retain(cmd::retain::Args),
+    Shred(cmd::shred::Args),
     Backup(cmd::backup::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
@@ -101,7 +104,10 @@ const GROUPS: [(&str, &[&str]); 6] = [
         &["init", "start", "advance", "put", "append", "evaluate", "decide", "finalize", "recover"],
     ),
     ("Read", &["runs", "log", "show", "cat"]),
-    ("Check and keep", &["verify", "replay", "export", "import", "pin", "drill", "backup"]),
+    (
+        "Check and keep",
+        &["verify", "replay", "export", "import", "retain", "recipients", "shred", "pin", "drill", "backup"],
+    ),
     ("Prove to others", &["keygen", "checkpoint", "prove", "witness"]),
     ("Set up", &["completions", "man"]),
 ];

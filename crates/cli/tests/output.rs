@@ -5,7 +5,7 @@ mod common;
 use common::Place;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 27] = [
+const VERBS: [&str; 30] = [
     "exec",
     "init",
     "start",
@@ -24,6 +24,9 @@ const VERBS: [&str; 27] = [
     "replay",
     "export",
     "import",
+    "retain",
+    "recipients",
+    "shred",
     "backup",
     "pin",
     "drill",

@@ -29,6 +29,33 @@ impl EvidenceClass {
     }
 }
 
+/// Whether a blob's bytes are kept. It only ever goes forward, until the same bytes are put again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlobState {
+    /// They are there.
+    Live,
+    /// They were removed; their address, length and type are kept.
+    ExpiredHashOnly,
+    /// The time for which even those are looked after is over.
+    Purged,
+}
+
+impl BlobState {
+    /// `live`, `expired_hash_only` or `purged`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::ExpiredHashOnly => "expired_hash_only",
+            Self::Purged => "purged",
+        }
+    }
+
+    /// From exactly such a word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Live, Self::ExpiredHashOnly, Self::Purged].into_iter().find(|state| state.as_str() == word)
+    }
+}
+
 /// How much evidence of a kind can carry. It is derived from the kind and never declared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EvidenceStrength {
@@ -114,6 +141,8 @@ pub enum BlobFact {
     Removed,
     /// There is no such blob.
     Missing,
+    /// It was recorded by digest, size and name alone: its bytes are kept elsewhere.
+    Elsewhere,
     /// Its bytes hash to something else.
     Corrupt,
     /// Its row cannot be what a writer left, such as `live` without bytes.

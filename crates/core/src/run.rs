@@ -722,11 +722,14 @@ impl Snapshot {
         self.blobs.get(hash).unwrap_or(&BlobFact::Missing)
     }
 
-    /// Whether the blob of every EVIDENCE_PUT is there as it was put, or was removed by retention.
+    /// Whether the blob of every EVIDENCE_PUT is there as it was put, was removed by retention, or was recorded by digest.
     pub fn evidence_is_complete(&self) -> bool {
         self.of_type(EventType::EvidencePut).all(|event| {
             let fact = evidence_hash(event).map(|hash| self.blob(&hash));
-            matches!(fact, Some(BlobFact::Intact { .. } | BlobFact::TooLarge { .. } | BlobFact::Expired))
+            matches!(
+                fact,
+                Some(BlobFact::Intact { .. } | BlobFact::TooLarge { .. } | BlobFact::Expired | BlobFact::Elsewhere)
+            )
         })
     }
 }
@@ -751,6 +754,11 @@ pub fn blobs_referred_to(envelope: &Envelope<'_>) -> Vec<BlobHash> {
     let refs = json::parse(envelope.refs_json(), Limits::READ).unwrap_or_default();
     let items = refs.get("blobs").and_then(Value::as_array).unwrap_or_default();
     items.iter().filter_map(Value::as_text).filter_map(hash_in).collect()
+}
+
+/// Whether an EVIDENCE_PUT event recorded its blob by digest alone: `meta.by_digest` is an object.
+pub fn is_by_digest(event: &Event) -> bool {
+    event.payload.get("meta").and_then(|meta| meta.get("by_digest")).is_some_and(|note| note.as_object().is_some())
 }
 
 /// The blob that a text names, as a reference or as bare hexadecimal digits.

@@ -5,6 +5,7 @@
 //! with a run or with a blob. What the ledger alone cannot settle is UNKNOWN, with what would settle it.
 
 use crate::error::{Error, Result};
+use crate::evidence::Digest256;
 use crate::ledger::{Ledger, finish, show};
 use crate::store::{self, ReadTransaction, Store, Visit};
 use receipt_core::canonical;
@@ -212,6 +213,7 @@ pub struct Progress {
 pub struct Audit<'a> {
     ledger: &'a Ledger,
     runs: Option<Vec<RunId>>,
+    files: Vec<(String, Digest256)>,
     threads: usize,
     progress: Option<&'a (dyn Fn(Progress) + Sync)>,
 }
@@ -236,13 +238,21 @@ impl<'a> Audit<'a> {
     /// An audit of everything, on every core.
     pub fn of(ledger: &'a Ledger) -> Self {
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { ledger, runs: None, threads, progress: None }
+        Self { ledger, runs: None, files: Vec::new(), threads, progress: None }
     }
 
     /// The same of these runs only, and of the evidence that they put.
     #[must_use]
     pub fn runs(mut self, runs: impl IntoIterator<Item = RunId>) -> Self {
         self.runs = Some(runs.into_iter().collect());
+        self
+    }
+
+    /// The same with files that are kept elsewhere, each for the evidence under a key: whatever was put under it by digest
+    /// must be that file.
+    #[must_use]
+    pub fn files(mut self, files: impl IntoIterator<Item = (String, Digest256)>) -> Self {
+        self.files.extend(files);
         self
     }
 
@@ -295,7 +305,14 @@ impl<'a> Audit<'a> {
         let size = transaction.size()?;
         let total = size.events + if self.runs.is_none() { size.blobs } else { 0 };
         let expired = Expired::default();
-        let shared = Shared { tally, expired: &expired, total, progress: self.progress, whole: self.runs.is_none() };
+        let shared = Shared {
+            tally,
+            expired: &expired,
+            total,
+            progress: self.progress,
+            whole: self.runs.is_none(),
+            files: &self.files,
+        };
         if helpers.is_empty() {
             return self.jobs(transaction.as_ref(), tally, &mut |job| shared.work(transaction.as_ref(), &job));
         }
@@ -374,6 +391,8 @@ struct Shared<'a> {
     progress: Option<&'a (dyn Fn(Progress) + Sync)>,
     /// Whether the whole ledger is checked: then each blob is hashed once, by itself, and not for each event.
     whole: bool,
+    /// Files that are kept elsewhere.
+    files: &'a [(String, Digest256)],
 }
 
 impl Shared<'_> {
@@ -459,6 +478,9 @@ impl Shared<'_> {
                 }
                 continue;
             };
+            if put.by_digest && self.is_elsewhere(store, &pointer, &hash, &put) {
+                continue;
+            }
             if committed {
                 self.check_claim(store, &pointer, &hash, &put);
             }
@@ -471,6 +493,28 @@ impl Shared<'_> {
                 self.check_blob(store, &hash, Some((&pointer, bytes_len)));
             }
         }
+    }
+
+    /// Whether evidence that was recorded by digest has no row, as it should; it is compared with the file that was given
+    /// for its key.
+    fn is_elsewhere(&self, store: &dyn ReadTransaction, pointer: &str, hash: &BlobHash, put: &Evidence) -> bool {
+        if store::blob_state(store, hash) != BlobFact::Missing {
+            return false;
+        }
+        let key = put.key.as_deref();
+        let given = || self.files.iter().filter(|(name, _)| Some(name.as_str()) == key).map(|(_, file)| file);
+        let is_it =
+            |file: &Digest256| file.hash == *hash && put.blob.is_some_and(|(_, length)| length == file.bytes_len);
+        let (verdict, reason) = match given().next() {
+            Some(_) if given().any(is_it) => return true,
+            Some(_) => (Verdict::Fail, Reason::new("EVIDENCE_FILE_MISMATCH", "the file given is not the one recorded")),
+            None => {
+                let msg = "recorded by digest, its bytes kept elsewhere: --evidence KEY=FILE would settle it";
+                (Verdict::Warn, Reason::new("EVIDENCE_ELSEWHERE", msg))
+            }
+        };
+        self.tally.lock().find(Check::Evidence, verdict, reason.at(pointer).at(BlobRef(*hash)));
+        true
     }
 
     /// Compares a blob's row with what an event of ours says that it put. The first type of the same bytes stays; of
@@ -513,9 +557,14 @@ impl Shared<'_> {
                 }
                 _ => return,
             },
-            BlobFact::Expired => return,
+            BlobFact::Expired | BlobFact::Elsewhere => return,
             BlobFact::Removed => match self.expired.has_receipt(store, hash) {
-                Ok(true) => return,
+                Ok(true) => {
+                    if put.is_none() || !self.whole {
+                        self.tally.expired.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return;
+                }
                 Ok(false) => {
                     let msg = "the bytes are gone, and no BLOB_EXPIRE event says who removed them";
                     (Verdict::Fail, Reason::new("EXPIRED_WITHOUT_RECEIPT", msg))
@@ -545,6 +594,8 @@ pub(crate) struct Evidence {
     pub(crate) class: Option<EvidenceClass>,
     pub(crate) content_type: Option<String>,
     pub(crate) says_something: bool,
+    key: Option<String>,
+    by_digest: bool,
 }
 
 impl Evidence {
@@ -565,7 +616,11 @@ impl Evidence {
         let hash = text(sha256).and_then(|sha256| BlobHash::parse_bytes(sha256.as_bytes()));
         let named = hash.filter(|hash| text(blob).and_then(|blob| BlobRef::parse(&blob)) == Some(BlobRef(*hash)));
         let bytes_len = bytes_len.and_then(|json| std::str::from_utf8(json).ok()?.parse().ok());
+        let meta = canonical::member(envelope.payload_json(), "meta").filter(|json| json.starts_with(b"{"));
+        let note = meta.and_then(|meta| canonical::member(meta, "by_digest"));
         Self {
+            key: text(canonical::member(envelope.payload_json(), "key")),
+            by_digest: note.is_some_and(|note| note.starts_with(b"{")),
             seq: envelope.seq.get(),
             blob: named.zip(bytes_len),
             class: text(evidence_class).and_then(|class| EvidenceClass::parse(&class)),
@@ -595,6 +650,7 @@ struct Tally {
     findings: Mutex<Findings>,
     done: AtomicU64,
     blobs: AtomicU64,
+    expired: AtomicU64,
 }
 
 /// What was found, check by check.
@@ -615,6 +671,12 @@ impl Tally {
     fn report(self) -> Report {
         let mut findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
         let runs = findings.runs;
+        let expired = self.expired.into_inner();
+        if expired > 0 {
+            let msg =
+                format!("retention removed the bytes of {expired} blobs, and a BLOB_EXPIRE event says so of each");
+            findings.find(Check::Evidence, Verdict::Pass, Reason::new("EXPIRED_WITH_RECEIPT", msg));
+        }
         findings.settle(&Check::ALL);
         Report {
             checks: findings.checks,

@@ -151,6 +151,38 @@ pub enum Error {
         /// How it differs.
         problem: &'static str,
     },
+    /// Sealed evidence needs somebody who can open it.
+    #[error("evidence of class sealed is only stored encrypted, and this ledger has no recipient to encrypt to")]
+    NoRecipient,
+    /// A public key that is none.
+    #[error("that is no recipient: {problem}")]
+    BadRecipient {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A private key that is none.
+    #[error("the identity cannot be used: {problem}")]
+    BadIdentity {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// Sealed evidence that does not open.
+    #[error("the sealed evidence cannot be opened: {problem}")]
+    NotOpened {
+        /// Why.
+        problem: String,
+    },
+    /// Nobody has said how long evidence is to be kept.
+    #[error("this ledger has no retention policy: nothing is removed")]
+    RetentionUnset,
+    /// A retention policy that cannot be.
+    #[error("the retention policy is wrong at {at}: {problem}")]
+    RetentionInvalid {
+        /// Where.
+        at: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// There is nothing at the path.
     #[error("there is no ledger at {}", path.display())]
     NotFound {
@@ -259,6 +291,12 @@ impl Error {
             Self::BlobUnavailable { .. } => "blob_unavailable",
             Self::KeyNotPut { .. } => "evidence_not_found",
             Self::ImportConflict { .. } => "import_conflict",
+            Self::NoRecipient => "no_recipient",
+            Self::BadRecipient { .. } => "bad_recipient",
+            Self::BadIdentity { .. } => "bad_identity",
+            Self::NotOpened { .. } => "not_opened",
+            Self::RetentionUnset => "retention_unset",
+            Self::RetentionInvalid { .. } => "retention_invalid",
             Self::NotFound { .. } => "ledger_not_found",
             Self::Exists { .. } => "file_exists",
             Self::NotALedger { .. } => "not_a_ledger",
@@ -295,6 +333,13 @@ impl Error {
             Self::BlobUnavailable { .. } => "`receipt verify` says which evidence is affected",
             Self::KeyNotPut { .. } => "`receipt log RUN` shows what there is",
             Self::ImportConflict { .. } => "nothing was written; import it into another ledger, and compare the two",
+            Self::NoRecipient => {
+                "`age-keygen -o key.txt` makes a key; `receipt recipients add age1…` names its public half"
+            }
+            Self::BadIdentity { .. } | Self::NotOpened { .. } => {
+                "give the private half of one of the keys that `receipt show` lists for the evidence"
+            }
+            Self::RetentionUnset => "`receipt retain set` makes one; see `receipt retain set --help`",
             Self::NotFound { .. } => "`receipt init` makes one; --ledger or RECEIPT_LEDGER names one",
             Self::Exists { .. } => "choose another path; nothing is overwritten",
             Self::NotALedger { .. } => "check the path; --ledger or RECEIPT_LEDGER names a ledger",

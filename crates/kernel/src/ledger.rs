@@ -16,7 +16,7 @@ use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, EventHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object};
 use receipt_core::policy::{Commitment, Evaluation, Policy};
-use receipt_core::run::{Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
+use receipt_core::run::{self, Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
 use std::path::Path;
@@ -528,6 +528,8 @@ pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: 
         Visit::Continue(())
     })?;
     let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
+    let puts = snapshot.of_type(EventType::EvidencePut).filter(|event| run::is_by_digest(event));
+    let by_digest: Vec<BlobHash> = puts.filter_map(run::evidence_hash).collect();
     let mut receipts = None;
     loop {
         let wanted = snapshot.wanted(reads);
@@ -536,6 +538,9 @@ pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: 
         }
         for blob in wanted {
             let mut fact = store::blob_fact(store, &blob.hash, blob.bytes);
+            if fact == BlobFact::Missing && by_digest.contains(&blob.hash) {
+                fact = BlobFact::Elsewhere;
+            }
             if fact == BlobFact::Removed {
                 let receipts = match &mut receipts {
                     Some(receipts) => receipts,

@@ -2,12 +2,12 @@
 
 use crate::error::{Error, Result};
 use crate::evidence::redact::Redactor;
-use crate::evidence::{self, Put, Source};
+use crate::evidence::{self, Digest256, Put, Source};
 use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
 use crate::store::{KeyRow, WriteTransaction};
 use receipt_core::canonical;
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef, Sealed};
-use receipt_core::evidence::BlobRecord;
+use receipt_core::evidence::{BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobRef, EventHash, EventRef, RunId};
 use receipt_core::json::{Limits, Object, Value};
 use receipt_core::policy::{Evaluation, Policy};
@@ -127,10 +127,34 @@ impl RunWriter {
     /// EVIDENCE_PUT event, all in one transaction.
     ///
     /// # Errors
-    /// [`Error::TooLarge`], [`Error::RunFinalized`].
+    /// [`Error::TooLarge`], [`Error::RunFinalized`]; [`Error::NoRecipient`] for sealed evidence in a ledger that has none.
     pub fn put(&mut self, key: &str, data: &[u8], put: Put) -> Result<BlobRecord> {
-        let source = Source::redacted(data);
+        let source = match put.class {
+            EvidenceClass::Public => Source::redacted(data),
+            EvidenceClass::Sealed => Source::sealed(data, &self.ledger.recipients()?.ok_or(Error::NoRecipient)?)?,
+        };
         self.put_source(key, source, put)
+    }
+
+    /// Puts evidence on record by its digest, its size and a name: its bytes stay where they are, and whoever has them can
+    /// show that they are what was meant.
+    ///
+    /// # Errors
+    /// [`Error::NoRecipient`] for class sealed, as a digest outside a ciphertext says what lies in it;
+    /// [`Error::RunFinalized`].
+    pub fn put_digest(&mut self, key: &str, digest: &Digest256, name: &str, put: Put) -> Result<BlobRecord> {
+        if put.class == EvidenceClass::Sealed {
+            return Err(Error::NoRecipient);
+        }
+        let Put { content_type, class, kind, mut meta } = put;
+        Redactor::builtin().redact_object(&mut meta);
+        let name = Redactor::builtin().redact_text(name).unwrap_or_else(|| name.to_owned());
+        meta.insert("by_digest", Object::from_iter([("name", name)]));
+        let record = BlobRecord { hash: digest.hash, content_type, bytes_len: digest.bytes_len, class };
+        self.transact(|run| {
+            run.put(key, &record, meta, kind.as_deref())?;
+            Ok(record)
+        })
     }
 
     /// Puts evidence on record from a file that is already redacted; see [`Spool`](crate::evidence::Spool).
@@ -145,18 +169,9 @@ impl RunWriter {
             let now = run.writer.ledger.now();
             let stored = evidence::store(run.transaction, &mut source, &put, now)?;
             let mut meta = meta;
+            meta.remove("by_digest");
             stored.note(&mut meta);
-            if let Some(kind) = &put.kind {
-                meta.insert("evidence_kind", kind.as_str());
-            }
-            let payload = Object::from_iter([
-                ("key", Value::from(key)),
-                ("evidence", stored.record.to_object().into()),
-                ("meta", meta.into()),
-            ]);
-            let mut draft = run.draft(EventType::EvidencePut, payload);
-            draft.blobs.push(BlobRef(stored.record.hash));
-            run.write(draft)?;
+            run.put(key, &stored.record, meta, put.kind.as_deref())?;
             Ok(stored.record)
         })
     }
@@ -286,6 +301,11 @@ impl RunWriter {
         })
     }
 
+    /// Runs `write` on the run with its head, in one write transaction; nothing of it remains where it fails.
+    pub(crate) fn transact<T>(&self, write: impl FnOnce(&mut OpenRun<'_>) -> Result<T>) -> Result<T> {
+        self.ledger.transact(|transaction| write(&mut self.open(transaction)?))
+    }
+
     /// The run with its head, inside a write transaction.
     fn open<'w>(&'w self, transaction: &'w mut dyn WriteTransaction) -> Result<OpenRun<'w>> {
         let head = read_head(transaction, &self.run_id)?;
@@ -330,14 +350,14 @@ fn best_verdict(snapshot: &Snapshot) -> Verdict {
 }
 
 /// A run inside a write transaction: the head moves with each event.
-struct OpenRun<'w> {
+pub(crate) struct OpenRun<'w> {
     writer: &'w RunWriter,
-    transaction: &'w mut dyn WriteTransaction,
+    pub(crate) transaction: &'w mut dyn WriteTransaction,
     head: Head,
 }
 
 impl OpenRun<'_> {
-    fn draft(&self, event_type: EventType, payload: Object) -> Draft {
+    pub(crate) fn draft(&self, event_type: EventType, payload: Object) -> Draft {
         let now = self.writer.ledger.now();
         let mut extra = Object::new();
         // Time does not run backwards in a run. Where the clock does, the last ts stands, and what the clock said is
@@ -362,8 +382,23 @@ impl OpenRun<'_> {
         }
     }
 
+    /// Says that evidence was put.
+    fn put(&mut self, key: &str, record: &BlobRecord, mut meta: Object, kind: Option<&str>) -> Result<Appended> {
+        if let Some(kind) = kind {
+            meta.insert("evidence_kind", kind);
+        }
+        let payload = Object::from_iter([
+            ("key", Value::from(key)),
+            ("evidence", record.to_object().into()),
+            ("meta", meta.into()),
+        ]);
+        let mut draft = self.draft(EventType::EvidencePut, payload);
+        draft.blobs.push(BlobRef(record.hash));
+        self.write(draft)
+    }
+
     /// Seals and stores a draft behind the head, which it then is.
-    fn write(&mut self, draft: Draft) -> Result<Appended> {
+    pub(crate) fn write(&mut self, draft: Draft) -> Result<Appended> {
         let sealed: Sealed = seal(&draft, self.head.next.clone())?;
         self.transaction.insert_event(&sealed, draft.ts)?;
         let event_ref = sealed.link.event_ref();

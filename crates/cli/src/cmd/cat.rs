@@ -1,12 +1,14 @@
 //! `receipt cat`: the bytes of evidence.
 
-use crate::context::Context;
+use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use data_encoding::BASE64;
 use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::core::run::evidence_hash;
+use receipt_kernel::evidence::seal::{self, Identities};
 use receipt_kernel::{BlobHash, BlobRef, Error as KernelError, EventType, Ledger, Object, Value};
-use std::io;
+use std::io::{self, Seek};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Write evidence to standard output, its bytes unchanged
@@ -16,6 +18,7 @@ Examples:
   receipt cat build-1 stdout              what was put last under that key
   receipt cat blob://sha256:…             a blob
   receipt cat 3f2a90c1 > evidence.bin     by the beginning of its address, 8 digits or more
+  receipt cat build-1 dump -i key.txt     what was sealed, opened with a private key
 
 The bytes are hashed first: nothing is written of evidence that was changed. Output that was recorded in parts is
 put together, unless --raw asks for the list of its parts.")]
@@ -25,6 +28,9 @@ pub(crate) struct Args {
     what: String,
     /// The key of the run's evidence
     key: Option<String>,
+    /// Open sealed evidence with this age identity file, or SSH private key
+    #[arg(long, short, value_name = "FILE", conflicts_with = "raw")]
+    identity: Option<PathBuf>,
     /// Write a list of parts as it is
     #[arg(long)]
     raw: bool,
@@ -39,6 +45,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         Some(key) => by_key(context, &ledger, &args.what, key)?,
         None => find_blob(&ledger, &args.what)?,
     };
+    if let Some(identity) = &args.identity {
+        return unseal(context, &ledger, hash, identity);
+    }
     let blobs = if args.raw { vec![hash] } else { parts(&ledger, hash)? };
     if context.json {
         let mut bytes = Vec::new();
@@ -59,6 +68,33 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     for blob in &blobs {
         ledger.copy_blob(blob, &mut out).map_err(written)?;
     }
+    io::Write::flush(&mut out).map_err(Error::output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Opens sealed evidence: all of it is opened and checked before the first byte is written.
+fn unseal(context: &Context, ledger: &Ledger, hash: BlobHash, identity: &Path) -> Result<ExitCode> {
+    let unreadable = |source| Error::File { what: show(identity), source };
+    let identities = Identities::parse(&std::fs::read(identity).map_err(unreadable)?)?;
+    let temporary = |source| Error::File { what: "a temporary file".to_owned(), source };
+    let mut file = tempfile::tempfile().map_err(temporary)?;
+    ledger.copy_blob(&hash, &mut file)?;
+    file.rewind().map_err(temporary)?;
+    seal::open(&file, &identities, &mut io::sink())?;
+    file.rewind().map_err(temporary)?;
+    if context.json {
+        let mut bytes = Vec::new();
+        seal::open(&file, &identities, &mut bytes)?;
+        let document = Object::from_iter([
+            ("ref", Value::from(BlobRef(hash).to_string())),
+            ("bytes_len", bytes.len().into()),
+            ("base64", BASE64.encode(&bytes).into()),
+        ]);
+        context.print_json(&document.into())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut out = io::stdout().lock();
+    seal::open(&file, &identities, &mut out).map_err(written)?;
     io::Write::flush(&mut out).map_err(Error::output)?;
     Ok(ExitCode::SUCCESS)
 }

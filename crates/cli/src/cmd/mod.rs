@@ -21,11 +21,14 @@ pub(crate) mod man;
 pub(crate) mod pin;
 pub(crate) mod prove;
 pub(crate) mod put;
+pub(crate) mod recipients;
 pub(crate) mod recover;
 pub(crate) mod reference;
 pub(crate) mod replay;
+pub(crate) mod retain;
 pub(crate) mod runs;
 pub(crate) mod show;
+pub(crate) mod shred;
 pub(crate) mod start;
 pub(crate) mod verify;
 pub(crate) mod witness;
@@ -61,6 +64,9 @@ pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
         Verb::Checkpoint(args) => checkpoint::run(args, context),
         Verb::Prove(args) => prove::run(args, context),
         Verb::Witness(args) => witness::run(args, context),
+        Verb::Recipients(args) => recipients::run(args, context),
+        Verb::Shred(args) => shred::run(args, context),
+        Verb::Retain(args) => retain::run(args, context),
         Verb::Backup(args) => backup::run(args, context),
         Verb::Completions(args) => completions::run(args, context),
         Verb::Man(args) => man::run(args, context),

@@ -3,7 +3,8 @@
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::{input, term};
-use receipt_kernel::{BlobRecord, BlobRef, EvidenceClass, Put, RunWriter, Spool};
+use receipt_kernel::store::sqlite::MAX_BLOB;
+use receipt_kernel::{BlobRecord, BlobRef, Digest256, EvidenceClass, Ledger, Put, RunWriter, Spool};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -14,6 +15,8 @@ use std::process::ExitCode;
 Examples:
   receipt put build-1 log build.log --kind oracle:test_log
   make test 2>&1 | receipt put @last test-output -
+  receipt put build-1 image disk.img --by-digest       its bytes stay where they are
+  receipt put build-1 dump core.txt --class sealed     encrypted to the ledger's recipients
 
 Secrets that are known by their form are redacted before anything is written.")]
 pub(crate) struct Args {
@@ -26,9 +29,12 @@ pub(crate) struct Args {
     /// The media type; guessed where none is given
     #[arg(long = "type", value_name = "TYPE")]
     content_type: Option<String>,
-    /// How it is kept: public or sealed
+    /// How it is kept: public, or sealed (encrypted; see `receipt recipients`)
     #[arg(long, default_value = "public", value_parser = class)]
     class: EvidenceClass,
+    /// Record only the file's digest, size and name; files over 1 GB are always recorded so
+    #[arg(long)]
+    by_digest: bool,
     /// The provenance tag, such as oracle:test_log
     #[arg(long)]
     kind: Option<String>,
@@ -45,7 +51,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open()?;
     let run_id = context.find_run(&ledger, &args.run)?;
     let mut writer = ledger.resume(run_id.as_str(), context.actor())?;
-    let record = put(args, &mut writer)?;
+    let record = put(args, &ledger, &mut writer)?;
     let mut document = record.to_object();
     document.insert("run_id", run_id.as_str());
     document.insert("key", args.key.as_str());
@@ -55,19 +61,33 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn put(args: &Args, writer: &mut RunWriter) -> Result<BlobRecord> {
+fn put(args: &Args, ledger: &Ledger, writer: &mut RunWriter) -> Result<BlobRecord> {
     let failed = |source| Error::File { what: show(&args.file), source };
+    let size = std::fs::metadata(&args.file).map_or(0, |meta| meta.len());
+    let by_digest = args.by_digest || size > MAX_BLOB;
     let mut from = input::open(&args.file)?;
     let mut head = Vec::new();
     from.by_ref().take(IN_MEMORY).read_to_end(&mut head).map_err(failed)?;
     let content_type = args.content_type.clone().unwrap_or_else(|| guess(&args.file, &head));
     let mut put = Put::of_type(content_type).of_class(args.class);
     put.kind.clone_from(&args.kind);
+    if by_digest {
+        let digest = Digest256::of(Read::chain(&head[..], from)).map_err(failed)?;
+        let name = args.file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+        return Ok(writer.put_digest(&args.key, &digest, &name, put)?);
+    }
     if (head.len() as u64) < IN_MEMORY {
         return Ok(writer.put(&args.key, &head, put)?);
     }
     let temporary = |source| Error::File { what: "a temporary file".to_owned(), source };
-    let mut spool = Spool::new(tempfile::tempfile().map_err(temporary)?);
+    let file = tempfile::tempfile().map_err(temporary)?;
+    let mut spool = match args.class {
+        EvidenceClass::Public => Spool::new(file),
+        EvidenceClass::Sealed => {
+            let recipients = ledger.recipients()?.ok_or(receipt_kernel::Error::NoRecipient)?;
+            Spool::sealed(file, &recipients).map_err(temporary)?
+        }
+    };
     while !head.is_empty() {
         spool.push(&head).map_err(temporary)?;
         head.clear();

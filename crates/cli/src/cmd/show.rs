@@ -46,6 +46,7 @@ fn blob(ledger: &Ledger, text: &str) -> Result<Value> {
         BlobFact::Expired => "expired",
         BlobFact::Removed => "removed without a receipt",
         BlobFact::Missing => "missing",
+        BlobFact::Elsewhere => "recorded by digest",
         BlobFact::Corrupt => "corrupt: its bytes hash to something else",
         BlobFact::Malformed { problem } | BlobFact::Unreadable { problem } => problem,
     };

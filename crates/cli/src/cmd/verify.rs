@@ -9,9 +9,9 @@ use crate::term;
 use receipt_kernel::audit::{CheckReport, Progress};
 use receipt_kernel::core::id::{EventHash, Seq};
 use receipt_kernel::core::witness::WitnessPolicy;
-use receipt_kernel::{Anchors, Audit, Check, Reason, Report, RunId, Verdict};
+use receipt_kernel::{Anchors, Audit, Check, Digest256, Reason, Report, RunId, Verdict};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Check the ledger, some of its runs, or a bundle against every kind of tampering
@@ -45,6 +45,9 @@ pub(crate) struct Args {
     /// Neither look at what was verified before, nor remember this
     #[arg(long)]
     pub(crate) no_pin: bool,
+    /// A file that was put by digest under this key, to be compared with what was recorded
+    #[arg(long = "evidence", value_name = "KEY=FILE", value_parser = file)]
+    pub(crate) files: Vec<(String, PathBuf)>,
     /// How many threads; as many as there are cores where none is given
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<usize>,
@@ -54,10 +57,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if let Some(path) = args.runs.iter().find_map(|run| bundle::path(run)) {
-        let of_a_ledger = !args.checkpoint.is_empty() || !args.expect.is_empty() || args.witness_policy.is_some();
-        if of_a_ledger {
-            let problem =
-                "--checkpoint, --expect and --witness-policy are for a ledger; a bundle has its own checkpoint";
+        let anchored = !args.checkpoint.is_empty() || !args.expect.is_empty() || args.witness_policy.is_some();
+        if anchored || !args.files.is_empty() {
+            let problem = "--checkpoint, --expect, --witness-policy and --evidence are for a ledger; a bundle has its own checkpoint";
             return Err(Error::Input(problem.to_owned()));
         }
         if args.runs.len() > 1 {
@@ -77,7 +79,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let mut audit = Audit::of(&ledger).progress(&tell);
+    let files = args.files.iter().map(|(key, path)| Ok((key.clone(), digest(path)?))).collect::<Result<Vec<_>>>()?;
+    let mut audit = Audit::of(&ledger).progress(&tell).files(files);
     if let Some(threads) = args.threads {
         audit = audit.threads(threads);
     }
@@ -139,6 +142,16 @@ fn expected(text: &str) -> Option<(RunId, Seq, EventHash)> {
     let (run, rest) = text.rsplit_once('=')?;
     let (count, hash) = rest.split_once(':')?;
     Some((RunId::new(run), Seq::new(count.parse().ok()?)?, EventHash::parse_bytes(hash.as_bytes())?))
+}
+
+fn file(text: &str) -> Result<(String, PathBuf), String> {
+    let (key, path) = text.split_once('=').ok_or("expected KEY=FILE")?;
+    Ok((key.to_owned(), path.into()))
+}
+
+fn digest(path: &Path) -> Result<Digest256> {
+    let failed = |source| Error::File { what: show(path), source };
+    Digest256::of(std::fs::File::open(path).map_err(failed)?).map_err(failed)
 }
 
 /// The checks of these names, of those that there are.

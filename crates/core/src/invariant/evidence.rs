@@ -101,6 +101,10 @@ impl<'r> Evidence<'r> {
         let bytes = match self.run.blob(&hash) {
             BlobFact::Intact { bytes: Some(bytes), .. } => bytes,
             BlobFact::Missing => return Err(missing()),
+            BlobFact::Elsewhere => {
+                let msg = format!("{key} was recorded by digest: its bytes are kept elsewhere");
+                return Err(answer(Verdict::Unknown, "EVIDENCE_ELSEWHERE", msg));
+            }
             BlobFact::Expired => {
                 let msg = format!("{key} was removed by retention: the recorded EVALUATION is what is left");
                 return Err(answer(Verdict::Unknown, kind.expired, msg));
@@ -246,6 +250,11 @@ pub(super) fn check_blob(
     let short = &hash.to_hex()[..16];
     let (verdict, code, msg) = match run.blob(&hash) {
         BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => return,
+        BlobFact::Elsewhere => (
+            Verdict::Warn,
+            "EVIDENCE_ELSEWHERE",
+            format!("{what} was recorded by digest: its bytes are kept elsewhere"),
+        ),
         BlobFact::Expired => (Verdict::Warn, "BLOB_EXPIRED", format!("{what} exists but data has been expired")),
         BlobFact::Removed => {
             let msg = format!("the bytes of {what} were removed, and no BLOB_EXPIRE event says by whom");

@@ -309,6 +309,7 @@ truths! {
     ]);
     weak_binding_is_a_warning_and_tampering_a_failure => [
         binding(&bound_claim().fact("e", BlobFact::Expired), Warn, &["BLOB_EXPIRED"]),
+        binding(&bound_claim().fact("e", BlobFact::Elsewhere), Warn, &["EVIDENCE_ELSEWHERE"]),
         binding(&bound_claim().fact("e", BlobFact::Removed), Fail, &["EXPIRED_WITHOUT_RECEIPT"]),
         binding(&bound_claim().fact("e", BlobFact::Corrupt), Fail, &["BLOB_HASH_MISMATCH"]),
         binding(&Scene::factual().claims("[]"), Warn, &["NO_CLAIMS"]),
@@ -331,6 +332,7 @@ truths! {
         let run = || Scene::factual().put("claims_map", map);
         [
             binding(&run().fact(map, BlobFact::Expired), Unknown, &["CLAIMS_MAP_EXPIRED"]),
+            binding(&run().fact(map, BlobFact::Elsewhere), Unknown, &["EVIDENCE_ELSEWHERE"]),
             binding(&run().fact(map, BlobFact::Removed), Fail, &["EXPIRED_WITHOUT_RECEIPT"]),
             closed(&run().fact(map, BlobFact::Expired), Unknown, &["CLAIMS_MAP_EXPIRED"]),
             modes(&run().fact(map, BlobFact::Expired), Warn, &["BLOB_EXPIRED"]),

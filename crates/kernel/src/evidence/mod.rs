@@ -1,17 +1,28 @@
 //! Evidence on its way into the store: redacted, hashed, written once.
 
 pub mod redact;
+pub mod retention;
+#[cfg(feature = "seal")]
+pub mod seal;
+#[cfg(not(feature = "seal"))]
+#[path = "unsealed.rs"]
+pub mod seal;
+pub mod shred;
 
 use crate::error::{Error, Result};
 use crate::store::{self, NewBlob, WriteTransaction};
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, Timestamp};
-use receipt_core::json::Object;
+use receipt_core::json::{Object, Value};
 use redact::{Redactor, Report, StreamRedactor};
+use seal::{Recipients, Sealer};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Cursor, Read, Seek, Write};
+
+/// The media type of what is stored of sealed evidence.
+pub const SEALED_TYPE: &str = "application/vnd.age";
 
 /// How evidence is to be put on record.
 #[derive(Clone, Debug)]
@@ -57,6 +68,36 @@ impl Put {
     }
 }
 
+/// A file that is put on record without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest256 {
+    /// SHA-256 of all of it, as it is: nothing is redacted.
+    pub hash: BlobHash,
+    /// How many bytes it has.
+    pub bytes_len: u64,
+}
+
+impl Digest256 {
+    /// Reads and hashes all of it, in memory that does not grow with it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn of(mut from: impl Read) -> std::io::Result<Self> {
+        let (mut hasher, mut bytes_len, mut piece) = (Sha256::new(), 0, vec![0; 1 << 16]);
+        loop {
+            match from.read(&mut piece) {
+                Ok(0) => return Ok(Self { hash: BlobHash::from_bytes(hasher.finalize().into()), bytes_len }),
+                Ok(read) => {
+                    hasher.update(&piece[..read]);
+                    bytes_len += read as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 /// Bytes that are redacted and hashed, ready to be stored.
 #[derive(Debug)]
 pub struct Source<'a> {
@@ -64,6 +105,8 @@ pub struct Source<'a> {
     hash: BlobHash,
     len: u64,
     report: Report,
+    /// The public keys that the bytes are encrypted to, where they are.
+    recipients: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -76,7 +119,27 @@ impl<'a> Source<'a> {
     /// Redacts bytes that are in memory.
     pub fn redacted(data: &'a [u8]) -> Self {
         let (bytes, report) = Redactor::builtin().redact(data);
-        Self { hash: BlobHash::of(&bytes), len: bytes.len() as u64, report, bytes: Bytes::Memory(bytes) }
+        let (hash, len) = (BlobHash::of(&bytes), bytes.len() as u64);
+        Self { hash, len, report, bytes: Bytes::Memory(bytes), recipients: Vec::new() }
+    }
+
+    /// Redacts bytes that are in memory, and seals what is left of them.
+    ///
+    /// # Errors
+    /// Where the machine has no randomness.
+    pub fn sealed(data: &[u8], recipients: &Recipients) -> Result<Source<'static>> {
+        let failed = |error: std::io::Error| Error::store(error.to_string());
+        let (bytes, report) = Redactor::builtin().redact(data);
+        let mut sealer = recipients.seal(Vec::new()).map_err(failed)?;
+        sealer.push(&bytes).map_err(failed)?;
+        let (bytes, hash, len) = sealer.finish().map_err(failed)?;
+        let bytes = Bytes::Memory(Cow::Owned(bytes));
+        Ok(Source { bytes, hash, len, report, recipients: recipients.names().to_vec() })
+    }
+
+    /// Whether the bytes are encrypted.
+    pub fn is_sealed(&self) -> bool {
+        !self.recipients.is_empty()
     }
 }
 
@@ -86,9 +149,35 @@ impl<'a> Source<'a> {
 pub struct Spool {
     redactor: StreamRedactor<'static>,
     ready: Vec<u8>,
-    hasher: Sha256,
     len: u64,
-    out: BufWriter<File>,
+    out: Out,
+    recipients: Vec<String>,
+}
+
+/// What the redacted bytes go into.
+#[derive(Debug)]
+enum Out {
+    Plain(BufWriter<File>, Sha256),
+    Sealed(Box<Sealer<BufWriter<File>>>),
+}
+
+impl Out {
+    fn push(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Self::Plain(file, hasher) => {
+                hasher.update(bytes);
+                file.write_all(bytes)
+            }
+            Self::Sealed(sealer) => sealer.push(bytes),
+        }
+    }
+
+    fn finish(self, len: u64) -> std::io::Result<(BufWriter<File>, BlobHash, u64)> {
+        match self {
+            Self::Plain(file, hasher) => Ok((file, BlobHash::from_bytes(hasher.finalize().into()), len)),
+            Self::Sealed(sealer) => sealer.finish(),
+        }
+    }
 }
 
 impl Spool {
@@ -97,10 +186,20 @@ impl Spool {
         Self {
             redactor: Redactor::builtin().stream(),
             ready: Vec::new(),
-            hasher: Sha256::new(),
             len: 0,
-            out: BufWriter::new(file),
+            out: Out::Plain(BufWriter::new(file), Sha256::new()),
+            recipients: Vec::new(),
         }
+    }
+
+    /// The same, where what lies in the file is sealed to these recipients.
+    ///
+    /// # Errors
+    /// Where the file cannot be written or the machine has no randomness.
+    pub fn sealed(file: File, recipients: &Recipients) -> std::io::Result<Self> {
+        let out = Out::Sealed(Box::new(recipients.seal(BufWriter::new(file))?));
+        let names = recipients.names().to_vec();
+        Ok(Self { redactor: Redactor::builtin().stream(), ready: Vec::new(), len: 0, out, recipients: names })
     }
 
     /// How many redacted bytes it holds; some of what was pushed may still be in work.
@@ -123,9 +222,8 @@ impl Spool {
     }
 
     fn drain(&mut self) -> std::io::Result<()> {
-        self.hasher.update(&self.ready);
         self.len += self.ready.len() as u64;
-        self.out.write_all(&self.ready)?;
+        self.out.push(&self.ready)?;
         self.ready.clear();
         Ok(())
     }
@@ -138,10 +236,10 @@ impl Spool {
         let redactor = std::mem::replace(&mut self.redactor, Redactor::builtin().stream());
         let report = redactor.finish(&mut self.ready);
         self.drain()?;
-        let mut file = self.out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+        let (out, hash, len) = self.out.finish(self.len)?;
+        let mut file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.rewind()?;
-        let hash = BlobHash::from_bytes(self.hasher.finalize().into());
-        Ok(Source { bytes: Bytes::File(file), hash, len: self.len, report })
+        Ok(Source { bytes: Bytes::File(file), hash, len, report, recipients: self.recipients })
     }
 }
 
@@ -150,6 +248,8 @@ pub(crate) struct Stored {
     pub(crate) record: BlobRecord,
     redactions: usize,
     restored: bool,
+    /// The media type and the recipients of what was sealed.
+    sealed: Option<(String, Vec<String>)>,
 }
 
 impl Stored {
@@ -157,6 +257,13 @@ impl Stored {
     pub(crate) fn note(&self, meta: &mut Object) {
         if self.redactions > 0 {
             meta.insert("redactions", self.redactions);
+        }
+        if let Some((content_type, recipients)) = &self.sealed {
+            let sealed = Object::from_iter([
+                ("content_type", Value::from(content_type.as_str())),
+                ("recipients", Value::from(recipients.clone())),
+            ]);
+            meta.insert("sealed", sealed);
         }
         if self.restored {
             meta.insert("restored", true);
@@ -172,6 +279,13 @@ pub(crate) fn store(
     put: &Put,
     now: Timestamp,
 ) -> Result<Stored> {
+    let sealed = source.is_sealed().then(|| (put.content_type.clone(), source.recipients.clone()));
+    // Of what is sealed the row says no more than that it is.
+    let (own_type, own_class) = match &sealed {
+        Some(_) => (SEALED_TYPE, EvidenceClass::Sealed),
+        None if put.class == EvidenceClass::Sealed => return Err(Error::NoRecipient),
+        None => (put.content_type.as_str(), put.class),
+    };
     let mut held = None;
     transaction.blob(&source.hash, &mut |row| {
         let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
@@ -180,22 +294,22 @@ pub(crate) fn store(
     let fact = if held.is_some() { store::blob_fact(transaction, &source.hash, false) } else { BlobFact::Missing };
     let (held_class, held_type) = held.unwrap_or_default();
     let intact = matches!(fact, BlobFact::Intact { .. });
-    let class = held_class.map_or(put.class, |class| class.max(put.class));
+    let class = held_class.map_or(own_class, |class| class.max(own_class));
     let record = BlobRecord {
         hash: source.hash,
-        content_type: held_type.unwrap_or_else(|| put.content_type.clone()),
+        content_type: held_type.unwrap_or_else(|| own_type.to_owned()),
         bytes_len: source.len,
         class,
     };
     if !intact {
-        let redaction = (!source.report.hits.is_empty()).then(|| source.report.to_json());
+        let redaction = (sealed.is_none() && !source.report.hits.is_empty()).then(|| source.report.to_json());
         let blob = NewBlob { record: &record, created_at: now, redaction_json: redaction.as_deref() };
         source.read(&mut |data| transaction.put_blob(&blob, data))?;
     } else if held_class != Some(class) {
         transaction.set_class(&record)?;
     }
     let restored = !intact && fact != BlobFact::Missing;
-    Ok(Stored { record, redactions: source.report.hits.len(), restored })
+    Ok(Stored { record, redactions: source.report.hits.len(), restored, sealed })
 }
 
 impl Source<'_> {

@@ -13,7 +13,7 @@ use crate::evidence::Put;
 use crate::ledger::Ledger;
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef, Sealed};
-use receipt_core::evidence::{BlobRecord, EvidenceClass};
+use receipt_core::evidence::{BlobRecord, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, EventHash, RunId, Seq, Timestamp};
 use receipt_core::json::Object;
 use receipt_core::policy::Policy;
@@ -109,6 +109,8 @@ const CASES: &[(&str, Case)] = &[
     ("blobs of any size come back byte for byte", blobs),
     ("evidence that ends too early or cannot be read is refused", short_evidence),
     ("a blob's row and class can be replaced", replaced_blob),
+    ("a blob's bytes are removed once, and it goes from state to state", expired_blob),
+    ("a setting is what it was set to last", settings),
     ("a key stands for one event of one run", keys),
     ("runs come in the order of their ids, whatever text those are", run_order),
     ("a run id may have a NUL in it", nul_in_run_id),
@@ -615,6 +617,50 @@ fn replaced_blob(mut store: Box<dyn Store>) -> Outcome {
     same("the row after its class was set", &blob(transaction.as_ref(), &first.hash)?, &Some(wanted_blob(&third)))?;
     same("the bytes after that", &bytes(transaction.as_ref(), &first.hash)?, &b"evidence".to_vec())?;
     same("the other blob", &blob(transaction.as_ref(), &other.hash)?, &Some(wanted_blob(&other)))
+}
+
+fn expired_blob(mut store: Box<dyn Store>) -> Outcome {
+    use BlobState::{ExpiredHashOnly, Live, Purged};
+    let gone = record(b"evidence", "text/plain", EvidenceClass::Sealed);
+    let kept = record(b"other", "text/plain", EvidenceClass::Public);
+    let mut transaction = store.write()?;
+    put(transaction.as_mut(), &gone, &mut Cursor::new(b"evidence"))?;
+    put(transaction.as_mut(), &kept, &mut Cursor::new(b"other"))?;
+    same("purged before it expired", &transaction.expire_blob(&gone.hash, ExpiredHashOnly, Purged, at(4))?, &false)?;
+    same("expired", &transaction.expire_blob(&gone.hash, Live, ExpiredHashOnly, at(4))?, &true)?;
+    same("expired again", &transaction.expire_blob(&gone.hash, Live, ExpiredHashOnly, at(5))?, &false)?;
+    transaction.commit()?;
+    same("scrubbed", &store.scrub()?, &true)?;
+    let row = |store: &dyn ReadTransaction| -> Outcome<Option<(Owned, Owned, Option<u64>)>> {
+        let mut found = None;
+        store.blob(&gone.hash, &mut |row| found = Some((row.state.into(), row.expired_at.into(), row.stored_len)))?;
+        Ok(found)
+    };
+    let transaction = store.read()?;
+    same("the row", &row(transaction.as_ref())?, &Some((text("expired_hash_only"), text(at(4)), None)))?;
+    same("its bytes", &bytes(transaction.as_ref(), &gone.hash)?, &Vec::new())?;
+    same("the other blob", &blob(transaction.as_ref(), &kept.hash)?, &Some(wanted_blob(&kept)))?;
+    drop(transaction);
+    let mut transaction = store.write()?;
+    same("purged", &transaction.expire_blob(&gone.hash, ExpiredHashOnly, Purged, at(6))?, &true)?;
+    same("the row", &row(transaction.as_ref())?, &Some((text("purged"), text(at(4)), None)))?;
+    put(transaction.as_mut(), &gone, &mut Cursor::new(b"evidence"))?;
+    same("the row that was put again", &row(transaction.as_ref())?, &Some((text("live"), Owned::Null, Some(8))))
+}
+
+fn settings(mut store: Box<dyn Store>) -> Outcome {
+    let mut transaction = store.write()?;
+    same("a setting that was never set", &transaction.setting("a")?, &None)?;
+    transaction.set("a", "1")?;
+    transaction.set("b", "")?;
+    transaction.set("a", "2")?;
+    transaction.commit()?;
+    let mut transaction = store.write()?;
+    transaction.set("a", "3")?;
+    drop(transaction);
+    let transaction = store.read()?;
+    let found = (transaction.setting("a")?, transaction.setting("b")?, transaction.setting("A")?);
+    same("the settings", &found, &(Some("2".to_owned()), Some(String::new()), None))
 }
 
 fn keys(mut store: Box<dyn Store>) -> Outcome {

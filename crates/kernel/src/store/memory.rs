@@ -3,7 +3,7 @@
 use super::{BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Store, Visit, VisitRun, WriteTransaction};
 use crate::error::{Error, Result};
 use receipt_core::envelope::Sealed;
-use receipt_core::evidence::BlobRecord;
+use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ pub(super) struct Tables {
     /// The events in the order in which they came; the place of one, from 1 on, is its id.
     pub(super) order: Vec<(RunId, Seq)>,
     pub(super) log: super::log::MemoryLog,
+    settings: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +51,10 @@ pub(super) struct Event {
 #[derive(Clone, Debug)]
 struct Blob {
     record: BlobRecord,
-    data: Arc<[u8]>,
+    state: BlobState,
+    data: Option<Arc<[u8]>>,
+    created_at: String,
+    expired_at: Option<String>,
 }
 
 impl Event {
@@ -102,6 +106,10 @@ impl Store for MemoryStore {
 
     fn schema_problems(&mut self) -> Result<Vec<String>> {
         Ok(Vec::new())
+    }
+
+    fn scrub(&mut self) -> Result<bool> {
+        Ok(true)
     }
 }
 
@@ -156,23 +164,24 @@ impl ReadTransaction for MemoryTransaction<'_> {
 
     fn blob(&self, hash: &BlobHash, visit: &mut dyn FnMut(&BlobRow<'_>)) -> Result<()> {
         if let Some(blob) = self.tables.blobs.get(hash) {
-            let length = blob.data.len() as u64;
             visit(&BlobRow {
                 sha256: Cell::Text(hash.to_hex().as_bytes()),
                 content_type: Cell::Text(blob.record.content_type.as_bytes()),
-                bytes_len: Cell::Integer(i64::try_from(length).unwrap_or(i64::MAX)),
+                bytes_len: Cell::Integer(i64::try_from(blob.record.bytes_len).unwrap_or(i64::MAX)),
                 evidence_class: Cell::Text(blob.record.class.as_str().as_bytes()),
-                state: Cell::Text(b"live"),
-                stored_len: Some(length),
-                is_blob: true,
+                state: Cell::Text(blob.state.as_str().as_bytes()),
+                stored_len: blob.data.as_ref().map(|data| data.len() as u64),
+                is_blob: blob.data.is_some(),
+                created_at: Cell::Text(blob.created_at.as_bytes()),
+                expired_at: blob.expired_at.as_ref().map_or(Cell::Null, |at| Cell::Text(at.as_bytes())),
             });
         }
         Ok(())
     }
 
     fn blob_bytes(&self, hash: &BlobHash, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
-        if let Some(blob) = self.tables.blobs.get(hash) {
-            visit(&blob.data);
+        if let Some(data) = self.tables.blobs.get(hash).and_then(|blob| blob.data.as_ref()) {
+            visit(data);
         }
         Ok(())
     }
@@ -198,6 +207,10 @@ impl ReadTransaction for MemoryTransaction<'_> {
 
     fn key(&self, run: &RunId, key: &str) -> Result<Option<KeyRow>> {
         Ok(self.tables.keys.get(&(run.clone(), key.to_owned())).copied())
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<String>> {
+        Ok(self.tables.settings.get(name).cloned())
     }
 
     fn size(&self) -> Result<super::Size> {
@@ -248,7 +261,13 @@ impl WriteTransaction for MemoryTransaction<'_> {
         if read.map_err(|error| Error::store(error.to_string()))? as u64 != blob.record.bytes_len {
             return Err(Error::store("the evidence ended too early"));
         }
-        let row = Blob { record: blob.record.clone(), data: bytes.into() };
+        let row = Blob {
+            record: blob.record.clone(),
+            state: BlobState::Live,
+            data: Some(bytes.into()),
+            created_at: blob.created_at.to_string(),
+            expired_at: None,
+        };
         self.tables.blobs.insert(blob.record.hash, Arc::new(row));
         Ok(())
     }
@@ -257,6 +276,20 @@ impl WriteTransaction for MemoryTransaction<'_> {
         if let Some(held) = self.tables.blobs.get_mut(&blob.hash) {
             Arc::make_mut(held).record.class = blob.class;
         }
+        Ok(())
+    }
+
+    fn expire_blob(&mut self, hash: &BlobHash, from: BlobState, to: BlobState, at: Timestamp) -> Result<bool> {
+        let Some(held) = self.tables.blobs.get_mut(hash).filter(|blob| blob.state == from) else { return Ok(false) };
+        let held = Arc::make_mut(held);
+        held.state = to;
+        held.data = None;
+        held.expired_at.get_or_insert_with(|| at.to_string());
+        Ok(true)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        self.tables.settings.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 

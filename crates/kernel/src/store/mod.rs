@@ -16,7 +16,7 @@ pub use log::{LogRead, LogWrite, Segment, StoredCheckpoint};
 use crate::error::{Error, Result};
 use receipt_core::canonical::Scratch;
 use receipt_core::envelope::{Envelope, EventType, Sealed};
-use receipt_core::evidence::{BlobFact, BlobRecord};
+use receipt_core::evidence::{BlobFact, BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Value};
 use receipt_core::run::{Cell, EventRow, RunRow};
@@ -56,6 +56,13 @@ pub trait Store: Send {
     fn path(&self) -> Option<&std::path::Path> {
         None
     }
+
+    /// Sees to it that no copy of bytes that were removed stays in the backend's files; `false` where somebody who still
+    /// reads what was before stands in the way, so that it has to be tried again.
+    ///
+    /// # Errors
+    /// [`Error::ReadOnly`]; where the backend cannot be written.
+    fn scrub(&mut self) -> Result<bool>;
 }
 
 impl Store for Box<dyn Store> {
@@ -78,6 +85,10 @@ impl Store for Box<dyn Store> {
     fn path(&self) -> Option<&std::path::Path> {
         self.as_ref().path()
     }
+
+    fn scrub(&mut self) -> Result<bool> {
+        self.as_mut().scrub()
+    }
 }
 
 /// Goes on, or stops early.
@@ -99,6 +110,10 @@ pub struct BlobRow<'a> {
     pub evidence_class: Cell<'a>,
     /// `live`, `expired_hash_only` or `purged`.
     pub state: Cell<'a>,
+    /// When it was put.
+    pub created_at: Cell<'a>,
+    /// When its bytes were removed; NULL where they were not.
+    pub expired_at: Cell<'a>,
     /// How many bytes are there; `None` for NULL.
     pub stored_len: Option<u64>,
     /// Whether the bytes are stored as bytes, and not as text or a number.
@@ -190,6 +205,12 @@ pub trait ReadTransaction: LogRead {
     /// # Errors
     /// Where the backend cannot be read.
     fn key(&self, run: &RunId, key: &str) -> Result<Option<KeyRow>>;
+
+    /// What was set under a name.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn setting(&self, name: &str) -> Result<Option<String>>;
 }
 
 /// A row for `runs`.
@@ -245,6 +266,19 @@ pub trait WriteTransaction: ReadTransaction + LogWrite {
     /// # Errors
     /// Where the backend cannot be written.
     fn set_class(&mut self, blob: &BlobRecord) -> Result<()>;
+
+    /// Moves a blob from one state to a later one and removes its bytes; `false`, and nothing done, where it is not in
+    /// the first.
+    ///
+    /// # Errors
+    /// Where the backend cannot be written.
+    fn expire_blob(&mut self, hash: &BlobHash, from: BlobState, to: BlobState, at: Timestamp) -> Result<bool>;
+
+    /// Sets a value under a name, in place of any before.
+    ///
+    /// # Errors
+    /// Where the backend cannot be written.
+    fn set(&mut self, name: &str, value: &str) -> Result<()>;
 
     /// Writes an idempotency key.
     ///
@@ -376,6 +410,7 @@ pub(crate) fn unavailable(hash: &BlobHash, fact: &BlobFact) -> Option<Error> {
     let problem = match fact {
         BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => return None,
         BlobFact::Missing => return Some(Error::BlobNotFound { blob: hash.to_string() }),
+        BlobFact::Elsewhere => "it was recorded by digest alone",
         BlobFact::Expired | BlobFact::Removed => "its bytes have been removed",
         BlobFact::Corrupt => "its bytes are not what was put: they hash to something else",
         BlobFact::Malformed { problem } | BlobFact::Unreadable { problem } => problem,

@@ -1,4 +1,5 @@
--- The four tables of the Python package: names, columns and values are shared with it.
+-- The four tables of the Python package: names, columns and values are shared with it. The bytes of a blob stand last in
+-- its row, as SQLite streams only what stands there; elsewhere it lays out all of a blob in memory, twice.
 -- Its two secondary indexes are left out: the unique index on (run_id, seq) serves every query of this kernel, and
 -- without them a ledger is a fifth smaller. The Python package adds them when it opens the file.
 CREATE TABLE IF NOT EXISTS runs (
@@ -26,10 +27,10 @@ CREATE TABLE IF NOT EXISTS blobs (
     bytes_len INTEGER NOT NULL,
     evidence_class TEXT NOT NULL DEFAULT 'public',
     state TEXT NOT NULL DEFAULT 'live',
-    data BLOB,
     created_at TEXT NOT NULL,
     expired_at TEXT,
-    redaction_json TEXT
+    redaction_json TEXT,
+    data BLOB
 );
 CREATE TABLE IF NOT EXISTS schema_meta (
     key TEXT PRIMARY KEY,
@@ -74,6 +75,12 @@ CREATE TABLE IF NOT EXISTS log_tiles (
     hashes BLOB NOT NULL,
     PRIMARY KEY (level, idx)
 );
+
+-- Our own: what a ledger's users have set, such as its retention, as canonical JSON.
+CREATE TABLE IF NOT EXISTS settings (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) WITHOUT ROWID;
 
 -- Against accidents: whoever holds the file can drop a trigger. What proves tampering is the chain.
 CREATE TRIGGER IF NOT EXISTS events_are_not_updated BEFORE UPDATE ON events

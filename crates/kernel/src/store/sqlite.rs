@@ -6,7 +6,7 @@
 use super::{BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun, WriteTransaction};
 use crate::error::{Error, Result};
 use receipt_core::envelope::Sealed;
-use receipt_core::evidence::BlobRecord;
+use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use rusqlite::blob::ZeroBlob;
@@ -26,6 +26,9 @@ const MIN_SQLITE: i32 = 3_051_003;
 
 /// How long a writer waits for others before it gives up.
 const BUSY_LIMIT: Duration = Duration::from_secs(60);
+
+/// How long a store that is to be scrubbed waits for readers of what was before.
+const SCRUB_LIMIT: Duration = Duration::from_secs(2);
 
 /// Blobs up to this size are written and read in one piece, larger ones in pieces of it.
 const PIECE: usize = 1 << 20;
@@ -119,6 +122,8 @@ impl SqliteStore {
         // Before anything is written: a file of a newer schema, or of something else, stays as it is.
         self.check_version()?;
         self.check_owner()?;
+        // Takes effect in a file that is still empty: pages that retention frees go back to the disk.
+        self.connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         // The switch to WAL does not wait in the busy handler.
         while let Err(error) = self.connection.pragma_update(None, "journal_mode", "WAL") {
             let error = Error::from(error);
@@ -130,12 +135,12 @@ impl SqliteStore {
         self.check_version()?;
         let complete: i64 = self.connection.query_row(
             "SELECT count(*) FROM sqlite_master WHERE name IN ('runs', 'events', 'blobs', 'schema_meta', \
-             'idempotency_keys', 'events_are_not_updated', 'events_are_not_deleted', 'log_meta', 'log_checkpoints', \
-             'log_segments', 'log_segments_of_run', 'log_tiles')",
+             'idempotency_keys', 'settings', 'events_are_not_updated', 'events_are_not_deleted', 'log_meta', \
+             'log_checkpoints', 'log_segments', 'log_segments_of_run', 'log_tiles')",
             [],
             |row| row.get(0),
         )?;
-        if complete < 12 {
+        if complete < 13 {
             let script = format!("BEGIN IMMEDIATE; {} COMMIT;", include_str!("schema.sql"));
             if let Err(error) = self.connection.execute_batch(&script) {
                 rollback(&self.connection);
@@ -365,6 +370,38 @@ impl Store for SqliteStore {
     fn path(&self) -> Option<&Path> {
         Some(&self.path)
     }
+
+    /// Removed content is overwritten where it lay (secure_delete); the log is emptied into the file, and free pages are
+    /// given back.
+    fn scrub(&mut self) -> Result<bool> {
+        if self.mode == Mode::ReadOnly {
+            return Err(Error::ReadOnly);
+        }
+        let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
+        let mut pages = vacuum.query([])?;
+        while pages.next()?.is_some() {}
+        drop(pages);
+        drop(vacuum);
+        // Not in the busy handler: a reader may hold what was before for as long as it likes.
+        let deadline = Instant::now() + SCRUB_LIMIT;
+        self.connection.busy_timeout(Duration::ZERO)?;
+        let checkpoint =
+            || self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        let done = loop {
+            match checkpoint() {
+                Ok(0) => break Ok(true),
+                Ok(_) if Instant::now() > deadline => break Ok(false),
+                Ok(_) => thread::sleep(Duration::from_millis(20)),
+                Err(error) => match Error::from(error) {
+                    Error::Busy if Instant::now() > deadline => break Ok(false),
+                    Error::Busy => thread::sleep(Duration::from_millis(20)),
+                    error => break Err(error),
+                },
+            }
+        };
+        self.connection.busy_handler(Some(wait))?;
+        done
+    }
 }
 
 /// What the Python package and this kernel share. The first column is the primary key.
@@ -532,7 +569,7 @@ impl ReadTransaction for SqliteTransaction<'_> {
     fn blob(&self, hash: &BlobHash, visit: &mut dyn FnMut(&BlobRow<'_>)) -> Result<()> {
         let sql = "SELECT sha256, content_type, bytes_len, evidence_class, state, \
                    CASE WHEN typeof(data) = 'blob' THEN length(data) ELSE length(CAST(data AS BLOB)) END, \
-                   typeof(data) = 'blob' FROM blobs WHERE sha256 = ?1";
+                   typeof(data) = 'blob', created_at, expired_at FROM blobs WHERE sha256 = ?1";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query([hash.to_hex()])?;
         if let Some(row) = rows.next()? {
@@ -545,13 +582,16 @@ impl ReadTransaction for SqliteTransaction<'_> {
                 state: cell(row, 4)?,
                 stored_len: stored.and_then(|length| u64::try_from(length).ok()),
                 is_blob: row.get(6)?,
+                created_at: cell(row, 7)?,
+                expired_at: cell(row, 8)?,
             });
         }
         Ok(())
     }
 
     fn blob_bytes(&self, hash: &BlobHash, visit: &mut dyn FnMut(&[u8])) -> Result<()> {
-        let sql = "SELECT rowid, CASE WHEN length(data) <= ?2 THEN data END FROM blobs WHERE sha256 = ?1";
+        let sql = "SELECT rowid, CASE WHEN length(data) <= ?2 THEN data END FROM blobs \
+                   WHERE sha256 = ?1 AND data IS NOT NULL";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query(params![hash.to_hex(), PIECE_LEN])?;
         let Some(row) = rows.next()? else { return Ok(()) };
@@ -611,6 +651,16 @@ impl ReadTransaction for SqliteTransaction<'_> {
         let Some((seq, digest)) = found else { return Ok(None) };
         let seq = Seq::new(seq).ok_or_else(|| Error::store("an idempotency key points at no event"))?;
         Ok(Some(KeyRow { seq, digest }))
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<String>> {
+        // A file that is only read may have been written before there was such a table.
+        let known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'settings'";
+        if self.prepare(known)?.query_row([], |_| Ok(())).optional()?.is_none() {
+            return Ok(None);
+        }
+        let mut statement = self.prepare("SELECT value FROM settings WHERE name = ?1")?;
+        Ok(statement.query_row([name], |row| row.get(0)).optional()?)
     }
 }
 
@@ -691,6 +741,18 @@ impl WriteTransaction for SqliteTransaction<'_> {
     fn set_class(&mut self, blob: &BlobRecord) -> Result<()> {
         let sql = "UPDATE blobs SET evidence_class = ?2 WHERE sha256 = ?1";
         self.prepare(sql)?.execute(params![blob.hash.to_hex(), blob.class.as_str()])?;
+        Ok(())
+    }
+
+    fn expire_blob(&mut self, hash: &BlobHash, from: BlobState, to: BlobState, at: Timestamp) -> Result<bool> {
+        let sql = "UPDATE blobs SET state = ?3, data = NULL, redaction_json = NULL, \
+                   expired_at = coalesce(expired_at, ?4) WHERE sha256 = ?1 AND state = ?2";
+        let changed = self.prepare(sql)?.execute(params![hash.to_hex(), from.as_str(), to.as_str(), at.to_string()])?;
+        Ok(changed == 1)
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        self.prepare("INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)")?.execute([name, value])?;
         Ok(())
     }
 

@@ -1,0 +1,80 @@
+//! Evidence far larger than the memory that it takes to put it on record.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // in helpers of tests
+#![cfg(target_os = "linux")] // where a process can be held to so much data
+
+mod common;
+
+use common::Place;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::process::{Command, Output};
+
+/// Runs the command with so many KiB of data.
+fn within(place: &Place, kibibytes: u32, command: &str) -> Output {
+    let script = format!("ulimit -d {kibibytes} && exec {} {command}", env!("CARGO_BIN_EXE_receipt"));
+    Command::new("sh").args(["-c", &script]).current_dir(place.path()).env_remove("RECEIPT_LEDGER").output().unwrap()
+}
+
+const MEBIBYTES: usize = 96;
+
+#[test]
+fn evidence_is_put_and_written_out_in_less_than_32_mib() {
+    let place = Place::with_ledger();
+    place.ok(&["start", "r"]);
+    let mut file = BufWriter::new(File::create(place.path().join("big.log")).unwrap());
+    (0..MEBIBYTES << 14)
+        .for_each(|line| writeln!(file, "line {line:08} of a long log, with nothing secret in it at all").unwrap());
+    drop(file);
+    let put = within(&place, 32 << 10, "put r log big.log");
+    assert!(put.status.success(), "{put:?}");
+    let cat = within(&place, 32 << 10, "cat r log | cmp - big.log");
+    assert!(cat.status.success(), "{cat:?}");
+    let verify = within(&place, 32 << 10, "verify --threads 1");
+    assert!(verify.status.success(), "{verify:?}");
+    // The same bound is felt by what does not stream.
+    let document = within(&place, 32 << 10, "cat r log --json");
+    assert!(!document.status.success());
+}
+
+#[test]
+fn evidence_recorded_by_digest_is_settled_by_the_file_and_by_no_other() {
+    let place = Place::with_ledger();
+    place.file("disk.img", b"as it was");
+    for (run, by_digest) in [("plain", false), ("r", true)] {
+        place.ok(&["start", run]);
+        place.ok(&["advance", run, "COLLECT"]);
+        let mut put = vec!["put", run, "image", "disk.img"];
+        put.extend(by_digest.then_some("--by-digest"));
+        if by_digest {
+            // What is there anyway would be found by its address.
+            place.file("disk.img", b"as it was too");
+        }
+        place.ok(&put);
+    }
+    let evidence = |verdict: &str, args: &[&str]| {
+        let status = i32::from(verdict == "fail");
+        let args: Vec<&str> = ["verify", "r"].into_iter().chain(args.iter().copied()).collect();
+        let report = place.json(status, &args);
+        let check =
+            report["checks"].as_array().unwrap().iter().find(|check| check["check"] == "evidence").unwrap().clone();
+        assert_eq!(check["verdict"], verdict, "{check}");
+        check["reasons"].to_string()
+    };
+    assert!(evidence("warn", &[]).contains("EVIDENCE_ELSEWHERE"));
+    assert_eq!(evidence("pass", &["--evidence", "image=disk.img"]), "[]");
+    assert!(evidence("warn", &["--evidence", "other=disk.img"]).contains("EVIDENCE_ELSEWHERE"));
+    place.file("other.img", b"as it was not");
+    assert!(evidence("fail", &["--evidence", "image=other.img"]).contains("EVIDENCE_FILE_MISMATCH"));
+    assert_eq!(place.error(2, &["verify", "--evidence", "image=missing.img"]), "io");
+    assert_eq!(place.error(2, &["put", "r", "k", "disk.img", "--by-digest", "--class", "sealed"]), "no_recipient");
+    // A run with it is judged, and no better than it should be.
+    place.ok(&["advance", "r", "EVALUATE"]);
+    let evaluation = place.json(0, &["evaluate", "r"]);
+    assert!(
+        evaluation.to_string().contains("EVIDENCE_ELSEWHERE") && evaluation["overall_verdict"] == "warn",
+        "{evaluation}"
+    );
+    // Evidence with bytes is not excused when its row is gone.
+    place.tamper("DELETE FROM blobs");
+    assert!(place.gives(1, &["verify", "plain"]).contains("BLOB_MISSING"));
+}

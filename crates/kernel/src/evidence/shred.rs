@@ -1,0 +1,177 @@
+//! Who evidence is sealed to, and the receipt for a key that was destroyed.
+//!
+//! Whoever seals each period to a key of its own can destroy the period in every copy there is, backups among them, by
+//! destroying that key: the ciphertexts stay, the chains stay provable, and nobody can read them any more.
+
+use super::seal::Recipients;
+use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::store::{ReadTransaction, Visit};
+use crate::writer::{Append, RunWriter};
+use receipt_core::canonical::{self, Scratch};
+use receipt_core::envelope::{Actor, Envelope, EventType};
+use receipt_core::id::{BlobHash, BlobRef, RunId};
+use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::policy::Policy;
+use std::collections::BTreeSet;
+
+/// Under which name the ledger keeps its recipients.
+const SETTING: &str = "recipients";
+
+/// How many blobs one event names.
+const BLOBS: usize = 4096;
+
+/// What a destroyed key leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shredded {
+    /// The run that has the receipt.
+    pub run_id: RunId,
+    /// How many blobs nobody can open any more.
+    pub lost: u64,
+    /// How many others can still open, because they are sealed to another key too.
+    pub open_to_others: u64,
+}
+
+impl Ledger {
+    /// Who this ledger's sealed evidence is sealed to, where somebody has said so.
+    ///
+    /// # Errors
+    /// [`Error::BadRecipient`] where what is stored is none; where the store cannot be read.
+    pub fn recipients(&self) -> Result<Option<Recipients>> {
+        let names = self.recipient_names()?;
+        if names.is_empty() { Ok(None) } else { Recipients::parse(names.iter().map(String::as_str)).map(Some) }
+    }
+
+    fn recipient_names(&self) -> Result<Vec<String>> {
+        read_names(self.lock().read()?.as_ref())
+    }
+
+    /// Seals what is put from now on to these too, and gives all of them.
+    ///
+    /// # Errors
+    /// As [`Recipients::parse`]; where the store cannot be written.
+    pub fn add_recipients<'l>(&self, lines: impl IntoIterator<Item = &'l str>) -> Result<Vec<String>> {
+        let added = Recipients::parse(lines)?;
+        self.change_recipients(|names| names.extend(added.names().iter().cloned()))
+    }
+
+    /// Seals what is put from now on to this one no more, and gives those that are left.
+    ///
+    /// # Errors
+    /// [`Error::BadRecipient`] where it is none of them; where the store cannot be written.
+    pub fn remove_recipient(&self, name: &str) -> Result<Vec<String>> {
+        if !self.recipient_names()?.iter().any(|held| held == name) {
+            return Err(Error::BadRecipient { problem: "it is none of this ledger's".to_owned() });
+        }
+        self.change_recipients(|names| {
+            names.remove(name);
+        })
+    }
+
+    fn change_recipients(&self, change: impl FnOnce(&mut BTreeSet<String>)) -> Result<Vec<String>> {
+        self.transact(|transaction| {
+            let mut names: BTreeSet<String> = read_names(transaction)?.into_iter().collect();
+            change(&mut names);
+            let names: Vec<String> = names.into_iter().collect();
+            let json = canonical::to_bytes(&Value::from(names.clone()), Limits::WRITE)?;
+            transaction.set(SETTING, &String::from_utf8_lossy(&json))?;
+            Ok(names)
+        })
+    }
+
+    /// Records that the private half of a key has been destroyed: which blobs nobody can open any more. Nothing more is
+    /// sealed to it. Whether the key is in fact destroyed the ledger cannot know; the event is its owner's word.
+    ///
+    /// # Errors
+    /// [`Error::BadRecipient`] where nothing was ever sealed to it; where the store cannot be read or written.
+    pub fn shred(&self, name: &str, reason: &str, actor: &Actor) -> Result<Shredded> {
+        let (lost, open_to_others) = sealed_to(self.lock().read()?.as_ref(), name)?;
+        if lost.is_empty() && open_to_others.is_empty() {
+            return Err(Error::BadRecipient { problem: "nothing in this ledger is sealed to it".to_owned() });
+        }
+        if self.recipient_names()?.iter().any(|held| held == name) {
+            self.remove_recipient(name)?;
+        }
+        let stamp: String = self.now().to_string().chars().take(19).filter(char::is_ascii_alphanumeric).collect();
+        let meta = Object::from_iter([("recipient", name)]);
+        let mut run = self.start_numbered(&format!("shred-{stamp}Z"), actor, &meta)?;
+        run.advance("COLLECT", "the key was destroyed")?;
+        run.advance("EVALUATE", "nothing to collect")?;
+        run.evaluate()?;
+        run.advance("DECIDE", "evaluated")?;
+        let payload = |lost: usize| {
+            Object::from_iter([
+                ("decision_id", Value::from("shred")),
+                ("basis", Value::from(vec!["the private half of the key was destroyed"])),
+                ("action_plan", "none: what is sealed to it alone cannot be opened any more".into()),
+                ("recipient", name.into()),
+                ("reason", reason.into()),
+                ("lost", lost.into()),
+                ("open_to_others", open_to_others.len().into()),
+            ])
+        };
+        let lost: Vec<BlobRef> = lost.into_iter().map(BlobRef).collect();
+        let mut events: Vec<Append> = lost.chunks(BLOBS).map(|blobs| receipt(payload(blobs.len()), blobs)).collect();
+        if events.is_empty() {
+            events.push(receipt(payload(0), &[]));
+        }
+        run.append_batch(events)?;
+        run.finalize("the key was destroyed")?;
+        let (lost, open_to_others) = (lost.len() as u64, open_to_others.len() as u64);
+        Ok(Shredded { run_id: run.run_id().clone(), lost, open_to_others })
+    }
+
+    /// Starts a maintenance run under this id, or one that follows it.
+    pub(crate) fn start_numbered(&self, id: &str, actor: &Actor, meta: &Object) -> Result<RunWriter> {
+        let mut id = id.to_owned();
+        loop {
+            match self.start(&id, Policy::structural()?, actor.clone(), meta.clone()) {
+                // Another one in this second.
+                Err(Error::RunExists { .. }) => id.push('+'),
+                started => return started,
+            }
+        }
+    }
+}
+
+fn receipt(payload: Object, blobs: &[BlobRef]) -> Append {
+    Append { blobs: blobs.to_vec(), ..Append::new(EventType::Decision, payload) }
+}
+
+fn read_names(store: &dyn ReadTransaction) -> Result<Vec<String>> {
+    let Some(text) = store.setting(SETTING)? else { return Ok(Vec::new()) };
+    let value = json::parse(text.as_bytes(), Limits::READ)?;
+    let names = value.as_array().map(|names| names.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+    names.flatten().ok_or_else(|| Error::BadRecipient { problem: "the ledger's list of them is none".to_owned() })
+}
+
+/// The blobs that only this recipient can open, and those that others can open too.
+fn sealed_to(store: &dyn ReadTransaction, name: &str) -> Result<(BTreeSet<BlobHash>, BTreeSet<BlobHash>)> {
+    let mut runs = Vec::new();
+    store.runs(&mut |id, _| {
+        runs.extend(id.as_str().map(RunId::new));
+        Visit::Continue(())
+    })?;
+    let (mut alone, mut shared) = (BTreeSet::new(), BTreeSet::new());
+    for run in runs {
+        store.events(&run, &mut |row| {
+            let mut scratch = Scratch::default();
+            let envelope = row.envelope_json.text().and_then(|text| Envelope::read(text, &mut scratch).ok());
+            let put = envelope.filter(|envelope| envelope.event_type == EventType::EvidencePut);
+            let payload = put.and_then(|put| json::parse(put.payload_json(), Limits::READ).ok());
+            let found = payload.as_ref().and_then(|payload| {
+                let recipients = payload.get("meta")?.get("sealed")?.get("recipients")?.as_array()?;
+                let hash = payload.get("evidence")?.get("sha256")?.as_str()?;
+                let named = recipients.iter().any(|recipient| recipient.as_str() == Some(name));
+                named.then(|| Some((BlobHash::parse_bytes(hash.as_bytes())?, recipients.len())))?
+            });
+            match found {
+                Some((hash, 1)) => alone.insert(hash),
+                Some((hash, _)) => shared.insert(hash),
+                None => false,
+            };
+            Visit::Continue(())
+        })?;
+    }
+    Ok((alone, shared))
+}
