@@ -47,8 +47,13 @@ impl Place {
         self.receipt(&arguments).output().unwrap()
     }
 
+    /// As `sh`, and it goes on by itself. Signals are as a terminal has them, whatever the tests were started with: what
+    /// was ignored (as `nohup` does with HUP) stays ignored, and a shell cannot even trap it.
     fn start(&self, script: &str) -> Child {
-        let mut command = self.receipt(&["exec", "--run", "r", "--", "sh", "-c", script]);
+        let mut command = Command::new("env");
+        command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(RECEIPT);
+        command.args(["exec", "--run", "r", "--", "sh", "-c", script]);
+        command.current_dir(self.path()).env_remove("RECEIPT_LEDGER").stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

@@ -20,8 +20,12 @@ use std::convert::Infallible;
 const SETTLED: [Check; 7] =
     [Check::Format, Check::Content, Check::Columns, Check::Evidence, Check::Path, Check::Commitment, Check::Replay];
 
+/// The public half of a key that nobody has.
+const RECIPIENT: &str = "age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz";
+
 fn record(ledger: &Ledger, id: &str, class: EvidenceClass) {
     let meta = Object::from_iter([("branch", "caf\u{e9}")]);
+    ledger.add_recipients([RECIPIENT]).unwrap();
     let mut run = ledger.start(id, Policy::structural().unwrap(), Actor::new("system", "test"), meta).unwrap();
     run.advance("COLLECT", "collecting").unwrap();
     run.put("log", format!("the log of {id}").as_bytes(), Put::text()).unwrap();
