@@ -40,6 +40,9 @@ impl Random {
     }
 }
 
+/// The public half of a key that nobody has.
+const RECIPIENT: &str = "age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz";
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -52,6 +55,7 @@ fn base(random: &mut Random) -> Vec<Vec<u8>> {
         ("branch", Value::from("\u{7f}\u{e000}")),
         ("f", json::parse(b"[1.0, 1e22, -0.0]", Limits::READ).unwrap()),
     ]);
+    ledger.add_recipients([RECIPIENT]).unwrap();
     let mut run = ledger.start(id, Policy::structural().unwrap(), Actor::new("system", "test"), meta).unwrap();
     run.advance("COLLECT", "collecting").unwrap();
     for number in 0..random.below(4) {
