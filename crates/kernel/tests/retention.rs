@@ -6,8 +6,8 @@ use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::evidence::retention::Plan;
 use receipt_kernel::{
-    Actor, BlobHash, Check, Error, EventType, Ledger, Object, Policy, Put, Reason, Retained, Retention, RunId, RunWriter,
-    Timestamp, Ttl, Value, Verdict,
+    Actor, BlobHash, Check, Error, EventType, Ledger, Object, Policy, Put, Reason, Retained, Retention, RunId,
+    RunWriter, Timestamp, Ttl, Value, Verdict,
 };
 use rusqlite::{Connection, params};
 use std::fs;
@@ -180,6 +180,27 @@ fn a_row_that_cannot_be_judged_is_reported_and_stops_nothing() {
     wanted.extend(bad.iter().map(|_| "BLOB_MALFORMED".to_owned()));
     assert_eq!(codes(&done.problems), wanted);
     assert_eq!(scene.state(&changed), "live", "bytes that were changed are evidence of that");
+}
+
+#[test]
+fn what_an_event_speaks_of_that_cannot_be_read_is_left_alone_and_stops_nothing() {
+    for change in [
+        "created_at = 'yesterday'",
+        "envelope_json = envelope_json || ' '",
+        "envelope_json = replace(envelope_json, '\"key\"', '\"key')",
+    ] {
+        let scene = scene();
+        let left = scene.put("bad", "k", "left alone", EvidenceClass::Public);
+        let good = scene.put("good", "k", "good", EvidenceClass::Public);
+        let connection = Connection::open(&scene.path).unwrap();
+        let sql = format!(
+            "DROP TRIGGER events_are_not_updated; UPDATE events SET {change} WHERE run_id = 'bad' AND event_type = 'EVIDENCE_PUT'"
+        );
+        connection.execute_batch(&sql).unwrap();
+        let done = scene.retain_on(100);
+        assert_eq!((done.expired, codes(&done.problems)), (1, vec!["EVIDENCE_MALFORMED".to_owned()]), "{change}");
+        assert_eq!((scene.state(&left), scene.state(&good)), ("live".to_owned(), "expired_hash_only".to_owned()));
+    }
 }
 
 #[test]
