@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::evidence::redact::Redactor;
-use crate::evidence::{self, Digest256, Put, Source};
+use crate::evidence::{self, Digest256, Put, Source, Taken};
 use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
 use crate::store::{KeyRow, ReadTransaction, WriteTransaction};
 use receipt_core::canonical;
@@ -15,6 +15,7 @@ use receipt_core::run::Snapshot;
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
 use sha2::{Digest, Sha256};
+use std::io::Read;
 use std::sync::Arc;
 
 /// What is to be appended to a run.
@@ -136,15 +137,30 @@ impl RunWriter {
         self.put_source(key, source, put)
     }
 
+    /// The same from a reader, which is read to its end: evidence of any size up to 990 MB ([`MAX_BLOB`]), in memory that
+    /// does not grow with it.
+    ///
+    /// [`MAX_BLOB`]: crate::store::sqlite::MAX_BLOB
+    ///
+    /// # Errors
+    /// As [`Self::put`]; [`Error::TooLarge`] as soon as more than that has been read (see
+    /// [`Digesting`](crate::evidence::Digesting)); [`Error::Io`] where it cannot be read.
+    pub fn put_reader(&mut self, key: &str, from: &mut dyn Read, put: Put) -> Result<BlobRecord> {
+        match evidence::take(&self.ledger, put.class, from)? {
+            Taken::Whole(bytes) => self.put(key, &bytes, put),
+            Taken::Spooled(source) => self.put_source(key, source, put),
+        }
+    }
+
     /// Puts evidence on record by its digest, its size and a name: its bytes stay where they are, and whoever has them can
     /// show that they are what was meant.
     ///
     /// # Errors
-    /// [`Error::NoRecipient`] for class sealed, as a digest outside a ciphertext says what lies in it;
+    /// [`Error::SealedByDigest`] for class sealed, as a digest outside a ciphertext says what lies in it;
     /// [`Error::RunFinalized`].
     pub fn put_digest(&mut self, key: &str, digest: &Digest256, name: &str, put: Put) -> Result<BlobRecord> {
         if put.class == EvidenceClass::Sealed {
-            return Err(Error::NoRecipient);
+            return Err(Error::SealedByDigest);
         }
         let Put { content_type, class, kind, mut meta } = put;
         Redactor::builtin().redact_object(&mut meta);
