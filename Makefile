@@ -59,7 +59,7 @@ bench: reference
 
 # Sixty seconds on each parser; needs cargo-fuzz and a nightly toolchain.
 fuzz:
-	cd fuzz && for target in json canonical envelope; do \
+	cd fuzz && for target in json canonical envelope note policy bundle redactor; do \
 	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=60 -dict=dictionaries/json.dict || exit 1; done
 
 clean:

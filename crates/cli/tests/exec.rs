@@ -38,6 +38,7 @@ impl Place {
     fn receipt(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(RECEIPT);
         command.args(arguments).current_dir(self.path()).env_remove("RECEIPT_LEDGER").stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", self.path());
         command
     }
 
@@ -54,6 +55,7 @@ impl Place {
         command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(RECEIPT);
         command.args(["exec", "--run", "r", "--", "sh", "-c", script]);
         command.current_dir(self.path()).env_remove("RECEIPT_LEDGER").stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", self.path());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 

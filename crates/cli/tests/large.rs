@@ -12,7 +12,9 @@ use std::process::{Command, Output};
 /// Runs the command with so many KiB of data.
 fn within(place: &Place, kibibytes: u32, command: &str) -> Output {
     let script = format!("ulimit -d {kibibytes} && exec {} {command}", env!("CARGO_BIN_EXE_receipt"));
-    Command::new("sh").args(["-c", &script]).current_dir(place.path()).env_remove("RECEIPT_LEDGER").output().unwrap()
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(place.path()).env_remove("RECEIPT_LEDGER");
+    shell.env("XDG_STATE_HOME", place.path()).output().unwrap()
 }
 
 const MEBIBYTES: usize = 96;

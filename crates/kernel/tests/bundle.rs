@@ -484,6 +484,23 @@ fn large_blobs_are_cut_into_pieces_that_must_be_full() {
 }
 
 #[test]
+fn a_piece_has_one_spelling() {
+    let ledger = Ledger::in_memory();
+    let mut run =
+        ledger.start("r", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    run.advance("COLLECT", "collecting").unwrap();
+    run.put("four", b"AAAA", Put::text()).unwrap();
+    let bundle = String::from_utf8(export(&ledger, &of("r"))).unwrap();
+    assert_eq!(verify(bundle.as_bytes()).overall_verdict(), Verdict::Warn, "it is unfinished");
+    // The same bytes to decoders that are not strict.
+    for other in ["QUE=QUE=", "QUFBQR==", "QUFBQQ", "QUFB\\u0051Q=="] {
+        let respelled = bundle.replace("\"QUFBQQ==\"", &format!("\"{other}\""));
+        assert_ne!(respelled, bundle);
+        assert_refused(respelled.as_bytes(), other);
+    }
+}
+
+#[test]
 fn a_ledger_with_a_checkpoint_puts_its_proof_into_the_bundle() {
     let ledger = scene();
     let key = signing("example.org/log", 1);
