@@ -167,7 +167,7 @@ def dump(store):
         say({"sha256": sha256, "hex": store.get_blob(sha256).hex()})
 
 
-def put(store, text, *counts):
+def put_many(store, text, *counts):
     policy = {"policy_id": "p", "policy_version": "1", "stage_graph_id": "v1_default"}
     store.ensure_run("theirs", **policy)
     for count in counts:
@@ -200,7 +200,7 @@ def main():
     store = SqliteReceiptStore(path)
     store.initialize_schema()
     try:
-        {"write": write, "continue": continue_, "verify": verify, "dump": dump, "put": put}[verb](store, *rest)
+        {"write": write, "continue": continue_, "verify": verify, "dump": dump, "put": put_many}[verb](store, *rest)
     finally:
         store.close()
 
