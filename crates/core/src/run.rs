@@ -276,8 +276,15 @@ impl RowCheck<'_> {
         *next_seq = seq.saturating_add(1);
     }
 
+    #[inline]
     fn envelope<'s>(&mut self, text: &'s [u8], scratch: &'s mut Scratch) -> Option<Envelope<'s>> {
-        Envelope::read(text, scratch).map_err(|error| self.unreadable(&error)).ok()
+        match Envelope::read(text, scratch) {
+            Ok(envelope) => Some(envelope),
+            Err(error) => {
+                self.unreadable(&error);
+                None
+            }
+        }
     }
 
     fn bad_type(&mut self, column: &str, wanted: &str) {
