@@ -336,3 +336,35 @@ fn an_event_that_the_package_appends_against_our_rules_keeps_the_chain_and_fails
         assert_eq!(ours.unwrap().overall_verdict(), Verdict::Fail);
     }
 }
+
+#[test]
+fn a_ledger_that_compresses_is_refused_by_the_package_with_the_reason_and_left_as_it_is() {
+    let Some(package) = Package::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, compresses) in [("plain", false), ("compressed", true)] {
+        let path = folder.path().join(name);
+        let ledger = if compresses { Ledger::create_compressed(&path) } else { Ledger::create(&path) }.unwrap();
+        let mut run = ledger.start("ours", Policy::structural().unwrap(), actor(), Object::new()).unwrap();
+        let data = "the same line again and again\n".repeat(1000);
+        let hash = run.put("log", data.as_bytes(), Put::text()).unwrap().hash;
+        let short = run.put("short", b"short", Put::text()).unwrap().hash;
+        run.finalize_as(Verdict::Unknown, "over").unwrap();
+        drop((run, ledger));
+        let said = package.run("refused", &path, &[&hash.to_string(), &short.to_string()]);
+        assert_eq!(said.len(), 3);
+        let error = said[0].get("error").and_then(Value::as_str);
+        assert_eq!(error.is_some_and(|error| error.contains("this ledger is compressed")), compresses, "{said:?}");
+        assert_eq!(error.is_some(), compresses, "{said:?}");
+        // Without being opened as it should, it gives no bytes where it gives not the right ones.
+        for blob in &said[1..] {
+            let hex = blob.get("hex").and_then(Value::as_str);
+            let gone = compresses && text(blob, "sha256") == hash.to_string();
+            assert_eq!(hex.is_none(), gone, "{blob:?}");
+            let bytes = hex.map(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap());
+            assert!(bytes.is_none_or(|bytes| BlobHash::of(&bytes).to_string() == text(blob, "sha256")));
+        }
+        let report = audit(&path);
+        assert_sound(&report);
+        assert!(*Ledger::open(&path).unwrap().blob(&hash).unwrap() == *data.as_bytes());
+    }
+}

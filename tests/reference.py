@@ -4,6 +4,7 @@
     reference.py continue LEDGER RUN JSON   appends the events of the JSON list, and begins the run where there is none
     reference.py verify LEDGER              what the package's own chain check says of each run
     reference.py dump LEDGER                every event and blob, as the package reads them
+    reference.py refused LEDGER HASH…       the error on opening it; what it reads of blobs without opening it properly
 
 Each answer is a JSON value a line.
 """
@@ -165,8 +166,25 @@ def dump(store):
         say({"sha256": sha256, "hex": store.get_blob(sha256).hex()})
 
 
+def refused(path, *blobs):
+    store = SqliteReceiptStore(path)
+    try:
+        store.initialize_schema()
+        say({"error": None})
+    except Exception as error:
+        say({"error": str(error)})
+    store.close()
+    store = SqliteReceiptStore(path)
+    for sha256 in blobs:
+        data = store.get_blob(sha256)
+        say({"sha256": sha256, "hex": None if data is None else data.hex()})
+    store.close()
+
+
 def main():
     verb, path, *rest = sys.argv[1:]
+    if verb == "refused":
+        return refused(path, *rest)
     store = SqliteReceiptStore(path)
     store.initialize_schema()
     try:

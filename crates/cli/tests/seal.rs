@@ -176,3 +176,29 @@ fn a_period_is_destroyed_with_its_key_and_the_receipt_names_what_was_lost() {
     place.file("data.txt", b"x");
     assert_eq!(place.error(2, &["put", "more", "k", "data.txt", "--class", "sealed"]), "no_recipient");
 }
+
+#[test]
+fn sealed_evidence_travels_in_a_bundle_and_is_opened_where_it_arrives() {
+    if !age() {
+        return;
+    }
+    let place = Place::with_ledger();
+    let key = keygen(&place, "key.txt");
+    place.ok(&["recipients", "add", &key]);
+    put_sealed(&place, "r", SECRET);
+    assert_eq!(place.json(0, &["export", "r", "-o", "r.receipt"])["sealed"], 1);
+    let bundle = fs::read_to_string(place.path().join("r.receipt")).unwrap();
+    assert!(bundle.contains("\"evidence_class\":\"sealed\",\"sha256\"") && !bundle.contains("nobody else"));
+    // A stranger verifies it without a key; whoever has the key imports it and opens it.
+    let other = Place::with_ledger();
+    other.file("r.receipt", bundle.as_bytes());
+    assert!(other.ok(&["verify", "r.receipt"]).contains("PASS    evidence"));
+    other.ok(&["import", "r.receipt"]);
+    assert_eq!(other.error(2, &["cat", "r", "dump", "-i", "r.receipt"]), "bad_identity");
+    fs::copy(place.path().join("key.txt"), other.path().join("key.txt")).unwrap();
+    assert_eq!(other.ok(&["cat", "r", "dump", "-i", "key.txt"]), SECRET);
+    // Or it stays at home.
+    let withheld = place.json(0, &["export", "r", "-o", "without.receipt", "--withhold", "dump"]);
+    assert_eq!((&withheld["sealed"], &withheld["withheld"]), (&0.into(), &1.into()));
+    assert!(place.gives(3, &["verify", "without.receipt"]).contains("EVIDENCE_WITHHELD"));
+}

@@ -107,7 +107,7 @@ pub enum State {
     Live,
     /// Whoever made the bundle left them out.
     Withheld,
-    /// They are sealed, and a bundle shows no sealed evidence.
+    /// They are of class sealed and not encrypted, so that they do not leave their ledger. Ciphertext is live.
     Sealed,
     /// Retention had removed them.
     Expired,
