@@ -312,7 +312,7 @@ impl<'a> Audit<'a> {
         }
         // One handle more, to ask how long each run is while this one lists them.
         let mut lengths = if self.threads > 1 { Some(store.reopen()?) } else { None };
-        let lengths = lengths.as_mut().map(|lengths| lengths.read()).transpose()?;
+        let lengths = lengths.as_mut().map(Store::read).transpose()?;
         let transaction = store.read()?;
         let size = transaction.size()?;
         let total = size.events + if self.runs.is_none() { size.blobs } else { 0 };
@@ -451,8 +451,14 @@ struct LongRun {
     /// The seq of the last event of each part but the last.
     cuts: Vec<Seq>,
     /// What each part showed, once somebody is done with it: nothing, where it could not be read by itself.
-    done: Mutex<Vec<Option<Option<Part>>>>,
+    done: Mutex<Vec<Done>>,
     seen: Seen,
+}
+
+/// A part of a long run, as far as it has come.
+enum Done {
+    NotYet,
+    Read(Option<Box<Part>>),
 }
 
 /// What reading a run, or a part of one, showed.
@@ -460,7 +466,7 @@ type Part = (RunReader, Findings);
 
 impl LongRun {
     fn new(run: RunId, cuts: Vec<Seq>) -> Self {
-        let done = Mutex::new((0..=cuts.len()).map(|_| None).collect());
+        let done = Mutex::new((0..=cuts.len()).map(|_| Done::NotYet).collect());
         Self { run, cuts, done, seen: Seen::default() }
     }
 
@@ -477,8 +483,15 @@ impl LongRun {
     /// Takes in a part; gives all of them to whoever brings the last one.
     fn done(&self, index: usize, part: Option<Part>) -> Option<Vec<Option<Part>>> {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done[index] = Some(part);
-        done.iter().all(Option::is_some).then(|| std::mem::take(&mut *done).into_iter().flatten().collect())
+        done[index] = Done::Read(part.map(Box::new));
+        if done.iter().any(|part| matches!(part, Done::NotYet)) {
+            return None;
+        }
+        let parts = std::mem::take(&mut *done).into_iter().map(|part| match part {
+            Done::Read(part) => part.map(|part| *part),
+            Done::NotYet => None,
+        });
+        Some(parts.collect())
     }
 }
 
@@ -572,7 +585,9 @@ impl Shared<'_> {
         match RunReader::join(readers).filter(|_| sound) {
             Some(reader) => {
                 let mut all = Findings::default();
-                findings.into_iter().for_each(|found| all.merge(found));
+                for found in findings {
+                    all.merge(found);
+                }
                 self.end_run(store, &long.run, reader, all)
             }
             None => self.check_run(store, &long.run),
@@ -627,7 +642,7 @@ impl Shared<'_> {
                 continue;
             }
             if committed {
-                self.check_claim(store, &pointer, &hash, &put, found);
+                Self::check_claim(store, &pointer, &hash, &put, found);
             }
             if seen.is_new(hash) {
                 self.check_blob(store, &hash, Some((&pointer, bytes_len)), found);
@@ -666,14 +681,7 @@ impl Shared<'_> {
 
     /// Compares a blob's row with what an event of ours says that it put. The first type of the same bytes stays; of
     /// two classes the stricter one does.
-    fn check_claim(
-        &self,
-        store: &dyn ReadTransaction,
-        pointer: &str,
-        hash: &BlobHash,
-        put: &Evidence,
-        found: &mut Findings,
-    ) {
+    fn check_claim(store: &dyn ReadTransaction, pointer: &str, hash: &BlobHash, put: &Evidence, found: &mut Findings) {
         let mut problems = Vec::new();
         let read = store.blob(hash, &mut |row| {
             let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);

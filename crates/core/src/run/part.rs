@@ -25,7 +25,7 @@ impl RunReader {
         part.policy = self.policy;
         let RunFacts { commitment, started, .. } = self.facts;
         let RunFacts { finalized, head, .. } = part.facts;
-        part.facts = RunFacts { commitment, started, finalized, head, ..RunFacts::default() };
+        part.facts = RunFacts { head, commitment, finalized, started, ..RunFacts::default() };
         Some(part)
     }
 
