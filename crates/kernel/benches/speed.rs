@@ -449,7 +449,7 @@ fn compare_sizes(ours: &Path, theirs: &Path) -> Outcome<(f64, f64)> {
 /// No page has a header here, or any room to spare.
 fn bytes_of_rows(path: &Path) -> Outcome<i64> {
     let connection = Connection::open(path)?;
-    let varint = |value: i64| (64 - (value | 1).leading_zeros()).div_ceil(7).into();
+    let varint = |value: i64| i64::from((64 - (value | 1).leading_zeros()).div_ceil(7));
     let integer = |value: i64| if value < 128 { 1 } else { 2 };
     let text = |length: i64| varint(13 + 2 * length) + length;
     let mut statement = connection.prepare(
@@ -457,7 +457,8 @@ fn bytes_of_rows(path: &Path) -> Outcome<i64> {
          coalesce(length(prev_event_hash), 0), length(created_at) FROM events",
     )?;
     let mut rows = statement.query([])?;
-    let mut bytes = connection.query_row("SELECT coalesce(sum(length(data)), 0) FROM blobs", [], |row| row.get(0))?;
+    let mut bytes: i64 =
+        connection.query_row("SELECT coalesce(sum(length(data)), 0) FROM blobs", [], |row| row.get(0))?;
     while let Some(row) = rows.next()? {
         let (id, seq): (i64, i64) = (row.get(0)?, row.get(1)?);
         let mut record: i64 = 2 + 1 + integer(seq);
