@@ -368,3 +368,31 @@ fn a_ledger_that_compresses_is_refused_by_the_package_with_the_reason_and_left_a
         assert!(*Ledger::open(&path).unwrap().blob(&hash).unwrap() == *data.as_bytes());
     }
 }
+
+#[test]
+fn retention_leaves_no_copy_of_evidence_in_a_file_that_the_package_made() {
+    let Some(package) = Package::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let canary = "CANARY-in-the-coal-mine";
+    let sizes = ["1", "300", "20000"];
+    package.run("put", &path, &[&[canary][..], &sizes].concat());
+    let holds = || {
+        let files = fs::read_dir(folder.path()).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        files.filter(|bytes| bytes.windows(canary.len()).any(|it| it == canary.as_bytes())).count()
+    };
+    assert_eq!(holds(), 1, "it would be seen");
+    let ledger = Ledger::open(&path).unwrap();
+    let set: Result<_, Error> = ledger.set_retention(|retention| {
+        retention.public = receipt_kernel::Ttl::Seconds(0);
+        Ok(())
+    });
+    set.unwrap();
+    let done = ledger.retain(&actor(), &mut |_, _| {}).unwrap();
+    assert_eq!((usize::try_from(done.expired).unwrap(), done.scrubbed), (sizes.len(), true));
+    assert_eq!(holds(), 0, "also while it is open");
+    assert_eq!(verdict(&ledger.audit().unwrap(), Check::Evidence), Verdict::Pass);
+    drop(ledger);
+    assert_eq!(holds(), 0);
+    assert_eq!(package.verifies(&path), 2, "its run, and the one with the receipts");
+}

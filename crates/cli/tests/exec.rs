@@ -125,12 +125,23 @@ fn bytes_pass_through_and_are_kept_unchanged() {
 
 #[test]
 fn ten_mebibytes_on_both_streams_at_once() {
-    let place = Place::new();
+    let sizes = [&["init"][..], &["init", "--compress"]].map(|init| {
+        let place = Place::new();
+        assert!(place.receipt(init).output().unwrap().status.success());
+        ten_mebibytes(&place);
+        fs::metadata(place.ledger_path()).unwrap().len()
+    });
+    assert!(sizes[1] * 2 < sizes[0], "the parts of large output are compressed too: {sizes:?}");
+}
+
+fn ten_mebibytes(place: &Place) {
     let script = "seq 1 1600000 & seq 1600000 3200000 >&2; wait";
     let out = place.sh(&["-q"], script);
     assert!(out.stdout.len() > 10 << 20 && out.stderr.len() > 10 << 20);
     assert!(place.evidence("stdout") == out.stdout, "stdout is not what was shown");
     assert!(place.evidence("stderr") == out.stderr, "stderr is not what was shown");
+    let written = place.receipt(&["cat", "r", "stdout"]).output().unwrap();
+    assert!(written.stdout == out.stdout, "it is not written out as it was");
     assert_eq!(place.verdict(), Some(Verdict::Pass));
 }
 

@@ -342,7 +342,7 @@ pub fn blob_fact(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool)
 /// What a blob's row says, without hashing its bytes: `Intact` then means only that the row is sound.
 pub fn blob_state(store: &dyn ReadTransaction, hash: &BlobHash) -> BlobFact {
     let mut found = None;
-    match store.blob(hash, &mut |row| found = Some(live_len(row))) {
+    match store.blob(hash, &mut |row| found = Some(live_len(hash, row))) {
         Err(error) => BlobFact::Unreadable { problem: error.to_string() },
         Ok(()) => match found {
             None => BlobFact::Missing,
@@ -376,8 +376,11 @@ fn inspect_blob(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool) 
 }
 
 /// How many bytes a live blob has; for any other row, what it is.
-fn live_len(row: &BlobRow<'_>) -> Result<u64, BlobFact> {
+fn live_len(hash: &BlobHash, row: &BlobRow<'_>) -> Result<u64, BlobFact> {
     let malformed = |problem: &str| Err(BlobFact::Malformed { problem: problem.to_owned() });
+    if row.sha256.as_str() != Some(hash.to_hex().as_str()) {
+        return malformed("its row has another address than the one under which it is found");
+    }
     match (row.state.as_str(), row.stored_len) {
         (Some("expired_hash_only" | "purged"), None) => Err(BlobFact::Removed),
         (Some("expired_hash_only" | "purged"), Some(_)) => {

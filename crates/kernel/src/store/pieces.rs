@@ -152,6 +152,7 @@ pub(super) fn visit(connection: &Connection, hash: &BlobHash, visit: &mut dyn Fn
     Ok(())
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 fn failed(error: std::io::Error) -> Error {
     Error::store(error.to_string())
 }

@@ -540,12 +540,13 @@ pub(super) fn cell<'r>(row: &'r Row<'_>, index: usize) -> Result<Cell<'r>> {
 
 pub(super) fn event_row<'r>(row: &'r Row<'_>, first: usize) -> Result<EventRow<'r>> {
     Ok(EventRow {
-        seq: cell(row, first)?,
-        event_type: cell(row, first + 1)?,
-        envelope_json: cell(row, first + 2)?,
-        event_hash: cell(row, first + 3)?,
-        prev_event_hash: cell(row, first + 4)?,
-        created_at: cell(row, first + 5)?,
+        run_id: cell(row, first)?,
+        seq: cell(row, first + 1)?,
+        event_type: cell(row, first + 2)?,
+        envelope_json: cell(row, first + 3)?,
+        event_hash: cell(row, first + 4)?,
+        prev_event_hash: cell(row, first + 5)?,
+        created_at: cell(row, first + 6)?,
     })
 }
 
@@ -561,13 +562,32 @@ fn run_row<'r>(row: &'r Row<'_>, first: usize) -> Result<RunRow<'r>> {
 
 macro_rules! event_columns {
     () => {
-        "seq, event_type, envelope_json, event_hash, prev_event_hash, created_at"
+        "run_id, seq, event_type, envelope_json, event_hash, prev_event_hash, created_at"
+    };
+}
+
+/// The rows of a run, found in the index and read from the table. SQLite takes a column that an index has from there, so
+/// that a row in the table which contradicts the index would otherwise be shown as the index has it. An entry of the index
+/// without a row in the table is a row of NULLs, and a finding.
+macro_rules! events_of_run {
+    () => {
+        "SELECT e.run_id, e.seq, e.event_type, e.envelope_json, e.event_hash, e.prev_event_hash, e.created_at \
+         FROM events AS i LEFT JOIN events AS e ON e.id = i.id WHERE i.run_id = ?1"
     };
 }
 
 macro_rules! run_columns {
     () => {
         "policy_id, policy_version, stage_graph_id, created_at, meta_json"
+    };
+}
+
+/// The rows of `runs`, likewise found in the index and read from the table: the id as the index has it, whether the table
+/// has the same, and the other columns.
+macro_rules! runs {
+    () => {
+        "SELECT i.run_id, r.run_id IS i.run_id, r.policy_id, r.policy_version, r.stage_graph_id, r.created_at, r.meta_json \
+         FROM runs AS i LEFT JOIN runs AS r ON r.rowid = i.rowid"
     };
 }
 
@@ -582,10 +602,11 @@ const ORPHANS: &str = "WITH RECURSIVE ids (id) AS ( \
 
 impl ReadTransaction for SqliteTransaction<'_> {
     fn runs(&self, visit: VisitRun<'_>) -> Result<()> {
-        let mut statement = self.prepare(concat!("SELECT run_id, ", run_columns!(), " FROM runs ORDER BY run_id"))?;
+        let mut statement = self.prepare(concat!(runs!(), " ORDER BY i.run_id"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if visit(cell(row, 0)?, Some(&run_row(row, 1)?)).is_break() {
+            let own = row.get::<_, bool>(1)?.then(|| run_row(row, 2)).transpose()?;
+            if visit(cell(row, 0)?, own.as_ref()).is_break() {
                 return Ok(());
             }
         }
@@ -600,16 +621,18 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn run(&self, run: &RunId, visit: &mut dyn FnMut(&RunRow<'_>)) -> Result<()> {
-        let mut statement = self.prepare(concat!("SELECT ", run_columns!(), " FROM runs WHERE run_id = ?1"))?;
+        let mut statement = self.prepare(concat!(runs!(), " WHERE i.run_id = ?1"))?;
         let mut rows = statement.query([run.as_str()])?;
-        if let Some(row) = rows.next()? {
-            visit(&run_row(row, 0)?);
+        if let Some(row) = rows.next()?
+            && row.get(1)?
+        {
+            visit(&run_row(row, 2)?);
         }
         Ok(())
     }
 
     fn events(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()> {
-        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 ORDER BY seq");
+        let sql = concat!(events_of_run!(), " ORDER BY i.seq");
         self.each_event(sql, [run.as_str()], visit)
     }
 
@@ -619,7 +642,7 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn head(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
-        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 ORDER BY seq DESC LIMIT 1");
+        let sql = concat!(events_of_run!(), " ORDER BY i.seq DESC LIMIT 1");
         self.each_event(sql, [run.as_str()], &mut |row| {
             visit(row);
             Visit::Continue(())
@@ -627,7 +650,7 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn event(&self, run: &RunId, seq: Seq, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
-        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 AND seq = ?2");
+        let sql = concat!(events_of_run!(), " AND i.seq = ?2");
         self.each_event(sql, params![run.as_str(), seq.get()], &mut |row| {
             visit(row);
             Visit::Continue(())
@@ -635,9 +658,10 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn blob(&self, hash: &BlobHash, visit: &mut dyn FnMut(&BlobRow<'_>)) -> Result<()> {
-        let sql = "SELECT sha256, content_type, bytes_len, evidence_class, state, \
-                   CASE WHEN typeof(data) = 'blob' THEN length(data) ELSE length(CAST(data AS BLOB)) END, \
-                   typeof(data) = 'blob', created_at, expired_at FROM blobs WHERE sha256 = ?1";
+        let sql = "SELECT b.sha256, b.content_type, b.bytes_len, b.evidence_class, b.state, CASE WHEN \
+                   typeof(b.data) = 'blob' THEN length(b.data) ELSE length(CAST(b.data AS BLOB)) END, \
+                   typeof(b.data) = 'blob', b.created_at, b.expired_at \
+                   FROM blobs AS i LEFT JOIN blobs AS b ON b.rowid = i.rowid WHERE i.sha256 = ?1";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query([hash.to_hex()])?;
         if let Some(row) = rows.next()? {
@@ -701,12 +725,12 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn expiries(&self, visit: &mut dyn FnMut(Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()> {
-        let sql =
-            concat!("SELECT run_id, ", event_columns!(), " FROM events WHERE event_type = 'BLOB_EXPIRE' ORDER BY id");
+        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE event_type = 'BLOB_EXPIRE' ORDER BY id");
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if visit(cell(row, 0)?, &event_row(row, 1)?).is_break() {
+            let row = event_row(row, 0)?;
+            if visit(row.run_id, &row).is_break() {
                 break;
             }
         }
@@ -763,7 +787,7 @@ impl WriteTransaction for SqliteTransaction<'_> {
 
     fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()> {
         let text = std::str::from_utf8(&event.text).map_err(|error| Error::store(error.to_string()))?;
-        let sql = concat!("INSERT INTO events (run_id, ", event_columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+        let sql = concat!("INSERT INTO events (", event_columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
         if self.insert_event.is_none() {
             self.insert_event = Some(self.prepare(sql)?);
         }
