@@ -183,6 +183,14 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// Redaction rules that are not understood in full; none of them is used.
+    #[error("the redaction rules are wrong at {at}: {problem}")]
+    RulesInvalid {
+        /// Where.
+        at: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// There is nothing at the path.
     #[error("there is no ledger at {}", path.display())]
     NotFound {
@@ -297,6 +305,7 @@ impl Error {
             Self::NotOpened { .. } => "not_opened",
             Self::RetentionUnset => "retention_unset",
             Self::RetentionInvalid { .. } => "retention_invalid",
+            Self::RulesInvalid { .. } => "rules_invalid",
             Self::NotFound { .. } => "ledger_not_found",
             Self::Exists { .. } => "file_exists",
             Self::NotALedger { .. } => "not_a_ledger",

@@ -147,7 +147,7 @@ impl<'a> Source<'a> {
 /// in the file is redacted; memory does not grow with it.
 #[derive(Debug)]
 pub struct Spool {
-    redactor: StreamRedactor<'static>,
+    redactor: StreamRedactor,
     ready: Vec<u8>,
     len: u64,
     out: Out,
