@@ -3,7 +3,7 @@
 //! What looks like a token is put together at run time from the examples of the rules and random characters, so that none
 //! stands in the repository.
 
-#![allow(clippy::unwrap_used)] // in helpers of tests
+#![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests
 
 use receipt_kernel::evidence::redact::{Redactor, Report, Rule};
 use receipt_kernel::{Error, ErrorKind, Rules};
@@ -47,15 +47,12 @@ impl Random {
                 let (class, count) = inside.split_once(':')?;
                 Some((class, count.parse().ok()?, rest))
             });
-            match filler {
-                Some((class, count, after)) => {
-                    out.push_str(&self.fill(class, count));
-                    rest = after;
-                }
-                None => {
-                    out.push('<');
-                    rest = after;
-                }
+            if let Some((class, count, after)) = filler {
+                out.push_str(&self.fill(class, count));
+                rest = after;
+            } else {
+                out.push('<');
+                rest = after;
             }
         }
         out + rest
@@ -100,8 +97,11 @@ fn xml(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
 }
 
-/// A value under a name in each of the syntaxes that can hold it, and the form that the value has there.
-fn syntaxes(name: &str, value: &str) -> Vec<(&'static str, String, fn(&str) -> String)> {
+/// The name of a syntax, a text in it, and the form that a value has there.
+type Syntax = (&'static str, String, fn(&str) -> String);
+
+/// A value under a name in each of the syntaxes that can hold it.
+fn syntaxes(name: &str, value: &str) -> Vec<Syntax> {
     let same: fn(&str) -> String = str::to_owned;
     let inside: fn(&str) -> String = |text| json(text).trim_matches('"').to_owned();
     let deeper: fn(&str) -> String = |text| json(json(text).trim_matches('"')).trim_matches('"').to_owned();

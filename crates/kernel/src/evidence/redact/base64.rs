@@ -3,6 +3,7 @@
 
 use super::encoding::Encoding;
 use super::merge::{Group, Then};
+use super::sniff::is_control;
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding as Alphabet};
 
 /// The shortest word that is looked at, and how far apart it is looked for: one that long has two of these places.
@@ -12,19 +13,8 @@ const STEP: usize = 8;
 const LONG: usize = 4 << 10;
 
 fn is_base64(byte: u8) -> bool {
-    CLASS[usize::from(byte)]
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
-
-const CLASS: [bool; 256] = {
-    let mut class = [false; 256];
-    let mut at = 0;
-    while at < 256 {
-        let byte = at as u8;
-        class[at] = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
-        at += 1;
-    }
-    class
-};
 
 /// How many characters of base64 stand directly before a place, in what there is of the data, so that it can be cut
 /// between the fours that belong together.
@@ -186,6 +176,5 @@ fn encode(
 
 /// Whether bytes begin as text does.
 fn is_text(head: &[u8]) -> bool {
-    let control = |byte: &u8| *byte < 0x20 && !(7..=13).contains(byte) && *byte != 0x1B || *byte == 0x7F;
-    Encoding::of(head) != Encoding::Bytes || !head.iter().any(control)
+    Encoding::of(head) != Encoding::Bytes || !head.iter().copied().any(is_control)
 }

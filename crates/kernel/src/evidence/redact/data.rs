@@ -104,8 +104,7 @@ pub(super) fn query_end(data: &[u8], value: usize) -> usize {
 /// Whether a word may begin behind this: at white space, at a quote, or where a shell begins one.
 fn begins_word(before: &[u8]) -> bool {
     match before {
-        [] => true,
-        [.., b'\\', b'n' | b't' | b'r'] => true,
+        [] | [.., b'\\', b'n' | b't' | b'r'] => true,
         [.., last] => matches!(last, b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'' | b';' | b'`'),
     }
 }
@@ -125,11 +124,10 @@ fn begins_line(before: &[u8]) -> bool {
 /// Whether nothing but a comment follows on the line, or a string ends.
 fn ends_line(data: &[u8], end: usize) -> bool {
     let blanks = data[end..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    match &data[end + blanks..] {
-        [] | [b'\n' | b'\r' | b'#' | b'"' | b'\'', ..] => true,
-        [b'\\', b'n' | b'r' | b'"' | b'\'', ..] => true,
-        _ => false,
-    }
+    matches!(
+        &data[end + blanks..],
+        [] | [b'\n' | b'\r' | b'#' | b'"' | b'\'', ..] | [b'\\', b'n' | b'r' | b'"' | b'\'', ..]
+    )
 }
 
 /// Whether what follows a value belongs to a program.

@@ -45,16 +45,15 @@ impl Engine {
         owners.extend(ESCAPES.map(|_| Owner::Escape));
         for (index, rule) in rules.rules.iter().enumerate() {
             for keyword in &rule.keywords {
-                match keywords.iter().position(|held| held == keyword) {
-                    Some(place) => match &mut owners[place] {
-                        Owner::Rules(held) if held.last() == Some(&index) => {}
-                        Owner::Rules(held) => held.push(index),
-                        Owner::Folded | Owner::Escape => return None,
-                    },
-                    None => {
-                        keywords.push(keyword.clone());
-                        owners.push(Owner::Rules(vec![index]));
-                    }
+                let Some(place) = keywords.iter().position(|held| held == keyword) else {
+                    keywords.push(keyword.clone());
+                    owners.push(Owner::Rules(vec![index]));
+                    continue;
+                };
+                match &mut owners[place] {
+                    Owner::Rules(held) if held.last() == Some(&index) => {}
+                    Owner::Rules(held) => held.push(index),
+                    Owner::Folded | Owner::Escape => return None,
                 }
             }
         }
@@ -118,7 +117,9 @@ fn fits(named: &Named, value: &[u8]) -> bool {
 /// Bits a character.
 fn entropy(text: &[u8]) -> f64 {
     let mut counts = [0_u32; 256];
-    text.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+    for byte in text {
+        counts[usize::from(*byte)] += 1;
+    }
     let total = f64::from(u32::try_from(text.len()).unwrap_or(u32::MAX));
     let share = |count: &u32| f64::from(*count) / total;
     counts.iter().filter(|count| **count > 0).map(|count| -share(count) * share(count).log2()).sum()

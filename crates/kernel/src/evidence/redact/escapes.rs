@@ -24,11 +24,11 @@ pub(super) fn is_escape(text: &[u8]) -> bool {
 
 /// Whether a text ends with an escape.
 pub(super) fn ends_with_one(text: &[u8]) -> bool {
-    let ends = |begin: &&str| {
+    let ends = |begin: &str| {
         let length = begin.len() + 2;
         text.len() >= length && escape(&text[text.len() - length..]).is_some_and(|(_, found)| found == length)
     };
-    ESCAPES.iter().any(|begin| ends(&begin))
+    ESCAPES.iter().any(|begin| ends(begin))
 }
 
 /// Whether what already stands in the place of a secret was written with escapes later.

@@ -39,7 +39,6 @@ pub struct Rule {
     pub(super) id: Arc<str>,
     /// What stands in its place.
     pub(super) replacement: Arc<str>,
-    /// In any case of the letters: the rule is tried where one of these stands.
     pub(super) keywords: Vec<String>,
     /// Bits a character that the secret has at least.
     pub(super) entropy: Option<f64>,
@@ -269,6 +268,11 @@ impl Rule {
     /// What stands in the place of what it finds.
     pub fn replacement(&self) -> &str {
         &self.replacement
+    }
+
+    /// In any case of the letters: it is tried where one of these stands.
+    pub fn keywords(&self) -> &[String] {
+        &self.keywords
     }
 
     /// Texts that it finds, or values where it goes by name, with `<class:count>` in them for random characters: `d`

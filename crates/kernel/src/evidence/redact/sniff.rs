@@ -103,6 +103,6 @@ impl Census {
 }
 
 /// A control character that text does not have: all but those that move the cursor, and ESC.
-fn is_control(byte: u8) -> bool {
+pub(super) fn is_control(byte: u8) -> bool {
     byte < 0x20 && !(7..=13).contains(&byte) && byte != 0x1B || byte == 0x7F
 }
