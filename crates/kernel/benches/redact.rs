@@ -16,9 +16,14 @@ use std::time::Instant;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> Outcome<()> {
+    let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let benches: [(&str, fn() -> Outcome<u32>); 3] = [("speed", speeds), ("hostile", worst), ("findings", findings)];
     let mut missed = 0;
-    missed += speeds()?;
-    missed += findings()?;
+    for (name, bench) in benches {
+        if only.is_empty() || only.iter().any(|only| name.contains(only.as_str())) {
+            missed += bench()?;
+        }
+    }
     println!("\n{missed} missed");
     if missed > 0 { Err("a limit was not kept".into()) } else { Ok(()) }
 }
@@ -65,10 +70,8 @@ fn log(bytes: usize) -> String {
     text
 }
 
-/// Texts that are made to be slow: floods, beginnings without ends, long runs, all in 4 MB.
+/// What is repeated in texts that are made to be slow: floods, beginnings without ends, long runs.
 fn hostile() -> Outcome<Vec<(String, String)>> {
-    let size = 4 << 20;
-    let repeated = |piece: &str| piece.repeat(size / piece.len());
     let begin = format!("-----BEGIN {}-----\n", "PRIVATE KEY");
     let mut texts: Vec<(String, String)> = [
         "a",
@@ -112,19 +115,19 @@ fn hostile() -> Outcome<Vec<(String, String)>> {
         "aws_secret_access_key=",
     ]
     .iter()
-    .map(|piece| (format!("{piece:?} repeated"), repeated(piece)))
+    .map(|piece| (format!("{piece:?} repeated"), (*piece).to_owned()))
     .collect();
-    texts.push(("BEGIN without END".to_owned(), repeated(&begin)));
+    texts.push(("BEGIN without END".to_owned(), begin));
     let rules = Rules::builtin()?;
     for rule in rules.iter() {
         for (what, piece) in [("keywords", rule.keywords().concat()), ("example", rule.examples().concat())] {
-            texts.push((format!("{what} of {}", rule.id()), repeated(&piece)));
+            texts.push((format!("{what} of {}", rule.id()), piece));
         }
         let first = rule.keywords().first().cloned().unwrap_or_default();
-        for run in ["a", "A", "0", "-", "_", "."] {
-            texts.push((format!("{first} before a run of {run}"), repeated(&format!("{first}{}", run.repeat(200)))));
-            texts.push((format!("{first}{run} repeated"), repeated(&format!("{first}{run}"))));
+        for run in ["a", "0"] {
+            texts.push((format!("{first} before a run of {run}"), format!("{first}{}", run.repeat(200))));
         }
+        texts.push((format!("{first}_ repeated"), format!("{first}_")));
     }
     Ok(texts)
 }
@@ -143,14 +146,19 @@ fn speeds() -> Outcome<u32> {
     stream.finish(&mut out);
     let streamed = clean.len() as f64 / 1e6 / start.elapsed().as_secs_f64();
     missed += row("the same as a stream", streamed, 200.0, "");
-    let mut slow: Vec<(f64, String)> =
-        hostile()?.into_iter().map(|(what, text)| (speed(text.as_bytes(), 1), what)).collect();
-    slow.sort_by(|a, b| a.0.total_cmp(&b.0));
-    println!("       the slowest of {} texts that are made to be slow:", slow.len());
-    for (speed, what) in slow.iter().take(12) {
-        missed += row(what, *speed, 20.0, "");
-    }
     Ok(missed)
+}
+
+/// The slowest of the texts that are made to be slow.
+fn worst() -> Outcome<u32> {
+    let mut slow = Vec::new();
+    for (what, piece) in hostile()? {
+        let text = piece.repeat((256 << 10) / piece.len());
+        slow.push((speed(text.as_bytes(), 1), what));
+    }
+    slow.sort_by(|a: &(f64, String), b| a.0.total_cmp(&b.0));
+    println!("       the slowest of {} texts that are made to be slow:", slow.len());
+    Ok(slow.iter().take(12).map(|(speed, what)| row(what, *speed, 20.0, "")).sum())
 }
 
 fn row(what: &str, got: f64, wanted: f64, note: &str) -> u32 {

@@ -6,14 +6,29 @@ use super::merge::{Group, Then};
 use super::sniff::is_control;
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding as Alphabet};
 
-/// The shortest word that is looked at, and how far apart it is looked for: one that long has two of these places.
+/// The shortest word that is looked at: it has two blocks in it, wherever it begins.
 pub(super) const SHORTEST: usize = 24;
-const STEP: usize = 8;
+const BLOCK: usize = 8;
 /// The longest word that is only looked at if it begins as text does.
 const LONG: usize = 4 << 10;
 
 fn is_base64(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+    CLASS[usize::from(byte)]
+}
+
+static CLASS: [bool; 256] = {
+    let mut class = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        class[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+        byte += 1;
+    }
+    class
+};
+
+/// How many characters of base64 begin here, of at most so many.
+fn run(data: &[u8], at: usize, most: usize) -> usize {
+    data[at..].iter().take(most).take_while(|byte| is_base64(**byte)).count()
 }
 
 /// How many characters of base64 stand directly before a place, in what there is of the data, so that it can be cut
@@ -42,7 +57,7 @@ impl Word {
         let mut word = Self { text: Vec::new(), lines: Vec::new(), end: start, padding: 0 };
         let mut at = start;
         loop {
-            let length = data[at..].iter().take_while(|byte| is_base64(**byte)).count();
+            let length = run(data, at, usize::MAX);
             word.lines.push((word.text.len(), at));
             word.text.extend_from_slice(&data[at..at + length]);
             word.end = at + length;
@@ -76,8 +91,8 @@ impl Word {
     }
 
     /// What it stands for, as far as it goes.
-    fn decode(&self, length: usize) -> Option<Vec<u8>> {
-        let length = length.min(self.text.len());
+    fn decode(&self) -> Option<Vec<u8>> {
+        let length = self.text.len();
         // One character too many stands for nothing.
         let text = &self.text[..length - usize::from(length % 4 == 1)];
         self.alphabet().decode(text).ok().or_else(|| self.alphabet().decode(&text[..text.len() / 4 * 4]).ok())
@@ -91,31 +106,57 @@ pub(super) fn groups(
     replacement: &dyn Fn(usize) -> String,
     search: &dyn Fn(&[u8], Encoding) -> Vec<Group>,
 ) -> Vec<Group> {
-    let (mut found, mut at) = (Vec::new(), 0);
-    while at + STEP < data.len() {
-        if !is_base64(data[at + STEP]) {
-            at += 2 * STEP;
+    let (mut found, mut past) = (Vec::new(), 0);
+    let mut whole = false;
+    for (index, block) in data.as_chunks::<BLOCK>().0.iter().enumerate() {
+        let before = std::mem::replace(&mut whole, is_whole(block));
+        let at = (index * BLOCK).saturating_sub(BLOCK);
+        if !(before && whole) || at < past {
             continue;
         }
-        if !is_base64(data[at]) {
-            at += STEP;
-            continue;
-        }
-        let mut start = at - data[..at].iter().rev().take(STEP).take_while(|byte| is_base64(**byte)).count();
+        let mut start = at - data[past..at].iter().rev().take(BLOCK).take_while(|byte| is_base64(**byte)).count();
         // The letter of an escaped line break is none of the word.
         if start > 0 && data[start - 1] == b'\\' && matches!(data[start], b'n' | b'r' | b't') {
             start += 1;
         }
-        let near = data[start..].iter().take(SHORTEST).take_while(|byte| is_base64(**byte)).count();
-        if near < SHORTEST {
-            at = start + near.max(1);
-            continue;
+        let length = run(data, start, LONG);
+        past = start + length;
+        if length == LONG || length >= SHORTEST && begins_text(&data[start..start + SHORTEST]) {
+            let word = Word::read(data, start);
+            past = word.end;
+            found.extend(in_word(&word, replacement, search).into_iter().filter(|group| group.head >= from));
         }
-        let word = Word::read(data, start);
-        at = word.end.max(at + 1);
-        found.extend(in_word(&word, replacement, search).into_iter().filter(|group| group.head >= from));
     }
     found
+}
+
+/// Whether all of a block is base64.
+fn is_whole(block: &[u8; BLOCK]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(*block);
+    // All eight at once: none below `+`, which white space and most of what delimits words is; then one by one.
+    let below = word.wrapping_sub(ONES * u64::from(b'+')) & !word & (ONES << 7);
+    below == 0 && block.iter().all(|byte| is_base64(*byte))
+}
+
+/// Whether base64 begins as text does: without control characters, or as UTF-16.
+fn begins_text(base64: &[u8]) -> bool {
+    let mut head = [0; SHORTEST / 4 * 3];
+    for (four, three) in base64.chunks_exact(4).zip(head.chunks_exact_mut(3)) {
+        let bits = four.iter().fold(0_u32, |bits, byte| bits << 6 | u32::from(sextet(*byte)));
+        three.copy_from_slice(&bits.to_be_bytes()[1..]);
+    }
+    !head.iter().copied().any(is_control) || Encoding::of(&head) != Encoding::Bytes
+}
+
+fn sextet(byte: u8) -> u8 {
+    match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' | b'-' => 62,
+        _ => 63,
+    }
 }
 
 fn in_word(
@@ -123,10 +164,7 @@ fn in_word(
     replacement: &dyn Fn(usize) -> String,
     search: &dyn Fn(&[u8], Encoding) -> Vec<Group>,
 ) -> Vec<Group> {
-    if word.text.len() < LONG && !word.decode(SHORTEST).is_some_and(|head| is_text(&head)) {
-        return Vec::new();
-    }
-    let Some(text) = word.decode(usize::MAX) else { return Vec::new() };
+    let Some(text) = word.decode() else { return Vec::new() };
     let encoding = Encoding::of(&text);
     let mut found: Vec<Group> = Vec::new();
     let mut groups = search(&text, encoding).into_iter().peekable();
@@ -172,9 +210,4 @@ fn encode(
     }
     bytes.extend_from_slice(rest);
     word.alphabet().encode(&bytes).into_bytes()
-}
-
-/// Whether bytes begin as text does.
-fn is_text(head: &[u8]) -> bool {
-    Encoding::of(head) != Encoding::Bytes || !head.iter().copied().any(is_control)
 }

@@ -7,8 +7,8 @@ use super::assign::{
 use super::data::{bare_end, data_value, is_query, query_end};
 use super::encoding::FOLDED;
 use super::escapes::{self, ESCAPES};
+use super::keywords::Keywords;
 use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape};
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 
 /// The longest quoted string, block or match that is taken for one secret.
 pub(super) const LONGEST: usize = 32 << 10;
@@ -21,7 +21,7 @@ const NEAR: usize = 4 << 10;
 #[derive(Debug)]
 pub(super) struct Engine {
     pub(super) rules: Rules,
-    keywords: AhoCorasick,
+    keywords: Keywords,
     owners: Vec<Owner>,
 }
 
@@ -57,33 +57,32 @@ impl Engine {
                 }
             }
         }
-        let keywords = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(&keywords)
-            .ok()?;
+        let keywords = Keywords::build(&keywords)?;
         Some(Self { rules, keywords, owners })
     }
 
     /// Whether a text has no keyword, and so surely nothing to find.
     pub(super) fn rules_out(&self, text: &[u8]) -> bool {
-        !self.keywords.is_match(text)
+        !self.keywords.are_in(text)
     }
 
     /// The rules under which the value of a member of this name is a secret because of it.
     pub(super) fn named(&self, name: &[u8]) -> Vec<usize> {
         let mut found = Vec::new();
-        for hit in self.keywords.find_overlapping_iter(name) {
-            let Owner::Rules(owners) = &self.owners[hit.pattern().as_usize()] else { continue };
+        if self.rules_out(name) {
+            return found;
+        }
+        self.keywords.find(name, 0, &mut |hit| {
+            let Owner::Rules(owners) = &self.owners[hit.keyword] else { return };
             found.extend(owners.iter().copied().filter(|rule| match &self.rules.rules[*rule].shape {
                 Shape::Value(named) => {
-                    let ends = !named.ends || hit.end() == name.len();
-                    let meant = !named.guarded || is_secret_name(name, hit.start(), hit.end()) && !is_identifier(name);
+                    let ends = !named.ends || hit.tail == name.len();
+                    let meant = !named.guarded || is_secret_name(name, hit.head, hit.tail) && !is_identifier(name);
                     ends && meant
                 }
                 _ => false,
             }));
-        }
+        });
         found.sort_unstable();
         found.dedup();
         found
@@ -193,23 +192,22 @@ impl<'s> Scan<'s> {
         let resume = vec![0; engine.rules.len()];
         let (spans, escaped) = (Vec::new(), Vec::new());
         let mut scan = Self { engine, data, resume, pem_searched: 0, bare: (0, 0), spans, escaped, folded: false };
-        for hit in engine.keywords.find_overlapping_iter(&data[from..]) {
-            let (head, tail) = (from + hit.start(), from + hit.end());
-            match &engine.owners[hit.pattern().as_usize()] {
-                Owner::Folded => scan.folded = true,
-                Owner::Escape => scan.note_escape(head),
-                Owner::Rules(rules) => {
-                    for &rule in rules {
-                        if head >= scan.resume[rule]
-                            && let Some((head, (start, end, close))) = scan.attempt(rule, head, tail)
-                        {
-                            scan.add(head, rule, (start, end, close));
-                        }
-                    }
-                }
+        engine.keywords.find(data, from, &mut |hit| match &engine.owners[hit.keyword] {
+            Owner::Folded => scan.folded = true,
+            Owner::Escape => scan.note_escape(hit.head),
+            Owner::Rules(rules) => scan.attempt_all(rules, hit.head, hit.tail),
+        });
+        scan
+    }
+
+    fn attempt_all(&mut self, rules: &[usize], head: usize, tail: usize) {
+        for &rule in rules {
+            if head >= self.resume[rule]
+                && let Some((head, found)) = self.attempt(rule, head, tail)
+            {
+                self.add(head, rule, found);
             }
         }
-        scan
     }
 
     fn note_escape(&mut self, at: usize) {

@@ -18,6 +18,7 @@ mod data;
 mod encoding;
 mod engine;
 mod escapes;
+mod keywords;
 mod merge;
 mod payload;
 mod pem;
