@@ -154,7 +154,7 @@ fn worst() -> Outcome<u32> {
     let mut slow = Vec::new();
     for (what, piece) in hostile()? {
         let text = piece.repeat((256 << 10) / piece.len());
-        slow.push((speed(text.as_bytes(), 1), what));
+        slow.push((speed(text.as_bytes(), 2), what));
     }
     slow.sort_by(|a: &(f64, String), b| a.0.total_cmp(&b.0));
     println!("       the slowest of {} texts that are made to be slow:", slow.len());
@@ -179,6 +179,12 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Whether a finding is a key for sure, if only one for tests: by its form, or in a file of key material.
+fn is_key(rule: &str, path: &Path) -> bool {
+    let material = path.to_string_lossy().contains("/hpke-") && path.extension().is_some_and(|ending| ending == "json");
+    material || ["age_secret_key", "private_key_block", "json_web_key", "json_web_key_prime"].contains(&rule)
+}
+
 /// What is found in real sources, nearly all of it no secret.
 fn findings() -> Outcome<u32> {
     let home = std::env::var_os("CARGO_HOME")
@@ -191,7 +197,7 @@ fn findings() -> Outcome<u32> {
         println!("SKIPPED: findings in real sources: there is nothing in {}", corpus.display());
         return Ok(0);
     }
-    let (mut bytes, mut by_rule) = (0, BTreeMap::<String, u64>::new());
+    let (mut bytes, mut empty, mut true_ones, mut by_rule) = (0, 0, 0, BTreeMap::<String, u64>::new());
     for path in paths {
         let Ok(data) = std::fs::read(&path) else { continue };
         bytes += data.len();
@@ -201,13 +207,20 @@ fn findings() -> Outcome<u32> {
                 let text = &data[from.saturating_sub(40)..data.len().min(from + 60)];
                 println!("{} {}: {:?}", hit.pattern_name, path.display(), String::from_utf8_lossy(text));
             }
-            *by_rule.entry(hit.pattern_name.to_string()).or_default() += 1;
+            if hit.length == 0 {
+                empty += 1;
+            } else if is_key(&hit.pattern_name, &path) {
+                true_ones += 1;
+            } else {
+                *by_rule.entry(hit.pattern_name.to_string()).or_default() += 1;
+            }
         }
     }
     let (megabytes, total) = (bytes as f64 / 1e6, by_rule.values().sum::<u64>());
     let rate = total as f64 / megabytes;
     let mark = if rate < 1.0 { "ok    " } else { "MISSED" };
-    println!("{mark} found in {megabytes:.0} MB of real sources: {total}, {rate:.3} per MB, wanted < 1; by rule:");
+    println!("{mark} found in {megabytes:.0} MB of real sources: {total}, {rate:.3} per MB, wanted < 1");
+    println!("       beside {true_ones} keys that these sources do have, and {empty} empty values; by rule:");
     let mut rules: Vec<(&String, &u64)> = by_rule.iter().collect();
     rules.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     for (rule, count) in rules {

@@ -71,7 +71,7 @@ pub(super) fn assigned(data: &[u8], tail: usize) -> Option<Assigned> {
     let backslashes = data[tail..].iter().take_while(|&&byte| byte == b'\\').count();
     let named = matches!(data.get(tail + backslashes), Some(&(DOUBLE | SINGLE)));
     let at = skip_space(data, if named { tail + backslashes + 1 } else { tail });
-    let flag = || name_before(data, tail).first() == Some(&b'-');
+    let flag = || is_flag(data, tail);
     let (next, how) = match (data.get(at)?, data.get(at + 1)) {
         (b'=', Some(b'>')) => (at + 2, How::Equals),
         (b':', Some(b'=')) => (at + 2, How::Colon),
@@ -94,6 +94,11 @@ pub(super) fn assigned(data: &[u8], tail: usize) -> Option<Assigned> {
     // The values of a header are often in an array.
     let array = named && data.get(value) == Some(&b'[');
     Some(Assigned { value: if array { skip_space(data, value + 1) } else { value }, named, how })
+}
+
+/// Whether the name that ends here is one of a flag.
+pub(super) fn is_flag(data: &[u8], tail: usize) -> bool {
+    name_before(data, tail).first() == Some(&b'-')
 }
 
 /// Whether the name that ends here is that of an element of XML, in a namespace or not.

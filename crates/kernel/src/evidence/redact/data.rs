@@ -1,7 +1,8 @@
 //! Values without quotes under names such as `password`: whether this is a line of data that holds a secret, or a line of
 //! a program or of prose that only speaks of one.
 
-use super::assign::{Assigned, How, name_before, space, unquoted_end};
+use super::assign::{Assigned, How, name_before, space};
+use super::engine::LONGEST;
 
 /// How far from a name its line may begin, in what is kept of the text before.
 const INDENT: usize = 60;
@@ -72,22 +73,23 @@ pub(super) fn bare_end(data: &[u8], value: usize) -> usize {
     at
 }
 
-/// The value without quotes of a name that ends at `tail`, where all around it says that it is data.
-pub(super) fn data_value(data: &[u8], tail: usize, at: &Assigned) -> Option<(usize, usize)> {
+/// Where the value without quotes ends of a name that ends at `tail`, where all around it says that it is data. `bare` and
+/// `word` are where it ends at a delimiter and at white space.
+pub(super) fn data_end(data: &[u8], tail: usize, at: &Assigned, bare: usize, word: usize) -> Option<usize> {
     let name = name_before(data, tail);
     let before = &data[..tail - name.len()];
-    let (value, bare) = (at.value, bare_end(data, at.value));
+    let value = at.value;
     let tight = value == tail + 1;
     let other = |end: usize| !data[value..end].eq_ignore_ascii_case(name);
     let (end, whole) = match at.how {
-        How::Argument => (unquoted_end(data, value, false), data[value] != b'-'),
-        How::Equals if is_query(data, tail, at) => (query_end(data, value), true),
-        How::Equals if tight && begins_word(before) && is_upper(name) => (unquoted_end(data, value, false), true),
+        How::Argument => (word, data[value] != b'-'),
+        How::Equals if is_query(data, tail, at) => (query_end(data, value, bare), true),
+        How::Equals if tight && begins_word(before) && is_upper(name) => (word, true),
         How::Equals if tight && begins_word(before) => (bare, !is_code(data, bare) && other(bare)),
         How::Colon if begins_line(before) && value > tail + 1 => (bare, ends_line(data, bare) && other(bare)),
         _ => (bare, looks_random(&data[value..bare]) && ends_line(data, bare)),
     };
-    (whole && is_literal(&data[value..end])).then_some((value, end))
+    (whole && is_literal(&data[value..end])).then_some(end)
 }
 
 /// Whether a value is assigned in a query string.
@@ -96,9 +98,10 @@ pub(super) fn is_query(data: &[u8], tail: usize, at: &Assigned) -> bool {
     at.how == How::Equals && at.value == tail + 1 && matches!(before.last(), Some(b'?' | b'&'))
 }
 
-pub(super) fn query_end(data: &[u8], value: usize) -> usize {
-    let end = bare_end(data, value);
-    data[value..end].iter().position(|byte| *byte == b'#').map_or(end, |length| value + length)
+/// Where a value in a query string ends, which ends at `bare` at the latest.
+pub(super) fn query_end(data: &[u8], value: usize, bare: usize) -> usize {
+    let near = &data[value..bare.min(value + LONGEST)];
+    near.iter().position(|byte| *byte == b'#').map_or(bare, |length| value + length)
 }
 
 /// Whether a word may begin behind this: at white space, at a quote, or where a shell begins one.

@@ -1,10 +1,10 @@
 //! The search: one pass of an automaton finds the keywords, and the rules of each keyword look at its place only.
 
 use super::assign::{
-    Assigned, DOUBLE, How, SINGLE, assigned, element, ends_value, follows_letter, is_digest, is_identifier, is_marker,
-    is_secret_name, name_before, name_rest, quoted, unquoted_end, weight, word_end,
+    Assigned, DOUBLE, How, SINGLE, assigned, element, ends_value, follows_letter, is_digest, is_flag, is_identifier,
+    is_marker, is_secret_name, name_before, name_rest, quoted, unquoted_end, weight, word_end,
 };
-use super::data::{bare_end, data_value, is_query, query_end};
+use super::data::{bare_end, data_end, is_query, query_end};
 use super::encoding::FOLDED;
 use super::escapes::{self, ESCAPES};
 use super::keywords::Keywords;
@@ -12,8 +12,12 @@ use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape};
 
 /// The longest quoted string, block or match that is taken for one secret.
 pub(super) const LONGEST: usize = 32 << 10;
-/// How far a rule may look to the left of its keyword.
+/// How far a name, or what decides whether a word begins, may be to the left of a keyword.
 pub(super) const CONTEXT: usize = 64;
+/// How much of a match may stand before its keyword.
+const LEAD: usize = 96;
+/// How much before a place has to be there to search from it; what is looked at is less.
+pub(super) const HISTORY: usize = 2 << 10;
 /// How far a rule looks first; one that matches up to there looks on.
 const NEAR: usize = 4 << 10;
 
@@ -57,13 +61,13 @@ impl Engine {
                 }
             }
         }
-        let keywords = Keywords::build(&keywords)?;
+        let keywords = Keywords::build(&keywords, b"0123456789abcdef")?;
         Some(Self { rules, keywords, owners })
     }
 
     /// Whether a text has no keyword, and so surely nothing to find.
     pub(super) fn rules_out(&self, text: &[u8]) -> bool {
-        !self.keywords.are_in(text)
+        !self.keywords.may_be_in(text)
     }
 
     /// The rules under which the value of a member of this name is a secret because of it.
@@ -157,13 +161,30 @@ pub(super) struct Scan<'s> {
     resume: Vec<usize>,
     /// No PEM end line starts between a begin line that was tried and here.
     pub(super) pem_searched: usize,
-    /// The last word without quotes that was measured: where it begins to be one, and where it ends.
-    bare: (usize, usize),
+    /// The last words that were measured, which end at delimiters and at white space.
+    bare: Measured,
+    word: Measured,
     spans: Vec<Span>,
     /// Texts with escapes in them, not yet searched as what they stand for.
     escaped: Vec<(usize, usize)>,
     /// Whether there is a letter that is a case of an ASCII letter without being one.
     folded: bool,
+}
+
+/// A run of characters, so that it is not measured again from each place in it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Measured {
+    start: usize,
+    end: usize,
+}
+
+impl Measured {
+    fn end(&mut self, at: usize, measure: impl FnOnce(usize) -> usize) -> usize {
+        if at < self.start || at >= self.end {
+            *self = Self { start: at, end: measure(at) };
+        }
+        self.end
+    }
 }
 
 /// A letter stands in the data that must be folded to ASCII first.
@@ -191,7 +212,17 @@ impl<'s> Scan<'s> {
     fn search(engine: &'s Engine, data: &'s [u8], from: usize) -> Self {
         let resume = vec![0; engine.rules.len()];
         let (spans, escaped) = (Vec::new(), Vec::new());
-        let mut scan = Self { engine, data, resume, pem_searched: 0, bare: (0, 0), spans, escaped, folded: false };
+        let mut scan = Self {
+            engine,
+            data,
+            resume,
+            pem_searched: 0,
+            bare: Measured::default(),
+            word: Measured::default(),
+            spans,
+            escaped,
+            folded: false,
+        };
         engine.keywords.find(data, from, &mut |hit| match &engine.owners[hit.keyword] {
             Owner::Folded => scan.folded = true,
             Owner::Escape => scan.note_escape(hit.head),
@@ -240,7 +271,7 @@ impl<'s> Scan<'s> {
     fn matched(&mut self, rule: usize, form: &Form, head: usize, tail: usize) -> Option<(usize, Found)> {
         let data = self.data;
         let before = form.lead.as_ref().map_or(0, |lead| {
-            let kept = &data[head.saturating_sub(CONTEXT)..head];
+            let kept = &data[head.saturating_sub(LEAD)..head];
             kept.iter().rev().take_while(|byte| lead[usize::from(**byte)]).count()
         });
         let begin = head - before;
@@ -326,26 +357,22 @@ impl<'s> Scan<'s> {
 
     /// Where a value without quotes ends, and what it needs after it.
     fn bare_value(&mut self, named: &Named, tail: usize, at: &Assigned) -> Option<(usize, &'static str)> {
-        let data = self.data;
+        let (data, value) = (self.data, at.value);
+        let (bare, word) =
+            (self.bare.end(value, |at| bare_end(data, at)), self.word.end(value, |at| unquoted_end(data, at, false)));
         let (end, close) = match named.bare {
             Bare::None => return None,
-            Bare::Plain if at.value >= self.bare.0 && at.value < self.bare.1 => (self.bare.1, " "),
-            Bare::Plain => {
-                self.bare = (at.value, bare_end(data, at.value));
-                (self.bare.1, " ")
-            }
-            Bare::Data => (data_value(data, tail, at)?.1, " "),
+            Bare::Plain => (bare, " "),
+            Bare::Data => (data_end(data, tail, at, bare, word)?, " "),
             Bare::Word | Bare::Line if at.named => return None,
-            Bare::Word | Bare::Line if is_query(data, tail, at) => (query_end(data, at.value), " "),
-            // A flag's value is one word.
-            Bare::Line if name_before(data, tail).first() != Some(&b'-') => {
-                // On a line of its own a value is one word, whatever it is.
-                let line = !matches!(data.get(at.value - 1), Some(b'\n' | b'\r'));
-                (unquoted_end(data, at.value, line), if line { "\n" } else { " " })
+            Bare::Word | Bare::Line if is_query(data, tail, at) => (query_end(data, value, bare), " "),
+            // A flag's value is one word, and so is what stands on a line of its own.
+            Bare::Line if !is_flag(data, tail) && !matches!(data.get(value - 1), Some(b'\n' | b'\r')) => {
+                (unquoted_end(data, value, true), "\n")
             }
-            Bare::Word | Bare::Line => (unquoted_end(data, at.value, false), " "),
+            Bare::Word | Bare::Line => (word, " "),
         };
-        (end > at.value).then_some((end, close))
+        (end > value).then_some((end, close))
     }
 
     fn address(&mut self, rule: usize, head: usize, tail: usize) -> Option<(usize, usize)> {

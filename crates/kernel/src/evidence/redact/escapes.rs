@@ -8,7 +8,7 @@ use super::engine::{Close, LONGEST, Span};
 pub(super) const ESCAPES: [&str; 3] = ["%", "\\u00", "\\x"];
 
 /// How far before an escape its text may begin, in what is kept of the text before.
-const BEFORE: usize = 96;
+const BEFORE: usize = 1 << 10;
 
 /// The character that an escape stands for, and how long it is, if one begins here.
 fn escape(text: &[u8]) -> Option<(u8, usize)> {

@@ -1,7 +1,7 @@
 //! Redaction of data that comes in pieces, in bounded memory.
 
 use super::encoding::Encoding;
-use super::engine::CONTEXT;
+use super::engine::HISTORY;
 use super::write::Writer;
 use super::{Redactor, Report, base64};
 
@@ -67,7 +67,7 @@ impl StreamRedactor {
         }
         writer.notice(&data[from..cut]);
         writer.write(data, from, cut, &groups, out);
-        let keep = writer.encoding.boundary(data, cut.saturating_sub(2 * CONTEXT));
+        let keep = writer.encoding.boundary(data, cut.saturating_sub(HISTORY));
         // Base64 goes on where four of its characters belong together.
         let keep = keep - base64::before(data, keep) % 4;
         self.buffer.drain(..keep);
