@@ -61,13 +61,13 @@ impl Engine {
                 }
             }
         }
-        let keywords = Keywords::build(&keywords, b"0123456789abcdef")?;
+        let keywords = Keywords::build(&keywords)?;
         Some(Self { rules, keywords, owners })
     }
 
     /// Whether a text has no keyword, and so surely nothing to find.
     pub(super) fn rules_out(&self, text: &[u8]) -> bool {
-        !self.keywords.may_be_in(text)
+        !self.keywords.are_in(text)
     }
 
     /// The rules under which the value of a member of this name is a secret because of it.
