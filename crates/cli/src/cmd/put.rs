@@ -87,7 +87,8 @@ fn put(args: &Args, ledger: &Ledger, writer: &mut RunWriter) -> Result<BlobRecor
             let recipients = ledger.recipients()?.ok_or(receipt_kernel::Error::NoRecipient)?;
             Spool::sealed(file, &recipients).map_err(temporary)?
         }
-    };
+    }
+    .with_redactor(&ledger.redactor()?);
     while !head.is_empty() {
         spool.push(&head).map_err(temporary)?;
         head.clear();

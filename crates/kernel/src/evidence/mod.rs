@@ -2,6 +2,7 @@
 
 pub mod redact;
 pub mod retention;
+pub mod scan;
 #[cfg(feature = "seal")]
 pub mod seal;
 #[cfg(not(feature = "seal"))]
@@ -118,7 +119,12 @@ enum Bytes<'a> {
 impl<'a> Source<'a> {
     /// Redacts bytes that are in memory.
     pub fn redacted(data: &'a [u8]) -> Self {
-        let (bytes, report) = Redactor::builtin().redact(data);
+        Self::redacted_by(Redactor::builtin(), data)
+    }
+
+    /// Redacts bytes that are in memory by other rules.
+    pub fn redacted_by(redactor: &Redactor, data: &'a [u8]) -> Self {
+        let (bytes, report) = redactor.redact(data);
         let (hash, len) = (BlobHash::of(&bytes), bytes.len() as u64);
         Self { hash, len, report, bytes: Bytes::Memory(bytes), recipients: Vec::new() }
     }
@@ -128,13 +134,31 @@ impl<'a> Source<'a> {
     /// # Errors
     /// Where the machine has no randomness.
     pub fn sealed(data: &[u8], recipients: &Recipients) -> Result<Source<'static>> {
+        Source::sealed_by(Redactor::builtin(), data, recipients)
+    }
+
+    /// The same by other rules.
+    ///
+    /// # Errors
+    /// As [`Self::sealed`].
+    pub fn sealed_by(redactor: &Redactor, data: &[u8], recipients: &Recipients) -> Result<Source<'static>> {
         let failed = |error: std::io::Error| Error::store(error.to_string());
-        let (bytes, report) = Redactor::builtin().redact(data);
+        let (bytes, report) = redactor.redact(data);
         let mut sealer = recipients.seal(Vec::new()).map_err(failed)?;
         sealer.push(&bytes).map_err(failed)?;
         let (bytes, hash, len) = sealer.finish().map_err(failed)?;
         let bytes = Bytes::Memory(Cow::Owned(bytes));
         Ok(Source { bytes, hash, len, report, recipients: recipients.names().to_vec() })
+    }
+
+    /// The address that the bytes will have.
+    pub fn hash(&self) -> BlobHash {
+        self.hash
+    }
+
+    /// What was redacted.
+    pub fn report(&self) -> &Report {
+        &self.report
     }
 
     /// Whether the bytes are encrypted.
@@ -202,6 +226,12 @@ impl Spool {
         Ok(Self { redactor: Redactor::builtin().stream(), ready: Vec::new(), len: 0, out, recipients: names })
     }
 
+    /// The same, redacting by other rules, for a spool that nothing has been pushed into.
+    #[must_use]
+    pub fn with_redactor(self, redactor: &Redactor) -> Self {
+        Self { redactor: redactor.stream(), ..self }
+    }
+
     /// How many redacted bytes it holds; some of what was pushed may still be in work.
     pub fn len(&self) -> u64 {
         self.len
@@ -246,7 +276,7 @@ impl Spool {
 /// Evidence that is in the store.
 pub(crate) struct Stored {
     pub(crate) record: BlobRecord,
-    redactions: usize,
+    report: Report,
     restored: bool,
     /// The media type and the recipients of what was sealed.
     sealed: Option<(String, Vec<String>)>,
@@ -255,8 +285,18 @@ pub(crate) struct Stored {
 impl Stored {
     /// Says in an event's meta what was done to the bytes.
     pub(crate) fn note(&self, meta: &mut Object) {
-        if self.redactions > 0 {
-            meta.insert("redactions", self.redactions);
+        let Report { hits, allowed, scanned, rules } = &self.report;
+        if !hits.is_empty() {
+            meta.insert("redactions", hits.len());
+        }
+        if !allowed.is_empty() {
+            meta.insert("allowed", allowed.len());
+        }
+        if let Some(why) = scanned.why() {
+            meta.insert("unscanned", why);
+        }
+        if !hits.is_empty() || !allowed.is_empty() || !scanned.is_whole() {
+            meta.insert("redaction_rules", &**rules);
         }
         if let Some((content_type, recipients)) = &self.sealed {
             let sealed = Object::from_iter([
@@ -302,14 +342,14 @@ pub(crate) fn store(
         class,
     };
     if !intact {
-        let redaction = (sealed.is_none() && !source.report.hits.is_empty()).then(|| source.report.to_json());
+        let redaction = sealed.is_none().then(|| source.report.to_json());
         let blob = NewBlob { record: &record, created_at: now, redaction_json: redaction.as_deref() };
         source.read(&mut |data| transaction.put_blob(&blob, data))?;
     } else if held_class != Some(class) {
         transaction.set_class(&record)?;
     }
     let restored = !intact && fact != BlobFact::Missing;
-    Ok(Stored { record, redactions: source.report.hits.len(), restored, sealed })
+    Ok(Stored { record, report: source.report.clone(), restored, sealed })
 }
 
 impl Source<'_> {

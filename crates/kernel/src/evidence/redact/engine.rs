@@ -8,7 +8,7 @@ use super::data::{bare_end, data_end, is_query, query_end};
 use super::encoding::FOLDED;
 use super::escapes::{self, ESCAPES};
 use super::keywords::Keywords;
-use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape};
+use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape, marker};
 
 /// The longest quoted string, block or match that is taken for one secret.
 pub(super) const LONGEST: usize = 32 << 10;
@@ -298,6 +298,9 @@ impl<'s> Scan<'s> {
             found = find(LONGEST)?;
         }
         let (start, end, stop) = found;
+        if marker(&data[begin + start..begin + end]).is_some() {
+            return None;
+        }
         // A keyword may be the last that matched, and begin the next one.
         self.resume[rule] = (begin + stop).saturating_sub(tail - head).max(head + 1);
         Some((begin, (begin + start, begin + end, Close::Nothing)))
