@@ -298,7 +298,7 @@ impl<'s> Scan<'s> {
             found = find(LONGEST)?;
         }
         let (start, end, stop) = found;
-        if marker(&data[begin + start..begin + end]).is_some() {
+        if marker(&data[begin + start..]).is_some() {
             return None;
         }
         // A keyword may be the last that matched, and begin the next one.
