@@ -3,7 +3,7 @@
 //! What looks like a token is put together at run time from the examples of the rules and random characters, so that none
 //! stands in the repository.
 
-#![allow(clippy::unwrap_used, clippy::panic)] // in helpers of tests
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr)] // in helpers of tests; what is skipped is said
 
 use receipt_kernel::evidence::redact::{Redactor, Report, Rule};
 use receipt_kernel::{Error, ErrorKind, Rules};

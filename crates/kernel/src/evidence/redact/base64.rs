@@ -71,7 +71,7 @@ impl Word {
             };
             let next = word.end + line_break;
             let goes_on = data.get(next).is_some_and(|byte| is_base64(*byte));
-            if line_break == 0 || length < SHORTEST || length % 4 != 0 || !goes_on {
+            if line_break == 0 || length < SHORTEST || !length.is_multiple_of(4) || !goes_on {
                 return word;
             }
             at = next;
@@ -109,7 +109,7 @@ pub(super) fn groups(
     let (mut found, mut past) = (Vec::new(), 0);
     let mut whole = false;
     for (index, block) in data.as_chunks::<BLOCK>().0.iter().enumerate() {
-        let before = std::mem::replace(&mut whole, is_whole(block));
+        let before = std::mem::replace(&mut whole, is_whole(*block));
         let at = (index * BLOCK).saturating_sub(BLOCK);
         if !(before && whole) || at < past {
             continue;
@@ -131,9 +131,9 @@ pub(super) fn groups(
 }
 
 /// Whether all of a block is base64.
-fn is_whole(block: &[u8; BLOCK]) -> bool {
+fn is_whole(block: [u8; BLOCK]) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(*block);
+    let word = u64::from_le_bytes(block);
     // All eight at once: none below `+`, which white space and most of what delimits words is; then one by one.
     let below = word.wrapping_sub(ONES * u64::from(b'+')) & !word & (ONES << 7);
     below == 0 && block.iter().all(|byte| is_base64(*byte))

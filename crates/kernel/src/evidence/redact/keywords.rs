@@ -81,6 +81,7 @@ impl Keywords {
         self.automaton.next_state(Anchored::No, state, byte)
     }
 
+    #[allow(clippy::needless_range_loop)] // the places of all lanes at once
     fn walk<'d>(&self, lanes: &mut [Lane<'d>; LANES]) {
         // All are of one length but perhaps the last ones: side by side as far as they go together.
         let together = lanes.iter().map(|lane| lane.data.len()).min().unwrap_or_default();
