@@ -1,4 +1,5 @@
-"""Fills corpus/ with the vectors and with seeds/, the worked example of FORMAT.md, a file each, named by their content."""
+"""Fills corpus/ with the vectors, with seeds/ (the worked example of FORMAT.md) and with the built-in
+policies, a file each, named by their content."""
 
 import hashlib
 import json
@@ -30,3 +31,5 @@ def write(target, texts):
 for target in ("json", "canonical"):
     write(target, vectors())
 write("envelope", envelopes())
+write("redactor", vectors())
+write("policy", (path.read_bytes() for path in sorted((ROOT / "crates/core/src/policy").glob("*.toml"))))

@@ -92,10 +92,15 @@ fn a_full_disk_loses_nothing_and_the_writer_goes_on_when_there_is_space() {
 #[ignore = "a part of another test, which gives it a small file system"]
 fn in_a_small_file_system_a_writer_goes_on() {
     let Some(folder) = std::env::var_os("SMALL_FOLDER") else { return };
-    let folder = Path::new(&folder);
+    for compressed in [false, true] {
+        goes_on_when_there_is_space(Path::new(&folder), compressed);
+    }
+}
+
+fn goes_on_when_there_is_space(folder: &Path, compressed: bool) {
     fs::write(folder.join("ballast"), vec![1; 400 << 10]).unwrap();
     let path = folder.join("ledger.db");
-    let ledger = Ledger::create(&path).unwrap();
+    let ledger = if compressed { Ledger::create_compressed(&path) } else { Ledger::create(&path) }.unwrap();
     let mut run = ledger.start("run", Policy::structural().unwrap(), actor(), Object::new()).unwrap();
     let mut acknowledged = Vec::new();
     let error = loop {
@@ -114,6 +119,9 @@ fn in_a_small_file_system_a_writer_goes_on() {
     let mut bytes = Vec::new();
     (0..60_000_u32).for_each(|n| bytes.extend(n.wrapping_mul(2_654_435_761).to_le_bytes()));
     assert_full(&run.put("large", &bytes, Put::of_type("application/octet-stream")).unwrap_err());
+    // More than a piece of what is compressed.
+    (60_000..800_000_u32).for_each(|n| bytes.extend(n.wrapping_mul(2_654_435_761).to_le_bytes()));
+    assert_full(&run.put("larger", &bytes, Put::of_type("application/octet-stream")).unwrap_err());
     assert_full(&ledger.start("other", Policy::structural().unwrap(), actor(), event(0, 60_000).payload).unwrap_err());
     assert!(!ledger.has_run("other").unwrap());
     assert_has(&ledger, &acknowledged);
@@ -133,6 +141,8 @@ fn in_a_small_file_system_a_writer_goes_on() {
     assert_has(&ledger, &acknowledged);
     ledger.recover("run", actor()).unwrap();
     assert_eq!(ledger.audit().unwrap().overall_verdict(), Verdict::Pass);
+    drop(ledger);
+    fs::remove_file(&path).unwrap();
 }
 
 fn receipt(ledger: &Path, args: &[&str]) -> Output {

@@ -336,3 +336,63 @@ fn an_event_that_the_package_appends_against_our_rules_keeps_the_chain_and_fails
         assert_eq!(ours.unwrap().overall_verdict(), Verdict::Fail);
     }
 }
+
+#[test]
+fn a_ledger_that_compresses_is_refused_by_the_package_with_the_reason_and_left_as_it_is() {
+    let Some(package) = Package::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, compresses) in [("plain", false), ("compressed", true)] {
+        let path = folder.path().join(name);
+        let ledger = if compresses { Ledger::create_compressed(&path) } else { Ledger::create(&path) }.unwrap();
+        let mut run = ledger.start("ours", Policy::structural().unwrap(), actor(), Object::new()).unwrap();
+        let data = "the same line again and again\n".repeat(1000);
+        let hash = run.put("log", data.as_bytes(), Put::text()).unwrap().hash;
+        let short = run.put("short", b"short", Put::text()).unwrap().hash;
+        run.finalize_as(Verdict::Unknown, "over").unwrap();
+        drop((run, ledger));
+        let said = package.run("refused", &path, &[&hash.to_string(), &short.to_string()]);
+        assert_eq!(said.len(), 3);
+        let error = said[0].get("error").and_then(Value::as_str);
+        assert_eq!(error.is_some_and(|error| error.contains("this ledger is compressed")), compresses, "{said:?}");
+        assert_eq!(error.is_some(), compresses, "{said:?}");
+        // Without being opened as it should, it gives no bytes where it gives not the right ones.
+        for blob in &said[1..] {
+            let hex = blob.get("hex").and_then(Value::as_str);
+            let gone = compresses && text(blob, "sha256") == hash.to_string();
+            assert_eq!(hex.is_none(), gone, "{blob:?}");
+            let bytes = hex.map(|hex| data_encoding::HEXLOWER.decode(hex.as_bytes()).unwrap());
+            assert!(bytes.is_none_or(|bytes| BlobHash::of(&bytes).to_string() == text(blob, "sha256")));
+        }
+        let report = audit(&path);
+        assert_sound(&report);
+        assert!(*Ledger::open(&path).unwrap().blob(&hash).unwrap() == *data.as_bytes());
+    }
+}
+
+#[test]
+fn retention_leaves_no_copy_of_evidence_in_a_file_that_the_package_made() {
+    let Some(package) = Package::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let canary = "CANARY-in-the-coal-mine";
+    let sizes = ["1", "300", "20000"];
+    package.run("put", &path, &[&[canary][..], &sizes].concat());
+    let holds = || {
+        let files = fs::read_dir(folder.path()).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        files.filter(|bytes| bytes.windows(canary.len()).any(|it| it == canary.as_bytes())).count()
+    };
+    assert_eq!(holds(), 1, "it would be seen");
+    let ledger = Ledger::open(&path).unwrap();
+    let set: Result<_, Error> = ledger.set_retention(|retention| {
+        retention.public = receipt_kernel::Ttl::Seconds(0);
+        Ok(())
+    });
+    set.unwrap();
+    let done = ledger.retain(&actor(), &mut |_, _| {}).unwrap();
+    assert_eq!((usize::try_from(done.expired).unwrap(), done.scrubbed), (sizes.len(), true));
+    assert_eq!(holds(), 0, "also while it is open");
+    assert_eq!(verdict(&ledger.audit().unwrap(), Check::Evidence), Verdict::Pass);
+    drop(ledger);
+    assert_eq!(holds(), 0);
+    assert_eq!(package.verifies(&path), 2, "its run, and the one with the receipts");
+}

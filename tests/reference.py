@@ -4,6 +4,8 @@
     reference.py continue LEDGER RUN JSON   appends the events of the JSON list, and begins the run where there is none
     reference.py verify LEDGER              what the package's own chain check says of each run
     reference.py dump LEDGER                every event and blob, as the package reads them
+    reference.py put LEDGER TEXT COUNT…     puts the text so many times over, as evidence of a run
+    reference.py refused LEDGER HASH…       the error on opening it; what it reads of blobs without opening it properly
 
 Each answer is a JSON value a line.
 """
@@ -165,12 +167,40 @@ def dump(store):
         say({"sha256": sha256, "hex": store.get_blob(sha256).hex()})
 
 
+def put_many(store, text, *counts):
+    policy = {"policy_id": "p", "policy_version": "1", "stage_graph_id": "v1_default"}
+    store.ensure_run("theirs", **policy)
+    for count in counts:
+        blob = store.put_blob((text * int(count)).encode(), content_type="text/plain")
+        payload = {"key": "k" + count, "evidence": blob.to_dict(), "meta": {}}
+        event = make_envelope(event_type="EVIDENCE_PUT", stage="COLLECT", payload=payload, actor_kind="system",
+                              actor_id="ci", blob_refs=[blob.ref], **policy)
+        store.append_event("theirs", event)
+
+
+def refused(path, *blobs):
+    store = SqliteReceiptStore(path)
+    try:
+        store.initialize_schema()
+        say({"error": None})
+    except Exception as error:
+        say({"error": str(error)})
+    store.close()
+    store = SqliteReceiptStore(path)
+    for sha256 in blobs:
+        data = store.get_blob(sha256)
+        say({"sha256": sha256, "hex": None if data is None else data.hex()})
+    store.close()
+
+
 def main():
     verb, path, *rest = sys.argv[1:]
+    if verb == "refused":
+        return refused(path, *rest)
     store = SqliteReceiptStore(path)
     store.initialize_schema()
     try:
-        {"write": write, "continue": continue_, "verify": verify, "dump": dump}[verb](store, *rest)
+        {"write": write, "continue": continue_, "verify": verify, "dump": dump, "put": put_many}[verb](store, *rest)
     finally:
         store.close()
 

@@ -38,6 +38,7 @@ impl Place {
     fn receipt(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(RECEIPT);
         command.args(arguments).current_dir(self.path()).env_remove("RECEIPT_LEDGER").stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", self.path());
         command
     }
 
@@ -54,6 +55,7 @@ impl Place {
         command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(RECEIPT);
         command.args(["exec", "--run", "r", "--", "sh", "-c", script]);
         command.current_dir(self.path()).env_remove("RECEIPT_LEDGER").stdin(Stdio::null());
+        command.env("XDG_STATE_HOME", self.path());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -123,12 +125,23 @@ fn bytes_pass_through_and_are_kept_unchanged() {
 
 #[test]
 fn ten_mebibytes_on_both_streams_at_once() {
-    let place = Place::new();
+    let sizes = [&["init"][..], &["init", "--compress"]].map(|init| {
+        let place = Place::new();
+        assert!(place.receipt(init).output().unwrap().status.success());
+        ten_mebibytes(&place);
+        fs::metadata(place.ledger_path()).unwrap().len()
+    });
+    assert!(sizes[1] * 2 < sizes[0], "the parts of large output are compressed too: {sizes:?}");
+}
+
+fn ten_mebibytes(place: &Place) {
     let script = "seq 1 1600000 & seq 1600000 3200000 >&2; wait";
     let out = place.sh(&["-q"], script);
     assert!(out.stdout.len() > 10 << 20 && out.stderr.len() > 10 << 20);
     assert!(place.evidence("stdout") == out.stdout, "stdout is not what was shown");
     assert!(place.evidence("stderr") == out.stderr, "stderr is not what was shown");
+    let written = place.receipt(&["cat", "r", "stdout"]).output().unwrap();
+    assert!(written.stdout == out.stdout, "it is not written out as it was");
     assert_eq!(place.verdict(), Some(Verdict::Pass));
 }
 

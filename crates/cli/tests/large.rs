@@ -12,14 +12,23 @@ use std::process::{Command, Output};
 /// Runs the command with so many KiB of data.
 fn within(place: &Place, kibibytes: u32, command: &str) -> Output {
     let script = format!("ulimit -d {kibibytes} && exec {} {command}", env!("CARGO_BIN_EXE_receipt"));
-    Command::new("sh").args(["-c", &script]).current_dir(place.path()).env_remove("RECEIPT_LEDGER").output().unwrap()
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).current_dir(place.path()).env_remove("RECEIPT_LEDGER");
+    shell.env("XDG_STATE_HOME", place.path()).output().unwrap()
 }
 
 const MEBIBYTES: usize = 96;
 
 #[test]
 fn evidence_is_put_and_written_out_in_less_than_32_mib() {
-    let place = Place::with_ledger();
+    for init in [&["init"][..], &["init", "--compress"]] {
+        put_and_written_out(init);
+    }
+}
+
+fn put_and_written_out(init: &[&str]) {
+    let place = Place::new();
+    place.ok(init);
     place.ok(&["start", "r"]);
     let mut file = BufWriter::new(File::create(place.path().join("big.log")).unwrap());
     (0..MEBIBYTES << 14)
@@ -34,6 +43,16 @@ fn evidence_is_put_and_written_out_in_less_than_32_mib() {
     // The same bound is felt by what does not stream.
     let document = within(&place, 32 << 10, "cat r log --json");
     assert!(!document.status.success());
+    // From a pipe, which does not say how long it is; and sealed.
+    let piped = within(&place, 32 << 10, "put r piped - < big.log");
+    assert!(piped.status.success(), "{piped:?}");
+    place.ok(&["recipients", "add", "age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz"]);
+    let sealed = within(&place, 32 << 10, "put r sealed big.log --class sealed");
+    assert!(sealed.status.success(), "{sealed:?}");
+    let names = std::fs::read_dir(place.path().join(".receipt")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.into_iter().all(|name| name.to_string_lossy().starts_with("ledger.db")), "a spool was left behind");
+    let size = std::fs::metadata(place.path().join(".receipt/ledger.db")).unwrap().len() >> 20;
+    assert_eq!(size > 150, init.len() == 1, "{size} MiB");
 }
 
 #[test]
@@ -66,7 +85,7 @@ fn evidence_recorded_by_digest_is_settled_by_the_file_and_by_no_other() {
     place.file("other.img", b"as it was not");
     assert!(evidence("fail", &["--evidence", "image=other.img"]).contains("EVIDENCE_FILE_MISMATCH"));
     assert_eq!(place.error(2, &["verify", "--evidence", "image=missing.img"]), "io");
-    assert_eq!(place.error(2, &["put", "r", "k", "disk.img", "--by-digest", "--class", "sealed"]), "no_recipient");
+    assert_eq!(place.error(2, &["put", "r", "k", "disk.img", "--by-digest", "--class", "sealed"]), "sealed_by_digest");
     // A run with it is judged, and no better than it should be.
     place.ok(&["advance", "r", "EVALUATE"]);
     let evaluation = place.json(0, &["evaluate", "r"]);

@@ -102,6 +102,15 @@ fn sealed_evidence_is_stored_encrypted_verifies_without_a_key_and_is_opened_with
         assert!(ending.starts_with("\nreceipt-seal-1 ") && ending.ends_with('\n'), "{ending:?}");
         assert!(!program("other.txt").status.success());
     }
+    let wrong = place.json(2, &["cat", "small", "dump", "-i", "other.txt"]);
+    assert!(wrong["error"]["msg"].as_str().unwrap().contains("sealed to other keys"), "{wrong}");
+    assert!(wrong["error"]["hint"].as_str().unwrap().contains("receipt show"), "{wrong}");
+    place.file("public.txt", b"public");
+    place.ok(&["start", "public"]);
+    place.ok(&["put", "public", "k", "public.txt"]);
+    let public = place.json(2, &["cat", "public", "k", "-i", "key.txt"]);
+    assert!(public["error"]["msg"].as_str().unwrap().contains("it is not sealed"), "{public}");
+    place.ok(&["recover", "public"]);
     assert_eq!(place.error(2, &["cat", "small", "dump", "-i", "missing.txt"]), "io");
     place.file("nonsense.txt", b"nonsense\n");
     assert_eq!(place.error(2, &["cat", "small", "dump", "-i", "nonsense.txt"]), "bad_identity");
@@ -134,16 +143,31 @@ fn the_same_evidence_sealed_twice_has_two_addresses_and_two_commitments() {
 
 #[test]
 fn evidence_is_sealed_to_ssh_keys_too() {
-    let place = Place::with_ledger();
-    let mut keygen = Command::new("ssh-keygen");
-    keygen.args(["-q", "-t", "ed25519", "-N", "", "-f", "id"]).current_dir(place.path());
-    if !keygen.output().is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: sealing to SSH keys: ssh-keygen is not installed (apt-get install openssh-client)");
-        return;
+    for (kind, bits) in [("ed25519", "256"), ("rsa", "2048")] {
+        let place = Place::with_ledger();
+        let keygen = |name: &str, passphrase: &str| {
+            let mut keygen = Command::new("ssh-keygen");
+            keygen.args(["-q", "-t", kind, "-b", bits, "-N", passphrase, "-f", name]).current_dir(place.path());
+            keygen.output().is_ok_and(|output| output.status.success())
+        };
+        if !keygen("id", "") {
+            eprintln!("SKIPPED: sealing to SSH keys: ssh-keygen is not installed (apt-get install openssh-client)");
+            return;
+        }
+        place.ok(&["recipients", "add", "--file", "id.pub"]);
+        put_sealed(&place, "r", SECRET);
+        assert_eq!(place.ok(&["cat", "r", "dump", "-i", "id"]), SECRET);
+        assert!(keygen("other", "") && keygen("locked", "passphrase"));
+        assert_eq!(place.error(2, &["cat", "r", "dump", "-i", "other"]), "not_opened");
+        assert_eq!(place.error(2, &["cat", "r", "dump", "-i", "id.pub"]), "bad_identity");
+        let locked = place.json(2, &["cat", "r", "dump", "-i", "locked"]);
+        assert!(locked["error"]["msg"].as_str().unwrap().contains("passphrase"), "{locked}");
+        if age() {
+            place.file("sealed.age", &place.run(&["cat", "r", "dump"]).stdout);
+            let opened = Command::new("age").args(["-d", "-i", "id", "sealed.age"]).current_dir(place.path()).output();
+            assert!(opened.unwrap().stdout.starts_with(SECRET.as_bytes()));
+        }
     }
-    place.ok(&["recipients", "add", "--file", "id.pub"]);
-    put_sealed(&place, "r", SECRET);
-    assert_eq!(place.ok(&["cat", "r", "dump", "-i", "id"]), SECRET);
 }
 
 #[test]
@@ -175,4 +199,30 @@ fn a_period_is_destroyed_with_its_key_and_the_receipt_names_what_was_lost() {
     place.ok(&["start", "more"]);
     place.file("data.txt", b"x");
     assert_eq!(place.error(2, &["put", "more", "k", "data.txt", "--class", "sealed"]), "no_recipient");
+}
+
+#[test]
+fn sealed_evidence_travels_in_a_bundle_and_is_opened_where_it_arrives() {
+    if !age() {
+        return;
+    }
+    let place = Place::with_ledger();
+    let key = keygen(&place, "key.txt");
+    place.ok(&["recipients", "add", &key]);
+    put_sealed(&place, "r", SECRET);
+    assert_eq!(place.json(0, &["export", "r", "-o", "r.receipt"])["sealed"], 1);
+    let bundle = fs::read_to_string(place.path().join("r.receipt")).unwrap();
+    assert!(bundle.contains("\"evidence_class\":\"sealed\",\"sha256\"") && !bundle.contains("nobody else"));
+    // A stranger verifies it without a key; whoever has the key imports it and opens it.
+    let other = Place::with_ledger();
+    other.file("r.receipt", bundle.as_bytes());
+    assert!(other.ok(&["verify", "r.receipt"]).contains("PASS    evidence"));
+    other.ok(&["import", "r.receipt"]);
+    assert_eq!(other.error(2, &["cat", "r", "dump", "-i", "r.receipt"]), "bad_identity");
+    fs::copy(place.path().join("key.txt"), other.path().join("key.txt")).unwrap();
+    assert_eq!(other.ok(&["cat", "r", "dump", "-i", "key.txt"]), SECRET);
+    // Or it stays at home.
+    let withheld = place.json(0, &["export", "r", "-o", "without.receipt", "--withhold", "dump"]);
+    assert_eq!((&withheld["sealed"], &withheld["withheld"]), (&0.into(), &1.into()));
+    assert!(place.gives(3, &["verify", "without.receipt"]).contains("EVIDENCE_WITHHELD"));
 }

@@ -5,6 +5,7 @@
 //! not grow with the bundle. It knows form and order; whether the events chain and the blobs hash, its caller checks.
 //! The form is stated in docs/FORMAT.md, section 8.
 
+use crate::base64;
 use crate::canonical;
 use crate::evidence::EvidenceClass;
 use crate::id::{BlobHash, EventHash, RunId, Seq};
@@ -106,7 +107,7 @@ pub enum State {
     Live,
     /// Whoever made the bundle left them out.
     Withheld,
-    /// They are sealed, and a bundle shows no sealed evidence.
+    /// They are of class sealed and not encrypted, so that they do not leave their ledger. Ciphertext is live.
     Sealed,
     /// Retention had removed them.
     Expired,
@@ -446,17 +447,15 @@ impl Reader {
     fn piece(&mut self, line: &[u8], bytes: u64, blobs: u64) -> Result<Item<'_>, Problem> {
         let wanted = Problem::Line { wanted: "a piece of a blob, in base64 and full but for the last" };
         let inner = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).ok_or(wanted)?;
-        if inner.len() > BASE64.encode_len(PIECE) {
+        if inner.len() > base64::encoded_len(PIECE) || !base64::decode_into(inner, &mut self.piece) {
             return Err(wanted);
         }
-        self.piece.resize(BASE64.decode_len(inner.len()).map_err(|_| wanted)?, 0);
-        let length = BASE64.decode_mut(inner, &mut self.piece).map_err(|_| wanted)?;
         let due = bytes.min(PIECE as u64);
-        if length as u64 != due {
+        if self.piece.len() as u64 != due {
             return Err(wanted);
         }
         self.next = pieces_next(bytes - due, blobs);
-        Ok(Item::Piece(&self.piece[..length]))
+        Ok(Item::Piece(&self.piece))
     }
 }
 

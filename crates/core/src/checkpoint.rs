@@ -1,6 +1,7 @@
 //! Checkpoints: a log's origin, size and root as a signed note (C2SP tlog-checkpoint), and the two texts that carry a
 //! proof beside one: C2SP tlog-proof for inclusion, and the request body of C2SP tlog-witness for consistency.
 
+use crate::base64;
 use crate::error::Error;
 use crate::id::{EventHash, NodeHash};
 use crate::merkle::{MAX_PROOF, MAX_SIZE, ProofProblem, TreeHead};
@@ -70,7 +71,7 @@ fn number(text: &str) -> Option<u64> {
 }
 
 fn node(text: &str) -> Option<NodeHash> {
-    let bytes = BASE64.decode(text.as_bytes()).ok()?;
+    let bytes = base64::decode(text)?;
     Some(NodeHash::from_bytes(bytes.try_into().ok()?))
 }
 
@@ -142,7 +143,8 @@ impl InclusionProof {
             return Err(refuse("its first line is not c2sp.org/tlog-proof@v1"));
         }
         let extra = lines.next_if(|line| line.starts_with("extra "));
-        let extra = extra.map(|line| BASE64.decode(&line.as_bytes()[6..]).map_err(|_| refuse("extra is not base64")));
+        let extra =
+            extra.map(|line| base64::decode(&line.as_bytes()[6..]).ok_or_else(|| refuse("extra is not base64")));
         let index = lines.next().and_then(|line| line.strip_prefix("index ")).and_then(number);
         let index = index.ok_or_else(|| refuse("it has no index"))?;
         let path = path(lines).ok_or_else(|| refuse("a hash that is none, or too many"))?;

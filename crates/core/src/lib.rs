@@ -5,6 +5,7 @@
 //! [`run::Snapshot`]; [`invariant`]s judge the snapshot; a [`policy::Policy`] says which, and what the overall
 //! [`Verdict`] is.
 
+mod base64;
 pub mod bundle;
 pub mod canonical;
 pub mod chain;

@@ -5,6 +5,7 @@
 //! `cosignature/v1`) signs it with the second at which a witness saw it. Ed25519 is checked strictly: no small-order
 //! keys, no second encodings. Signing is deterministic (RFC 8032) and takes no randomness.
 
+use crate::base64;
 use crate::error::Error;
 use data_encoding::{BASE64, HEXLOWER};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
@@ -96,7 +97,7 @@ fn parse_key(text: &str) -> Option<(KeyName, [u8; 4], KeyKind, [u8; 32])> {
     let mut parts = text.splitn(3, '+');
     let name = parts.next()?.parse().ok()?;
     let id = HEXLOWER.decode(parts.next()?.as_bytes()).ok()?;
-    let data = BASE64.decode(parts.next()?.as_bytes()).ok()?;
+    let data = base64::decode(parts.next()?)?;
     let (kind, key) = data.split_first()?;
     Some((name, id.try_into().ok()?, KeyKind::of(*kind)?, key.try_into().ok()?))
 }
@@ -243,7 +244,7 @@ pub struct Signature {
 impl Signature {
     fn parse(line: &str) -> Option<Self> {
         let (name, data) = line.strip_prefix(LINE)?.split_once(' ')?;
-        let data = BASE64.decode(data.as_bytes()).ok()?;
+        let data = base64::decode(data)?;
         let (id, bytes) = data.split_first_chunk::<4>()?;
         (!bytes.is_empty()).then_some(())?;
         Some(Self { name: name.parse().ok()?, id: *id, bytes: bytes.to_vec() })

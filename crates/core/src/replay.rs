@@ -2,7 +2,8 @@
 //!
 //! The inputs are the events before it, the policy that the run committed to, and the evidence. Where the evidence is
 //! not what it was (withheld, expired, put later), a difference proves nothing, unless the result does not depend on
-//! it: that is tried out.
+//! it: that is tried out. Evidence that retention removed and receipted, and of which only its being there was judged, is
+//! taken to have been as it was put: an evaluation that is as recorded then is WARN, and says so.
 
 use crate::canonical;
 use crate::envelope::EventType;
@@ -12,7 +13,7 @@ use crate::json::{Limits, Object, Value};
 use crate::policy::{Evaluation, Judged, Policy};
 use crate::run::{Event, RunRow, Snapshot, SnapshotBuilder, evidence_hash};
 use crate::verdict::{Reason, Verdict};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a recorded evaluation is compared against.
 #[derive(Clone, Copy)]
@@ -47,7 +48,8 @@ pub struct Replayed {
     pub recorded: Option<Verdict>,
     /// The verdict now.
     pub recomputed: Verdict,
-    /// PASS where all is as recorded; FAIL where it is not; UNKNOWN where what is there cannot settle it.
+    /// PASS where all is as recorded; WARN where it is if evidence that is gone with a receipt was as it was put; FAIL where
+    /// it is not as recorded; UNKNOWN where what is there cannot settle it.
     pub verdict: Verdict,
     /// Why it is not PASS.
     pub reasons: Vec<Reason>,
@@ -81,6 +83,8 @@ enum Guess {
     AsItIs,
     Missing,
     Unreadable,
+    /// There as it was put, where a receipt says that it was removed, and its bytes are not asked for.
+    AsPut,
 }
 
 impl Replay<'_> {
@@ -114,13 +118,26 @@ impl Replay<'_> {
         let now = policy.evaluate(&snapshot);
         let head = snapshot.facts().head;
         drop(snapshot);
-        replayed.recomputed = now.overall_verdict;
         let guesses = [Guess::Missing, Guess::Unreadable];
         let others = || guesses.map(|guess| policy.evaluate(&self.snapshot(before, guess).0));
         let others = if unsure.is_empty() { Vec::new() } else { others().into() };
         let drifted = event.payload.get("evaluator").and_then(Value::as_str) != Some(self.evaluator);
+        let as_put = (!unsure.is_empty() && !is_recorded(&now, event)).then(|| {
+            let (snapshot, left) = self.snapshot(before, Guess::AsPut);
+            (policy.evaluate(&snapshot), left)
+        });
+        let as_put = as_put.filter(|(as_put, left)| *left != unsure && is_recorded(as_put, event));
+        let now = as_put.as_ref().map_or(now, |(as_put, _)| as_put.clone());
+        replayed.recomputed = now.overall_verdict;
         let compare = Comparison { now: &now, others: &others, drifted, pointer: &pointer };
-        compare.results(event, &mut replayed);
+        if let Some((_, left)) = as_put {
+            let msg = "as recorded, if the evidence that was removed since, with a receipt, was as it was put";
+            let gone = unsure.difference(&left).map(|blob| crate::id::BlobRef(*blob));
+            let reason = gone.fold(Reason::new("REPLAY_EVIDENCE_EXPIRED", msg).at(&pointer), Reason::at);
+            replayed.find(Verdict::Warn, reason);
+        } else {
+            compare.results(event, &mut replayed);
+        }
         let digest = policy.digest().ok().map(|digest| digest.to_string());
         compare.inputs(event, head, digest.as_deref(), &mut replayed);
         if !replayed.unsettled.is_empty() {
@@ -132,14 +149,14 @@ impl Replay<'_> {
         replayed
     }
 
-    /// The run as it was before an event, and the blobs of which it is not known that they were then as they are now.
+    /// The run as it was before an event, and the blobs of which it is not known that they were then as they are taken to be.
     fn snapshot(&self, events: usize, guess: Guess) -> (Snapshot, BTreeSet<BlobHash>) {
         let mut builder = SnapshotBuilder::new(self.run_id.clone());
         for text in &self.events[..events] {
             builder.event_text(text);
         }
         let mut snapshot = builder.finish(Some(self.row));
-        let put: BTreeSet<BlobHash> = snapshot.of_type(EventType::EvidencePut).filter_map(evidence_hash).collect();
+        let put: BTreeMap<BlobHash, u64> = snapshot.of_type(EventType::EvidencePut).filter_map(what_was_put).collect();
         let reads = snapshot.policy().map(Policy::reads).unwrap_or_default();
         let mut unsure = BTreeSet::new();
         loop {
@@ -152,10 +169,14 @@ impl Replay<'_> {
                 if blob.bytes && matches!(fact, BlobFact::Intact { bytes: None, .. }) {
                     fact = BlobFact::Unreadable { problem: "its bytes are not at hand".to_owned() };
                 }
-                if !put.contains(&blob.hash) || !matches!(fact, BlobFact::Intact { .. }) {
+                if let (Guess::AsPut, BlobFact::Expired, false, Some(bytes_len)) =
+                    (guess, &fact, blob.bytes, put.get(&blob.hash))
+                {
+                    fact = BlobFact::Intact { bytes_len: *bytes_len, bytes: None };
+                } else if !put.contains_key(&blob.hash) || !matches!(fact, BlobFact::Intact { .. }) {
                     unsure.insert(blob.hash);
                     fact = match guess {
-                        Guess::AsItIs => fact,
+                        Guess::AsItIs | Guess::AsPut => fact,
                         Guess::Missing => BlobFact::Missing,
                         Guess::Unreadable => BlobFact::Unreadable { problem: "it is not at hand".to_owned() },
                     };
@@ -262,6 +283,21 @@ impl Comparison<'_> {
             replayed.find(Verdict::Fail, Reason::new("REPLAY_MISMATCH", msg).at(self.pointer));
         }
     }
+}
+
+/// Which blob an EVIDENCE_PUT put, and how long it says that is.
+fn what_was_put(event: &Event) -> Option<(BlobHash, u64)> {
+    let bytes_len = event.payload.get("evidence")?.get("bytes_len").and_then(Value::as_i64);
+    Some((evidence_hash(event)?, bytes_len.and_then(|length| u64::try_from(length).ok()).unwrap_or_default()))
+}
+
+/// Whether an evaluation is the recorded one in all that follows from the events and the evidence.
+fn is_recorded(evaluation: &Evaluation, event: &Event) -> bool {
+    let recorded = |key: &str| event.payload.get(key);
+    recorded("results").is_some_and(|was| same(was, &Value::Array(result_values(evaluation))))
+        && recorded("evidence_complete").and_then(Value::as_bool) == Some(evaluation.evidence_complete)
+        && recorded("overall_verdict").and_then(Value::as_str) == Some(evaluation.overall_verdict.as_str())
+        && recorded("deferred").is_some_and(|was| same(was, &Value::from(evaluation.deferred.clone())))
 }
 
 fn result_values(evaluation: &Evaluation) -> Vec<Value> {

@@ -56,6 +56,8 @@ impl<'a> Cell<'a> {
 /// A row of `events`, as it lies in the store.
 #[derive(Clone, Copy, Debug)]
 pub struct EventRow<'a> {
+    /// The run.
+    pub run_id: Cell<'a>,
     /// The place in the run.
     pub seq: Cell<'a>,
     /// The type.
@@ -324,6 +326,14 @@ impl RowCheck<'_> {
     }
 
     fn columns(&mut self, row: &EventRow<'_>, envelope: &Envelope<'_>) {
+        match row.run_id.text() {
+            None => self.bad_type("run_id", "text"),
+            Some(text) if text == self.run_id.as_str().as_bytes() => {}
+            Some(text) => {
+                let msg = format!("column run_id is {:?}, the row stands among those of {}", lossy(text), self.run_id);
+                self.find(Area::Columns, "RUN_ID_COLUMN_MISMATCH", msg);
+            }
+        }
         if row.seq.integer().is_some_and(|seq| seq != envelope.seq.get()) {
             let (column, inner) = (self.seq, envelope.seq);
             self.find(Area::Columns, "SEQ_MISMATCH", format!("column seq is {column}, the envelope says {inner}"));

@@ -60,6 +60,7 @@ fn what_is_no_note_is_refused() {
         "t\n\nx\n",
         "t\n\n— a AAAA\n",
         "t\n\n— a AAAAAA\n",
+        "t\n\n— a AA==AA==\n",
         "t\n\n— a+b AAAAAAA=\n",
         "t\n\n— a AAAAAAA= x\n",
         "t\u{1}\n\n— a AAAAAAA=\n",

@@ -42,14 +42,15 @@ fn text(text: impl Into<String>) -> Held {
     Held::Text(text.into().into_bytes())
 }
 
-/// seq, event_type, envelope_json, event_hash, prev_event_hash, created_at.
-type Row = [Held; 6];
+/// seq, event_type, envelope_json, event_hash, prev_event_hash, created_at, run_id.
+type Row = [Held; 7];
 const SEQ: usize = 0;
 const TYPE: usize = 1;
 const ENVELOPE: usize = 2;
 const HASH: usize = 3;
 const PREV: usize = 4;
 const CREATED: usize = 5;
+const RUN_ID: usize = 6;
 
 /// policy_id, policy_version, stage_graph_id, created_at, meta_json.
 type Head = [Held; 5];
@@ -63,8 +64,9 @@ struct Run {
 
 impl Run {
     fn event_row(row: &Row) -> EventRow<'_> {
-        let [seq, event_type, envelope_json, event_hash, prev_event_hash, created_at] = row.each_ref().map(Held::cell);
-        EventRow { seq, event_type, envelope_json, event_hash, prev_event_hash, created_at }
+        let [seq, event_type, envelope_json, event_hash, prev_event_hash, created_at, run_id] =
+            row.each_ref().map(Held::cell);
+        EventRow { run_id, seq, event_type, envelope_json, event_hash, prev_event_hash, created_at }
     }
 
     fn run_row(&self) -> Option<RunRow<'_>> {
@@ -196,6 +198,7 @@ fn record(id: &str, drafts: &[Draft]) -> Run {
             text(sealed.hash.to_string()),
             sealed.link.prev.map_or(Held::Null, |prev| text(prev.to_string())),
             text("2026-01-01T00:00:00+00:00"),
+            text(id),
         ]);
         link = sealed.link.after(sealed.hash).unwrap();
     }
@@ -262,7 +265,7 @@ const UNREADABLE: &[(Area, &str)] = &[(Content, "MALFORMED_ENVELOPE")];
 const INEXACT: &[(Area, &str)] = &[(Content, "NOT_CANONICAL")];
 
 /// What somebody does to the rows of a finished run. Rows 2, 3 and 4 are EVIDENCE_PUT: the path does not hang on them.
-const ROW_ACTS: [Act; 52] = [
+const ROW_ACTS: [Act; 53] = [
     ("a payload is edited", |run| run.edit(3, "stderr", "stdxxx"), &[(Content, "EVENT_HASH_MISMATCH")]),
     (
         "a payload is edited and its hash made right",
@@ -323,12 +326,16 @@ const ROW_ACTS: [Act; 52] = [
         "an event of another run is spliced in",
         |run| {
             run.rows[3] = record("run/2", &story()).rows.swap_remove(3);
+            run.rows[3][RUN_ID] = text(&*run.id);
         },
         &[(Content, "RUN_ID_MISMATCH"), (Content, "PREV_HASH_MISMATCH")],
     ),
     (
         "the whole run is copied under another id",
-        |run| "run/2".clone_into(&mut run.id),
+        |run| {
+            "run/2".clone_into(&mut run.id);
+            run.rows.iter_mut().for_each(|row| row[RUN_ID] = text("run/2"));
+        },
         &[(Content, "RUN_ID_MISMATCH")],
     ),
     (
@@ -455,6 +462,11 @@ const ROW_ACTS: [Act; 52] = [
             run.rows[3][HASH] = Held::Text(hash.to_ascii_uppercase());
         },
         &[(Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+    ),
+    (
+        "the column run_id is edited in the table, and not in the index",
+        |run| run.rows[3][RUN_ID] = text("run/2"),
+        &[(Columns, "RUN_ID_COLUMN_MISMATCH")],
     ),
     (
         "the column prev_event_hash is edited",
@@ -630,7 +642,7 @@ const STORY_ACTS: [Retold; 18] = [
 ];
 
 /// Every code that reading a run can give.
-const CODES: [&str; 25] = [
+const CODES: [&str; 26] = [
     "BAD_COLUMN_TYPE",
     "BAD_VERDICT",
     "COMMITMENT_MALFORMED",
@@ -646,6 +658,7 @@ const CODES: [&str; 25] = [
     "POLICY_CHANGED",
     "PREV_HASH_COLUMN_MISMATCH",
     "PREV_HASH_MISMATCH",
+    "RUN_ID_COLUMN_MISMATCH",
     "RUN_ID_MISMATCH",
     "RUN_ROW_MISMATCH",
     "RUN_ROW_MISSING",
@@ -697,7 +710,7 @@ fn a_column_of_the_wrong_type_is_a_finding_whatever_it_holds() {
         text("4"),
     ];
     let mut tried = 0;
-    for column in 0..6 {
+    for column in 0..7 {
         for value in &values {
             let right = match column {
                 SEQ => matches!(value, Held::Integer(_)),
@@ -721,7 +734,7 @@ fn a_column_of_the_wrong_type_is_a_finding_whatever_it_holds() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 5 + 4 + 4 * 5 + 5 * 5);
+    assert_eq!(tried, 5 + 4 + 5 * 5 + 5 * 5);
 }
 
 #[test]

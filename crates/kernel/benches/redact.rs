@@ -15,9 +15,12 @@ use std::time::Instant;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
+/// Prints a table, and says how many limits were not kept.
+type Bench = fn() -> Outcome<u32>;
+
 fn main() -> Outcome<()> {
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let benches: [(&str, fn() -> Outcome<u32>); 3] = [("speed", speeds), ("hostile", worst), ("findings", findings)];
+    let benches: [(&str, Bench); 3] = [("speed", speeds), ("hostile", worst), ("findings", findings)];
     let mut missed = 0;
     for (name, bench) in benches {
         if only.is_empty() || only.iter().any(|only| name.contains(only.as_str())) {
@@ -132,6 +135,7 @@ fn hostile() -> Outcome<Vec<(String, String)>> {
     Ok(texts)
 }
 
+#[allow(clippy::unnecessary_wraps)] // as the others are
 fn speeds() -> Outcome<u32> {
     let clean = log(64 << 20);
     let hits = Redactor::builtin().redact(clean.as_bytes()).1.hits.len();

@@ -45,10 +45,11 @@ fn main() -> Outcome<()> {
     let chosen = |name: &str| only.is_empty() || only.iter().any(|only| name.contains(only.as_str()));
     let folder = tempfile::tempdir_in(std::env::var("SPEED_DIR").unwrap_or_else(|_| ".".to_owned()))?;
     let mut table: Vec<Row> = Vec::new();
-    let benches: [Bench; 5] = [
+    let benches: [Bench; 6] = [
         ("append", appends),
         ("verify", verifies),
         ("bundle", bundles),
+        ("evidence", evidence),
         ("reference", against_the_reference),
         ("large", large),
     ];
@@ -275,6 +276,99 @@ fn bundles(folder: &Path) -> Outcome<Vec<Row>> {
     Ok(rows)
 }
 
+/// What compression at rest saves and costs on a build's log, and how much memory the largest evidence takes.
+fn evidence(folder: &Path) -> Outcome<Vec<Row>> {
+    let log = build_log(32 << 20);
+    let (mut puts, mut gets, mut sizes, mut rates) = (Vec::new(), Vec::new(), [0.0; 2], [0.0; 2]);
+    for round in 0..5 {
+        let (mut put, mut get) = ([0.0; 2], [0.0; 2]);
+        for (index, compressed) in [false, true].into_iter().enumerate() {
+            let path = folder.join(format!("evidence-{index}-{round}.db"));
+            let ledger = if compressed { Ledger::create_compressed(&path) } else { Ledger::create(&path) }?;
+            let mut run = ledger.start("run", policy()?, actor(), Object::new())?;
+            let start = Instant::now();
+            let hash = run.put_reader("log", &mut log.as_slice(), Put::text())?.hash;
+            put[index] = start.elapsed().as_secs_f64();
+            let start = Instant::now();
+            ledger.copy_blob(&hash, &mut std::io::sink())?;
+            get[index] = start.elapsed().as_secs_f64();
+            drop((run, ledger));
+            sizes[index] = std::fs::metadata(&path)?.len() as f64;
+            std::fs::remove_file(&path)?;
+        }
+        puts.push(put[0] / put[1]);
+        gets.push(get[0] / get[1]);
+        rates = [log.len() as f64 / put[1] / 1e6, log.len() as f64 / get[1] / 1e6];
+    }
+    let memory = peak_memory_of_put(folder, 989_999_000)?;
+    Ok(vec![
+        at_most("size of a log on disk, compressed / plain", sizes[1] / sizes[0], 0.25, "<= 0.25"),
+        at_least(
+            "put of a log, plain / compressed in time",
+            median(puts),
+            0.7,
+            ">= 0.70",
+            format!("{:.0} MB/s", rates[0]),
+        ),
+        at_least(
+            "get of a log, plain / compressed in time",
+            median(gets),
+            0.5,
+            ">= 0.50",
+            format!("{:.0} MB/s", rates[1]),
+        ),
+        Row {
+            what: "memory of put, 990 MB of evidence, MiB",
+            got: memory,
+            wanted: "< 32",
+            ok: memory < 32.0,
+            note: "compressed, from a file".to_owned(),
+        },
+    ])
+}
+
+/// About so many bytes of what a build prints.
+fn build_log(bytes: usize) -> Vec<u8> {
+    let words = ["Compiling", "Checking", "warning: unused variable", "note: see", "ok: test", "Finished"];
+    let mut log = Vec::with_capacity(bytes + 200);
+    let mut state = 1_u32;
+    while log.len() < bytes {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let (word, part) = (words[(state >> 16) as usize % words.len()], state >> 8);
+        let line = format!(
+            "[{:>9}.{:03}] {word} crates/part-{:03}/src/module_{:x}.rs:{} in {} us\n",
+            log.len() / 977,
+            part % 1000,
+            part % 211,
+            part % 4093,
+            part % 1723,
+            part
+        );
+        log.extend_from_slice(line.as_bytes());
+    }
+    log
+}
+
+/// Puts a file of so many bytes into a ledger that compresses, and gives the peak resident memory of that in MiB.
+fn peak_memory_of_put(folder: &Path, bytes: usize) -> Outcome<f64> {
+    let (path, file) = (folder.join("put.db"), folder.join("put.log"));
+    let log = build_log(32 << 20);
+    let mut out = BufWriter::new(File::create(&file)?);
+    for from in (0..bytes).step_by(log.len()) {
+        std::io::Write::write_all(&mut out, &log[..log.len().min(bytes - from)])?;
+    }
+    drop(out);
+    drop(Ledger::create_compressed(&path)?.start("run", policy()?, actor(), Object::new())?);
+    let memory = peak_memory(&path, &["put", "run", "log", &file.to_string_lossy()])?;
+    let ledger = Ledger::open_read_only(&path)?;
+    let stored = ledger.audit()?;
+    assert_eq!((stored.blobs, stored.overall_verdict()), (1, Verdict::Warn), "it is unfinished: {stored:?}");
+    drop(ledger);
+    std::fs::remove_file(&path)?;
+    std::fs::remove_file(&file)?;
+    Ok(memory)
+}
+
 /// Writes a ledger with the reference, of decisions or of a mix of evidence, evaluations, decisions, remediations and
 /// stages in equal parts; or times its checks of every run and prints the seconds: of the chain alone, and of all that
 /// verify answers too (chain, evidence, endings, stages).
@@ -436,7 +530,7 @@ fn large(folder: &Path) -> Outcome<Vec<Row>> {
     let events: usize = std::env::var("SPEED_EVENTS").map_or(Ok(1_000_000), |text| text.parse())?;
     let path = folder.join("large.db");
     let ledger = fill(&path, 1000, events / 1000)?;
-    let memory = peak_memory_of_verify(&path)?;
+    let memory = peak_memory(&path, &["verify"])?;
     let mut full = ledger.resume("run-000500", actor())?;
     let small = Ledger::create(folder.join("small.db"))?;
     let mut empty = small.start("run", policy()?, actor(), Object::new())?;
@@ -467,17 +561,17 @@ fn large(folder: &Path) -> Outcome<Vec<Row>> {
     ])
 }
 
-/// Runs `receipt verify` on the ledger, and gives its peak resident memory in MiB.
-fn peak_memory_of_verify(path: &Path) -> Outcome<f64> {
+/// Runs the command on the ledger, and gives its peak resident memory in MiB.
+fn peak_memory(path: &Path, args: &[&str]) -> Outcome<f64> {
     let receipt = std::env::var("RECEIPT_BIN").map_err(|_| "RECEIPT_BIN must name the receipt command")?;
     let script = "import resource, subprocess, sys\n\
                   status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode\n\
                   print(status, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
-    let output = Command::new("python3").args(["-c", script, &receipt, "--ledger"]).arg(path).arg("verify").output()?;
+    let output = Command::new("python3").args(["-c", script, &receipt, "--ledger"]).arg(path).args(args).output()?;
     let text = String::from_utf8(output.stdout)?;
     let (status, kib) = text.trim().split_once(' ').ok_or("no figures")?;
     if status != "0" {
-        return Err(format!("receipt verify ended with {status}").into());
+        return Err(format!("receipt {args:?} ended with {status}").into());
     }
     Ok(kib.parse::<f64>()? / 1024.0)
 }

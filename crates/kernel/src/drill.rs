@@ -205,6 +205,9 @@ fn failed(report: &Report) -> Vec<Check> {
 /// Whether the act changed anything.
 fn commit(act: &Act, copy: &Path, log: &Signing, other: &Signing) -> Result<bool> {
     let mut changed = act.expected.is_none() || execute(copy, act.sql)?;
+    if !changed && act.expected == Some(Check::Evidence) {
+        changed = change_a_piece(copy)?;
+    }
     if matches!(act.then, Then::Rehash | Then::RehashAndSign) {
         changed = rehash(copy)?;
     }
@@ -215,6 +218,18 @@ fn commit(act: &Act, copy: &Path, log: &Signing, other: &Signing) -> Result<bool
     };
     Ledger::open(copy)?.checkpoint(&Publish::by(signer))?;
     Ok(changed)
+}
+
+/// Changes evidence that lies compressed, where a ledger has such.
+fn change_a_piece(path: &Path) -> Result<bool> {
+    let connection = open(path)?;
+    let known = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'blob_pieces'";
+    if connection.query_row(known, [], |_| Ok(())).optional()?.is_none() {
+        return Ok(false);
+    }
+    let sql = "UPDATE blob_pieces SET data = CAST(substr(data, 1, length(data) / 2) || '!' || \
+               substr(data, length(data) / 2 + 2) AS BLOB) WHERE id = (SELECT min(id) FROM blob_pieces)";
+    Ok(connection.execute(sql, [])? > 0)
 }
 
 fn open(path: &Path) -> Result<Connection> {

@@ -154,6 +154,9 @@ pub enum Error {
     /// Sealed evidence needs somebody who can open it.
     #[error("evidence of class sealed is only stored encrypted, and this ledger has no recipient to encrypt to")]
     NoRecipient,
+    /// Sealed evidence is not recorded by digest.
+    #[error("evidence of class sealed is not recorded by digest: outside a ciphertext a digest says what lies in it")]
+    SealedByDigest,
     /// A public key that is none.
     #[error("that is no recipient: {problem}")]
     BadRecipient {
@@ -314,6 +317,7 @@ impl Error {
             Self::KeyNotPut { .. } => "evidence_not_found",
             Self::ImportConflict { .. } => "import_conflict",
             Self::NoRecipient => "no_recipient",
+            Self::SealedByDigest => "sealed_by_digest",
             Self::BadRecipient { .. } => "bad_recipient",
             Self::BadIdentity { .. } => "bad_identity",
             Self::NotOpened { .. } => "not_opened",
@@ -353,6 +357,10 @@ impl Error {
             Self::WrongKey { .. } => "sign with the ledger's key; for a new one give the old one too, with --previous",
             Self::NotLogged { .. } => "`receipt checkpoint --key FILE` makes one that does",
             Self::ForeignCheckpoint { .. } => "`receipt verify --checkpoint FILE` says what does not fit",
+            Self::TooLarge { what: "evidence", .. } => {
+                "`receipt put --by-digest` records it without its bytes; what is secret, encrypt first"
+            }
+            Self::SealedByDigest => "encrypt the file yourself, and record the result by digest as public",
             Self::TooLarge { .. } => "put large data on record as evidence with `receipt put`",
             Self::BlobNotFound { .. } => "`receipt log` shows the blobs of a run",
             Self::BlobUnavailable { .. } => "`receipt verify` says which evidence is affected",

@@ -69,6 +69,15 @@ impl Ledger {
         Ok(Self::over(SqliteStore::create(path.as_ref())?))
     }
 
+    /// The same, of a ledger that holds public evidence compressed (zstd) where that pays. Nothing else about it is
+    /// different, but that the Python package cannot read it, and is refused.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_compressed(path: impl AsRef<Path>) -> Result<Self> {
+        Ok(Self::over(SqliteStore::create_compressed(path.as_ref())?))
+    }
+
     /// Opens the ledger file that is there.
     ///
     /// # Errors

@@ -1,9 +1,9 @@
 //! A run being written: strict about stages, endings and time.
 
 use crate::error::{Error, Result};
-use crate::evidence::{self, Digest256, Put, Source};
+use crate::evidence::{self, Digest256, Put, Source, Taken};
 use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
-use crate::store::{KeyRow, WriteTransaction};
+use crate::store::{KeyRow, ReadTransaction, WriteTransaction};
 use receipt_core::canonical;
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef, Sealed};
 use receipt_core::evidence::{BlobRecord, EvidenceClass};
@@ -14,6 +14,7 @@ use receipt_core::run::Snapshot;
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
 use sha2::{Digest, Sha256};
+use std::io::Read;
 use std::sync::Arc;
 
 /// What is to be appended to a run.
@@ -139,15 +140,30 @@ impl RunWriter {
         self.put_source(key, source, put)
     }
 
+    /// The same from a reader, which is read to its end: evidence of any size up to 990 MB ([`MAX_BLOB`]), in memory that
+    /// does not grow with it.
+    ///
+    /// [`MAX_BLOB`]: crate::store::sqlite::MAX_BLOB
+    ///
+    /// # Errors
+    /// As [`Self::put`]; [`Error::TooLarge`] as soon as more than that has been read (see
+    /// [`Digesting`](crate::evidence::Digesting)); [`Error::Io`] where it cannot be read.
+    pub fn put_reader(&mut self, key: &str, from: &mut dyn Read, put: Put) -> Result<BlobRecord> {
+        match evidence::take(&self.ledger, put.class, from)? {
+            Taken::Whole(bytes) => self.put(key, &bytes, put),
+            Taken::Spooled(source) => self.put_source(key, source, put),
+        }
+    }
+
     /// Puts evidence on record by its digest, its size and a name: its bytes stay where they are, and whoever has them can
     /// show that they are what was meant.
     ///
     /// # Errors
-    /// [`Error::NoRecipient`] for class sealed, as a digest outside a ciphertext says what lies in it;
+    /// [`Error::SealedByDigest`] for class sealed, as a digest outside a ciphertext says what lies in it;
     /// [`Error::RunFinalized`].
     pub fn put_digest(&mut self, key: &str, digest: &Digest256, name: &str, put: Put) -> Result<BlobRecord> {
         if put.class == EvidenceClass::Sealed {
-            return Err(Error::NoRecipient);
+            return Err(Error::SealedByDigest);
         }
         let Put { content_type, class, kind, mut meta } = put;
         let redactor = self.ledger.redactor()?;
@@ -203,9 +219,15 @@ impl RunWriter {
             let digest = event.key.is_some().then(|| event.digest()).transpose()?;
             ready.push((event, digest));
         }
-        self.ledger.transact(|transaction| {
-            let mut run = self.open(transaction)?;
-            ready.into_iter().map(|(event, digest)| run.append(event, digest)).collect()
+        self.ledger.transact(|transaction| match self.open(transaction) {
+            Ok(mut run) => ready.into_iter().map(|(event, digest)| run.append(event, digest)).collect(),
+            // What was recorded before the end is acknowledged after it too: a retry must not look like a loss.
+            Err(ended @ Error::RunFinalized { .. }) => {
+                let repeated = |(event, digest): &(Append, _)| recorded(transaction, &self.run_id, event, *digest);
+                let all = ready.iter().map(repeated).collect::<Result<Option<Vec<_>>>>()?;
+                all.filter(|all| !all.is_empty()).ok_or(ended)
+            }
+            Err(error) => Err(error),
         })
     }
 
@@ -315,6 +337,28 @@ impl RunWriter {
         let head = read_head(transaction, &self.run_id)?;
         Ok(OpenRun { writer: self, transaction, head })
     }
+}
+
+/// The event that an append's idempotency key stands for, where it was appended before.
+fn recorded(
+    store: &dyn ReadTransaction,
+    run_id: &RunId,
+    event: &Append,
+    digest: Option<[u8; 32]>,
+) -> Result<Option<Appended>> {
+    let Some((key, digest)) = event.key.as_deref().zip(digest) else { return Ok(None) };
+    let Some(row) = store.key(run_id, key)? else { return Ok(None) };
+    let event_ref = EventRef { run_id: run_id.clone(), seq: row.seq };
+    if row.digest != digest {
+        return Err(Error::KeyConflict { key: key.to_owned(), at: event_ref.to_string() });
+    }
+    let mut there = false;
+    store.event(run_id, row.seq, &mut |_| there = true)?;
+    if !there {
+        let problem = format!("{event_ref}, which an idempotency key stands for, is gone");
+        return Err(Error::RunBroken { run: run_id.to_string(), problem });
+    }
+    Ok(Some(Appended { event_ref, repeated: true }))
 }
 
 fn check_type(event_type: EventType) -> Result<()> {
@@ -438,21 +482,10 @@ impl OpenRun<'_> {
 
     fn append(&mut self, event: Append, digest: Option<[u8; 32]>) -> Result<Appended> {
         let run_id = &self.writer.run_id;
-        let keyed = event.key.as_deref().zip(digest);
-        if let Some((key, digest)) = keyed {
-            if let Some(row) = self.transaction.key(run_id, key)? {
-                let event_ref = EventRef { run_id: run_id.clone(), seq: row.seq };
-                if row.digest != digest {
-                    return Err(Error::KeyConflict { key: key.to_owned(), at: event_ref.to_string() });
-                }
-                let mut there = false;
-                self.transaction.event(run_id, row.seq, &mut |_| there = true)?;
-                if !there {
-                    let problem = format!("{event_ref}, which an idempotency key stands for, is gone");
-                    return Err(Error::RunBroken { run: run_id.to_string(), problem });
-                }
-                return Ok(Appended { event_ref, repeated: true });
-            }
+        if let Some(appended) = recorded(self.transaction, run_id, &event, digest)? {
+            return Ok(appended);
+        }
+        if let Some((key, digest)) = event.key.as_deref().zip(digest) {
             let row = KeyRow { seq: self.head.next.seq, digest };
             self.transaction.insert_key(run_id, key, row)?;
         }

@@ -684,6 +684,86 @@ fn a_file_with_damaged_pages_is_never_a_panic_nor_pass() {
     }
 }
 
+/// What is on record: the rows that the indexes find, as they lie in the tables; `None` where they cannot be read.
+fn on_record(path: &Path) -> Option<Vec<String>> {
+    let tables = [
+        "SELECT r.run_id, r.policy_id, r.policy_version, r.stage_graph_id, r.created_at, r.meta_json \
+         FROM runs AS i CROSS JOIN runs AS r ON r.rowid = i.rowid ORDER BY i.run_id",
+        "SELECT e.run_id, e.seq, e.event_type, e.envelope_json, e.event_hash, e.prev_event_hash \
+         FROM events AS i CROSS JOIN events AS e ON e.id = i.id ORDER BY i.run_id, i.seq",
+        "SELECT b.sha256, b.content_type, b.bytes_len, b.evidence_class, b.state, b.data \
+         FROM blobs AS i CROSS JOIN blobs AS b ON b.rowid = i.rowid ORDER BY i.sha256",
+    ];
+    let connection = Connection::open(path).ok()?;
+    let mut record = Vec::new();
+    for sql in tables {
+        let mut statement = connection.prepare(sql).ok()?;
+        let mut rows = statement.query([]).ok()?;
+        while let Some(row) = rows.next().ok()? {
+            record.push((0..6).map(|column| format!("{:?}", row.get_ref(column))).collect::<Vec<_>>().join(" "));
+        }
+    }
+    record.sort();
+    Some(record)
+}
+
+/// `FLIPS` says how many, 1,000 where it is not set.
+#[test]
+fn a_bit_flipped_anywhere_in_the_file_is_found_or_changes_nothing_on_record() {
+    let (_folder, path) = scene();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    let honest = on_record(&path).unwrap();
+    let flips = std::env::var("FLIPS").ok().and_then(|count| count.parse().ok()).unwrap_or(1000_u32);
+    let (mut changed, mut state) = (0, 0x2545_F491_4F6C_DD1D_u64);
+    for _ in 0..flips {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let bit = usize::try_from(state >> 1).unwrap() % (whole.len() * 8);
+        let mut flipped = whole.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        std::fs::write(&path, flipped).unwrap();
+        let now = on_record(&path).unwrap_or_default();
+        let lost: Vec<&String> = honest.iter().filter(|row| !now.contains(row)).collect();
+        changed += u32::from(!lost.is_empty());
+        let audit = Ledger::open_read_only(&path).and_then(|ledger| ledger.audit());
+        let passed = audit.is_ok_and(|report| report.overall_verdict() == Verdict::Pass);
+        assert!(!passed || lost.is_empty(), "byte {}, bit {}: {lost:#?}", bit / 8, bit % 8);
+    }
+    assert!(changed > flips / 20, "the control: flips that change what is on record were tried");
+}
+
+#[test]
+fn a_row_in_the_table_that_the_index_shows_otherwise_is_found() {
+    let log = receipt_kernel::BlobHash::of(b"the log of a").to_hex();
+    // Bytes that stand in the table's row alone: the index has no columns behind these.
+    let acts = [
+        (b"a\x05STAGE_ADVANCE".to_vec(), b"a\x07STAGE_ADVANCE".to_vec(), Check::Columns, "SEQ_MISMATCH"),
+        (b"a\x05STAGE_ADVANCE".to_vec(), b"b\x05STAGE_ADVANCE".to_vec(), Check::Columns, "RUN_ID_COLUMN_MISMATCH"),
+        (b"bstructural".to_vec(), b"cstructural".to_vec(), Check::Columns, "RUN_ROW_MISSING"),
+        (
+            format!("{log}text/plain").into_bytes(),
+            format!("{}text/plain", log.replacen(&log[..1], "x", 1)).into_bytes(),
+            Check::Evidence,
+            "BLOB_MALFORMED",
+        ),
+    ];
+    for (from, to, check, code) in acts {
+        let (_folder, path) = scene();
+        Connection::open(&path).unwrap().execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        let mut file = std::fs::read(&path).unwrap();
+        let at: Vec<usize> = (0..file.len() - from.len()).filter(|at| file[*at..].starts_with(&from)).collect();
+        assert_eq!(at.len(), 1, "{code}");
+        file[at[0]..at[0] + to.len()].copy_from_slice(&to);
+        std::fs::write(&path, file).unwrap();
+        let report = Ledger::open_read_only(&path).unwrap().audit().unwrap();
+        let found = &report.checks.iter().find(|report| report.check == check).unwrap().reasons;
+        assert!(found.iter().any(|reason| reason.code == code), "{code}: {report:?}");
+        assert_eq!(report.overall_verdict(), Verdict::Fail);
+    }
+}
+
 #[test]
 fn an_audit_beside_a_writer_sees_a_sound_ledger() {
     let (_folder, path) = scene();

@@ -11,7 +11,8 @@ use receipt_core::note::{KeyKind, Signing};
 use receipt_core::{canonical, id::NodeHash};
 use receipt_kernel::bundle::{BundleReport, Export, Verify};
 use receipt_kernel::{
-    Actor, Append, Check, Error, EventType, EvidenceClass, Ledger, Object, Policy, Publish, Put, RunId, Value, Verdict,
+    Actor, Append, BlobHash, Check, Error, EventType, EvidenceClass, Ledger, Object, Policy, Publish, Put, RunId,
+    Value, Verdict,
 };
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -309,13 +310,55 @@ fn replaced(bundle: &[u8], from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn sealed_evidence_is_not_in_a_bundle() {
-    let bundle = export(&scene(), &of("b"));
+fn a_bundle_holds_sealed_evidence_as_ciphertext_or_withholds_it() {
+    let ledger = scene();
+    let mut bundle = Vec::new();
+    let exported = ledger.export(&of("b"), &mut bundle).unwrap();
+    assert_eq!((exported.blobs, exported.withheld, exported.sealed), (3, 0, 1));
+    let report = verify(&bundle);
+    assert_eq!(report.overall_verdict(), Verdict::Pass, "anybody verifies it without a key: {report:#?}");
+    assert_eq!((report.blobs, report.absent.len()), (3, 0));
+    let text = String::from_utf8(bundle.clone()).unwrap();
+    assert!(text.contains("\"evidence_class\":\"sealed\""));
+    let pieces = || {
+        text.lines()
+            .filter_map(|line| data_encoding::BASE64.decode(line.strip_prefix('"')?.strip_suffix('"')?.as_bytes()).ok())
+    };
+    assert!(pieces().any(|piece| piece.starts_with(b"age-encryption.org/v1\n")));
+    let clear = b"the notes of b";
+    assert!(!pieces().any(|piece| piece.windows(clear.len()).any(|window| window == clear)));
+    // It arrives as it left.
+    let other = scene_of(&bundle);
+    assert_eq!(other.audit().unwrap().overall_verdict(), Verdict::Pass);
+    assert_eq!(export(&other, &of("b")), bundle);
+
+    let exported = ledger.export(&of("b").withhold("notes"), &mut Vec::new()).unwrap();
+    assert_eq!((exported.withheld, exported.sealed), (1, 0));
+    let report = verify(&export(&ledger, &of("b").withhold("notes")));
+    assert_eq!(codes(&report, Check::Evidence), ["EVIDENCE_WITHHELD"]);
+    assert_eq!(report.overall_verdict(), Verdict::Unknown);
+}
+
+#[test]
+fn evidence_of_class_sealed_that_nobody_encrypted_does_not_leave_its_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = Ledger::create(&path).unwrap();
+    record(&ledger, "a", EvidenceClass::Public);
+    // As the Python package leaves it, whatever the type says.
+    let notes = BlobHash::of(b"the notes of a").to_string();
+    let sql = "UPDATE blobs SET evidence_class = 'sealed' WHERE sha256 = ?1";
+    assert_eq!(rusqlite::Connection::open(&path).unwrap().execute(sql, [notes]).unwrap(), 1);
+    let mut bundle = Vec::new();
+    let exported = ledger.export(&of("a"), &mut bundle).unwrap();
+    assert_eq!((exported.blobs, exported.withheld, exported.sealed), (3, 1, 0));
+    let encoded = data_encoding::BASE64.encode(b"the notes of a");
+    assert!(!String::from_utf8(bundle.clone()).unwrap().contains(&encoded));
+    // This is what the first bundles had in the place of all sealed evidence.
     let report = verify(&bundle);
     assert_eq!(codes(&report, Check::Evidence), ["EVIDENCE_SEALED"]);
     assert_eq!(report.overall_verdict(), Verdict::Unknown);
-    let encoded = data_encoding::BASE64.encode(b"the notes of b");
-    assert!(!String::from_utf8(bundle).unwrap().contains(&encoded));
+    assert_eq!(report.absent.len(), 1);
 }
 
 #[test]
@@ -343,7 +386,9 @@ fn an_import_is_idempotent_and_refuses_what_is_there_and_is_another() {
     assert!(matches!(error, Error::ImportConflict { .. }), "{error}");
 
     let empty = Ledger::in_memory();
-    for bad in [export(&ledger, &of("b")), forged(&bundle, |lines| lines.swap(5, 6)), bundle[..500].to_vec()] {
+    for bad in
+        [export(&ledger, &of("b").withhold("notes")), forged(&bundle, |lines| lines.swap(5, 6)), bundle[..500].to_vec()]
+    {
         let refused = empty.import(&Verify::default(), &mut &bad[..]).unwrap();
         assert!(refused.report.overall_verdict().is_failure());
         assert_eq!(empty.audit().unwrap().runs, 0, "nothing of it is kept");
@@ -436,6 +481,23 @@ fn large_blobs_are_cut_into_pieces_that_must_be_full() {
     cut[at] = [&first[..65_533], b"\"\n"].concat();
     cut[at + 1] = [b"\"", &first[65_533..65_537], &cut[at + 1][1..]].concat();
     assert_refused(&cut.concat(), "cut at another place");
+}
+
+#[test]
+fn a_piece_has_one_spelling() {
+    let ledger = Ledger::in_memory();
+    let mut run =
+        ledger.start("r", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    run.advance("COLLECT", "collecting").unwrap();
+    run.put("four", b"AAAA", Put::text()).unwrap();
+    let bundle = String::from_utf8(export(&ledger, &of("r"))).unwrap();
+    assert_eq!(verify(bundle.as_bytes()).overall_verdict(), Verdict::Warn, "it is unfinished");
+    // The same bytes to decoders that are not strict.
+    for other in ["QUE=QUE=", "QUFBQR==", "QUFBQQ", "QUFB\\u0051Q=="] {
+        let respelled = bundle.replace("\"QUFBQQ==\"", &format!("\"{other}\""));
+        assert_ne!(respelled, bundle);
+        assert_refused(respelled.as_bytes(), other);
+    }
 }
 
 #[test]

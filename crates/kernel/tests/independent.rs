@@ -58,11 +58,15 @@ fn base(random: &mut Random) -> Vec<Vec<u8>> {
     ledger.add_recipients([RECIPIENT]).unwrap();
     let mut run = ledger.start(id, Policy::structural().unwrap(), Actor::new("system", "test"), meta).unwrap();
     run.advance("COLLECT", "collecting").unwrap();
+    let mut export = Export::of(RunId::new(id));
     for number in 0..random.below(4) {
         let class = if random.below(4) == 0 { EvidenceClass::Sealed } else { EvidenceClass::Public };
         let data = "a line of it\n".repeat(random.below(5) * 1500);
-        run.put(random.of(&["log", "notes"]), format!("{data}{}", number / 2).as_bytes(), Put::text().of_class(class))
-            .unwrap();
+        let key = random.of(&["log", "notes"]);
+        run.put(key, format!("{data}{}", number / 2).as_bytes(), Put::text().of_class(class)).unwrap();
+        if random.below(5) == 0 {
+            export = export.withhold(key);
+        }
     }
     let end = random.below(4);
     if end > 0 {
@@ -75,7 +79,7 @@ fn base(random: &mut Random) -> Vec<Vec<u8>> {
         run.finalize("done").unwrap();
     }
     let mut bundle = Vec::new();
-    ledger.export(&Export::of(RunId::new(id)), &mut bundle).unwrap();
+    ledger.export(&export, &mut bundle).unwrap();
     let mut lines: Vec<Vec<u8>> = bundle.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
     lines.pop();
     lines
@@ -284,6 +288,11 @@ fn act(random: &mut Random, lines: &mut Vec<Vec<u8>>) {
                 &("state", "sealed"),
             ]);
             set(&mut lines[*at], &[key], Value::from(*text));
+            // As the first bundles had what is sealed.
+            if *text == "sealed" && *key == "state" && random.below(2) == 0 {
+                let end = (*at + 1..lines.len()).find(|at| !lines[*at].starts_with(b"\"")).unwrap_or(lines.len());
+                lines.drain(*at + 1..end);
+            }
         }
         16..=18 => {
             let is_put = |line: &[u8]| line.windows(14).any(|it| it == b"\"EVIDENCE_PUT\"");

@@ -266,6 +266,23 @@ fn a_key_gives_the_same_event_once() {
 }
 
 #[test]
+fn a_retry_after_the_end_gets_the_event_that_was_recorded_before_it_and_appends_nothing() {
+    let (_folder, _, ledger) = new_ledger();
+    let mut run = start(&ledger, "r");
+    let first = run.append(decision("n").with_key("k")).unwrap();
+    ledger.recover("r", Actor::new("system", "test")).unwrap();
+    let again = run.append(decision("n").with_key("k")).unwrap();
+    assert_eq!((again.event_ref, again.repeated), (first.event_ref, true));
+    for late in [vec![decision("n")], vec![decision("n").with_key("new")], Vec::new()] {
+        assert!(matches!(run.append_batch(late).unwrap_err(), Error::RunFinalized { .. }));
+    }
+    let half = vec![decision("n").with_key("k"), decision("m").with_key("m")];
+    assert!(matches!(run.append_batch(half).unwrap_err(), Error::RunFinalized { .. }));
+    assert!(matches!(run.append(decision("m").with_key("k")).unwrap_err(), Error::KeyConflict { .. }));
+    assert_eq!(types(&ledger, "r").len(), 3);
+}
+
+#[test]
 fn a_key_whose_event_was_cut_off_acknowledges_nothing() {
     let (_folder, path, ledger) = new_ledger();
     let mut run = start(&ledger, "r");

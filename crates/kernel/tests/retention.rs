@@ -6,8 +6,8 @@ use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::evidence::retention::Plan;
 use receipt_kernel::{
-    Actor, BlobHash, Check, Error, EventType, Ledger, Object, Policy, Put, Reason, Retained, Retention, RunWriter,
-    Timestamp, Ttl, Value, Verdict,
+    Actor, BlobHash, Check, Error, EventType, Ledger, Object, Policy, Put, Reason, Retained, Retention, RunId,
+    RunWriter, Timestamp, Ttl, Value, Verdict,
 };
 use rusqlite::{Connection, params};
 use std::fs;
@@ -180,6 +180,27 @@ fn a_row_that_cannot_be_judged_is_reported_and_stops_nothing() {
     wanted.extend(bad.iter().map(|_| "BLOB_MALFORMED".to_owned()));
     assert_eq!(codes(&done.problems), wanted);
     assert_eq!(scene.state(&changed), "live", "bytes that were changed are evidence of that");
+}
+
+#[test]
+fn what_an_event_speaks_of_that_cannot_be_read_is_left_alone_and_stops_nothing() {
+    for change in [
+        "created_at = 'yesterday'",
+        "envelope_json = envelope_json || ' '",
+        "envelope_json = replace(envelope_json, '\"key\"', '\"key')",
+    ] {
+        let scene = scene();
+        let left = scene.put("bad", "k", "left alone", EvidenceClass::Public);
+        let good = scene.put("good", "k", "good", EvidenceClass::Public);
+        let connection = Connection::open(&scene.path).unwrap();
+        let sql = format!(
+            "DROP TRIGGER events_are_not_updated; UPDATE events SET {change} WHERE run_id = 'bad' AND event_type = 'EVIDENCE_PUT'"
+        );
+        connection.execute_batch(&sql).unwrap();
+        let done = scene.retain_on(100);
+        assert_eq!((done.expired, codes(&done.problems)), (1, vec!["EVIDENCE_MALFORMED".to_owned()]), "{change}");
+        assert_eq!((scene.state(&left), scene.state(&good)), ("live".to_owned(), "expired_hash_only".to_owned()));
+    }
 }
 
 #[test]
@@ -494,14 +515,27 @@ fn a_recorded_evaluation_stays_provable_after_its_evidence_has_gone() {
             .flat_map(|result| result.result.reasons.iter().map(|reason| reason.code.to_string()));
         (evaluation.overall_verdict, codes.collect::<Vec<_>>())
     };
+    let replayed = || {
+        let mut all = scene.ledger.replay(&RunId::new("facts")).unwrap();
+        let one = all.pop().unwrap();
+        assert!(all.is_empty());
+        (one.verdict, one.recorded.unwrap(), one.recomputed, codes(&one.reasons))
+    };
     assert_eq!(judged(), (Verdict::Pass, vec![]));
+    assert_eq!(replayed(), (Verdict::Pass, Verdict::Pass, Verdict::Pass, vec![]));
     let mut before = Vec::new();
     scene.ledger.events("facts", &mut |event| before.push(event.hash)).unwrap();
     assert_eq!(scene.retain_on(31).expired, 1, "the claims map is kept");
     assert_eq!((scene.state(&log), scene.state(&map)), ("expired_hash_only".to_owned(), "live".to_owned()));
     assert_eq!(judged(), (Verdict::Warn, vec!["BLOB_EXPIRED".to_owned(), "BLOB_EXPIRED".to_owned()]));
+    // Computed again it is what was recorded, if what was removed with a receipt was as it was put: that is not PASS.
+    let expired = vec!["REPLAY_EVIDENCE_EXPIRED".to_owned()];
+    assert_eq!(replayed(), (Verdict::Warn, Verdict::Pass, Verdict::Pass, expired));
     scene.set(|retention| retention.keys.clear());
     assert_eq!(scene.retain_on(32).expired, 1);
+    // Without the documents themselves nothing can be computed.
+    let (verdict, recorded, _, reasons) = replayed();
+    assert_eq!((verdict, recorded, reasons), (Verdict::Unknown, Verdict::Pass, vec!["REPLAY_INPUT_GONE".to_owned()]));
     let (verdict, codes) = judged();
     assert_eq!(verdict, Verdict::Unknown);
     assert!(codes.contains(&"CLAIMS_MAP_EXPIRED".to_owned()), "{codes:?}");
@@ -517,6 +551,27 @@ fn a_recorded_evaluation_stays_provable_after_its_evidence_has_gone() {
     scene.ledger.events("facts", visit).unwrap();
     assert_eq!((recorded.as_deref(), after), (Some("pass"), before));
     assert_eq!(scene.ledger.audit().unwrap().overall_verdict(), Verdict::Pass);
+}
+
+#[test]
+fn an_evaluation_whose_evidence_went_without_a_receipt_or_never_was_is_not_borne_out_by_its_replay() {
+    // Removed by somebody without a word.
+    let scene = scene();
+    let (log, _) = factual_run(&scene);
+    scene.edit("UPDATE blobs SET data = NULL, state = 'expired_hash_only' WHERE sha256 = ?1", &log);
+    let replayed = scene.ledger.replay(&RunId::new("facts")).unwrap();
+    assert_eq!(replayed[0].verdict, Verdict::Unknown, "{replayed:?}");
+    // A verdict that is wrong whatever the evidence was stays wrong when it has gone.
+    let scene = self::scene();
+    factual_run(&scene);
+    assert_eq!(scene.retain_on(31).expired, 1);
+    let connection = Connection::open(&scene.path).unwrap();
+    connection.execute_batch("DROP TRIGGER events_are_not_updated").unwrap();
+    let sql = "UPDATE events SET envelope_json = replace(envelope_json, '\"evidence_complete\":true', '\"evidence_complete\":false') \
+               WHERE event_type = 'EVALUATION' AND run_id = 'facts'";
+    assert_eq!(connection.execute(sql, []).unwrap(), 1);
+    let replayed = scene.ledger.replay(&RunId::new("facts")).unwrap();
+    assert!(!replayed[0].verdict.is_success(), "{replayed:?}");
 }
 
 #[test]

@@ -74,6 +74,17 @@ fn the_store_over_sqlite_conforms() {
     checked.map_err(|failures| failures.to_string()).unwrap();
 }
 
+#[test]
+fn the_store_over_sqlite_that_compresses_conforms() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut made = 0;
+    let checked = conformance::check(&mut || {
+        made += 1;
+        Ok(Box::new(SqliteStore::create_compressed(&folder.path().join(format!("{made}.db")))?))
+    });
+    checked.map_err(|failures| failures.to_string()).unwrap();
+}
+
 /// What is wrong with a store that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {

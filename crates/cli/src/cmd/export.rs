@@ -18,8 +18,9 @@ Examples:
   receipt export build-1 -o build-1.receipt --withhold stdout
   receipt verify build-1.receipt             what the one who gets it does
 
-The file appears when it is whole, or not at all; nothing is overwritten. Sealed evidence is never in it. What is
-withheld is listed, and leaves UNKNOWN whatever depends on it.")]
+The file appears when it is whole, or not at all; nothing is overwritten. Sealed evidence is in it as
+ciphertext, which anybody can verify and only its recipients can open. What is withheld is listed, and leaves UNKNOWN
+whatever depends on it.")]
 pub(crate) struct Args {
     /// The run
     run: String,

@@ -12,16 +12,20 @@ use std::process::ExitCode;
 Examples:
   receipt init                             makes .receipt/ledger.db
   receipt init --ledger /srv/ci/ledger.db  makes it there; nothing is overwritten
-  receipt init --origin example.com/ci     chooses the name that its checkpoints bear")]
+  receipt init --origin example.com/ci     chooses the name that its checkpoints bear
+  receipt init --compress                  evidence takes less room; the Python package 0.1.0 cannot read it")]
 pub(crate) struct Args {
     /// The name of its log, for good: that of the key that will sign its checkpoints
     #[arg(long, value_name = "NAME")]
     origin: Option<KeyName>,
+    /// Hold evidence compressed (zstd) where that pays, for good; addresses and hashes are those of the bytes that were put
+    #[arg(long)]
+    compress: bool,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let path = context.new_ledger_path();
-    let ledger = Ledger::create(&path)?;
+    let ledger = if args.compress { Ledger::create_compressed(&path) } else { Ledger::create(&path) }?;
     if let Some(origin) = &args.origin {
         ledger.bind_origin(origin)?;
     }

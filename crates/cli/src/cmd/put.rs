@@ -3,8 +3,9 @@
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::{input, term};
+use receipt_kernel::evidence::Digesting;
 use receipt_kernel::store::sqlite::MAX_BLOB;
-use receipt_kernel::{BlobRecord, BlobRef, Digest256, EvidenceClass, Ledger, Put, RunWriter, Spool};
+use receipt_kernel::{BlobRecord, BlobRef, Error as KernelError, EvidenceClass, Put, RunWriter};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -32,7 +33,7 @@ pub(crate) struct Args {
     /// How it is kept: public, or sealed (encrypted; see `receipt recipients`)
     #[arg(long, default_value = "public", value_parser = class)]
     class: EvidenceClass,
-    /// Record only the file's digest, size and name; files over 1 GB are always recorded so
+    /// Record only the file's digest, size and name; what is over 990 MB always is
     #[arg(long)]
     by_digest: bool,
     /// The provenance tag, such as oracle:test_log
@@ -44,14 +45,14 @@ fn class(word: &str) -> Result<EvidenceClass, String> {
     EvidenceClass::parse(word).ok_or_else(|| "expected public or sealed".to_owned())
 }
 
-/// What is put from memory; more than this goes through a file that has no name.
-const IN_MEMORY: u64 = 1 << 20;
+/// How much of a file its media type is guessed from.
+const HEAD: u64 = 1 << 16;
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open()?;
     let run_id = context.find_run(&ledger, &args.run)?;
     let mut writer = ledger.resume(run_id.as_str(), context.actor())?;
-    let record = put(args, &ledger, &mut writer)?;
+    let record = put(args, &mut writer)?;
     let mut document = record.to_object();
     document.insert("run_id", run_id.as_str());
     document.insert("key", args.key.as_str());
@@ -61,40 +62,26 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn put(args: &Args, ledger: &Ledger, writer: &mut RunWriter) -> Result<BlobRecord> {
+fn put(args: &Args, writer: &mut RunWriter) -> Result<BlobRecord> {
     let failed = |source| Error::File { what: show(&args.file), source };
-    let size = std::fs::metadata(&args.file).map_or(0, |meta| meta.len());
-    let by_digest = args.by_digest || size > MAX_BLOB;
     let mut from = input::open(&args.file)?;
     let mut head = Vec::new();
-    from.by_ref().take(IN_MEMORY).read_to_end(&mut head).map_err(failed)?;
+    from.by_ref().take(HEAD).read_to_end(&mut head).map_err(failed)?;
     let content_type = args.content_type.clone().unwrap_or_else(|| guess(&args.file, &head));
     let mut put = Put::of_type(content_type).of_class(args.class);
     put.kind.clone_from(&args.kind);
-    if by_digest {
-        let digest = Digest256::of(Read::chain(&head[..], from)).map_err(failed)?;
-        let name = args.file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        return Ok(writer.put_digest(&args.key, &digest, &name, put)?);
-    }
-    if (head.len() as u64) < IN_MEMORY {
-        return Ok(writer.put(&args.key, &head, put)?);
-    }
-    let temporary = |source| Error::File { what: "a temporary file".to_owned(), source };
-    let file = tempfile::tempfile().map_err(temporary)?;
-    let mut spool = match args.class {
-        EvidenceClass::Public => Spool::new(file),
-        EvidenceClass::Sealed => {
-            let recipients = ledger.recipients()?.ok_or(receipt_kernel::Error::NoRecipient)?;
-            Spool::sealed(file, &recipients).map_err(temporary)?
+    let mut from = Digesting::new(Read::chain(&head[..], from));
+    let size = std::fs::metadata(&args.file).map_or(0, |meta| meta.len());
+    if !args.by_digest && (size <= MAX_BLOB || args.class == EvidenceClass::Sealed) {
+        match writer.put_reader(&args.key, &mut from, put.clone()) {
+            // A stream says only at its end how long it is.
+            Err(KernelError::TooLarge { what: "evidence", .. }) if args.class == EvidenceClass::Public => {}
+            done => return Ok(done?),
         }
     }
-    .with_redactor(&ledger.redactor()?);
-    while !head.is_empty() {
-        spool.push(&head).map_err(temporary)?;
-        head.clear();
-        from.by_ref().take(IN_MEMORY).read_to_end(&mut head).map_err(failed)?;
-    }
-    Ok(writer.put_source(&args.key, spool.finish().map_err(temporary)?, put)?)
+    let digest = from.finish().map_err(failed)?;
+    let name = args.file.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+    Ok(writer.put_digest(&args.key, &digest, &name, put)?)
 }
 
 /// The media types of some extensions.

@@ -227,6 +227,7 @@ impl Scene {
             let prev = event.link.prev.map(|prev| prev.to_string());
             let text = change(index, event.text);
             builder.event(&EventRow {
+                run_id: Cell::Text(RUN.as_bytes()),
                 seq: Cell::Integer(event.link.seq.get()),
                 event_type: Cell::Text(event.event_type.as_str().as_bytes()),
                 envelope_json: Cell::Text(&text),

@@ -32,14 +32,15 @@ pub struct Exported {
     pub events: u64,
     /// How many blobs are listed.
     pub blobs: u64,
-    /// How many of them are withheld.
+    /// How many of them are withheld: because that was asked for, or because they are of class sealed and not encrypted, as
+    /// the Python package leaves them.
     pub withheld: u64,
-    /// How many of them are sealed, so that their bytes are not in the bundle.
+    /// How many of them are in the bundle sealed, as ciphertext.
     pub sealed: u64,
 }
 
 impl Export {
-    /// All of a run.
+    /// All of a run; sealed evidence as the ciphertext that it is, which anybody can verify and only its recipients open.
     pub fn of(run: RunId) -> Self {
         Self { run, withhold: BTreeSet::new(), proof: None }
     }
@@ -82,8 +83,8 @@ impl Ledger {
         lines.write(&count)?;
         for (hash, named) in listed.blobs {
             let blob = record(transaction.as_ref(), hash, &named)?;
-            exported.withheld += u64::from(blob.state == State::Withheld);
-            exported.sealed += u64::from(blob.state == State::Sealed);
+            exported.withheld += u64::from(matches!(blob.state, State::Withheld | State::Sealed));
+            exported.sealed += u64::from(blob.state == State::Live && blob.class == EvidenceClass::Sealed);
             lines.blob(transaction.as_ref(), &blob)?;
         }
         let trailer = std::mem::take(&mut lines.digest).trailer();
@@ -224,6 +225,7 @@ fn record(store: &dyn ReadTransaction, hash: BlobHash, named: &Named) -> Result<
         BlobFact::Missing => return Ok(Blob::missing(hash)),
         fact => return Err(store::unavailable(&hash, &fact).unwrap_or_else(|| Error::store("a blob of no state"))),
     };
+    let encrypted = is_encrypted(store, &hash)?;
     let mut blob = None;
     store.blob(&hash, &mut |row| {
         let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
@@ -232,7 +234,7 @@ fn record(store: &dyn ReadTransaction, hash: BlobHash, named: &Named) -> Result<
         blob = parts.map(|((content_type, bytes_len), class)| {
             let state = match state {
                 State::Live if named.withheld => State::Withheld,
-                State::Live if class == EvidenceClass::Sealed => State::Sealed,
+                State::Live if class == EvidenceClass::Sealed && !encrypted => State::Sealed,
                 state => state,
             };
             Blob { hash, state, bytes_len, class, content_type: content_type.to_owned() }
@@ -241,6 +243,21 @@ fn record(store: &dyn ReadTransaction, hash: BlobHash, named: &Named) -> Result<
     let problem = "its row is not one that a writer left".to_owned();
     blob.ok_or_else(|| Error::BlobUnavailable { blob: hash.to_string(), problem })
 }
+
+/// Whether a blob of class sealed lies there as an age file. Whatever its row says, plain text does not leave as sealed.
+fn is_encrypted(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<bool> {
+    let mut is_sealed = false;
+    store.blob(hash, &mut |row| is_sealed = row.evidence_class.as_str() == Some(EvidenceClass::Sealed.as_str()))?;
+    if !is_sealed {
+        return Ok(false);
+    }
+    let mut head: Vec<u8> = Vec::with_capacity(AGE.len());
+    store.blob_bytes(hash, &mut |piece| head.extend(piece.iter().take(AGE.len() - head.len())))?;
+    Ok(head == AGE)
+}
+
+/// How an age file begins.
+const AGE: &[u8] = b"age-encryption.org/v1\n";
 
 /// Where the lines go.
 struct Lines<'o> {

@@ -425,11 +425,13 @@ impl Found {
             }
             State::Expired => {
                 self.absent.push((told.key.clone(), blob.hash));
-                if !told.expired {
+                if told.expired {
+                    BlobFact::Expired
+                } else {
                     let msg = "its bytes were removed, and the event that says so is not in this run";
                     found.push((Verdict::Unknown, "EXPIRY_UNPROVED", msg));
+                    BlobFact::Unreadable { problem: msg.to_owned() }
                 }
-                BlobFact::Expired
             }
             State::Missing => BlobFact::Missing,
         });

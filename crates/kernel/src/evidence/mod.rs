@@ -11,6 +11,8 @@ pub mod seal;
 pub mod shred;
 
 use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::store::sqlite::MAX_BLOB;
 use crate::store::{self, NewBlob, WriteTransaction};
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, Timestamp};
@@ -83,19 +85,50 @@ impl Digest256 {
     ///
     /// # Errors
     /// Where it cannot be read.
-    pub fn of(mut from: impl Read) -> std::io::Result<Self> {
-        let (mut hasher, mut bytes_len, mut piece) = (Sha256::new(), 0, vec![0; 1 << 16]);
+    pub fn of(from: impl Read) -> std::io::Result<Self> {
+        Digesting::new(from).finish()
+    }
+}
+
+/// A reader that hashes what is read from it, so that what turns out to be too large to be stored can still be recorded
+/// by its digest.
+#[derive(Debug)]
+pub struct Digesting<R> {
+    from: R,
+    hasher: Sha256,
+    bytes_len: u64,
+}
+
+impl<R: Read> Digesting<R> {
+    /// Over a reader from which nothing has been read.
+    pub fn new(from: R) -> Self {
+        Self { from, hasher: Sha256::new(), bytes_len: 0 }
+    }
+
+    /// Reads the rest, and gives the digest of all of it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn finish(mut self) -> std::io::Result<Digest256> {
+        let mut piece = vec![0; 1 << 16];
         loop {
-            match from.read(&mut piece) {
-                Ok(0) => return Ok(Self { hash: BlobHash::from_bytes(hasher.finalize().into()), bytes_len }),
-                Ok(read) => {
-                    hasher.update(&piece[..read]);
-                    bytes_len += read as u64;
-                }
+            match self.read(&mut piece) {
+                Ok(0) => break,
+                Ok(_) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
+        Ok(Digest256 { hash: BlobHash::from_bytes(self.hasher.finalize().into()), bytes_len: self.bytes_len })
+    }
+}
+
+impl<R: Read> Read for Digesting<R> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.from.read(out)?;
+        self.hasher.update(&out[..read]);
+        self.bytes_len += read as u64;
+        Ok(read)
     }
 }
 
@@ -270,6 +303,61 @@ impl Spool {
         let mut file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.rewind()?;
         Ok(Source { bytes: Bytes::File(file), hash, len, report, recipients: self.recipients })
+    }
+}
+
+/// What is put from memory; more than this goes through a [`Spool`].
+const IN_MEMORY: u64 = 1 << 20;
+
+/// Evidence that was read: all of it, or more than is put from memory.
+pub(crate) enum Taken {
+    Whole(Vec<u8>),
+    Spooled(Source<'static>),
+}
+
+/// Reads evidence to its end, redacts it and seals it where it is to be sealed, in memory that does not grow with it.
+pub(crate) fn take(ledger: &Ledger, class: EvidenceClass, from: &mut dyn Read) -> Result<Taken> {
+    let unread = |source| Error::Io { path: "the evidence".into(), source };
+    let unkept = |source| Error::Io { path: "a temporary file for the evidence".into(), source };
+    let mut piece = Vec::new();
+    from.take(IN_MEMORY).read_to_end(&mut piece).map_err(unread)?;
+    if (piece.len() as u64) < IN_MEMORY {
+        return Ok(Taken::Whole(piece));
+    }
+    let mut spool = ledger.spool(class)?;
+    while !piece.is_empty() {
+        spool.push(&piece).map_err(unkept)?;
+        if spool.len() > MAX_BLOB {
+            return Err(Error::TooLarge { what: "evidence", bytes: spool.len(), limit: MAX_BLOB });
+        }
+        piece.clear();
+        from.take(IN_MEMORY).read_to_end(&mut piece).map_err(unread)?;
+    }
+    Ok(Taken::Spooled(spool.finish().map_err(unkept)?))
+}
+
+impl Ledger {
+    /// A spool for evidence of a class: into a file that has no name, beside the ledger where that is a file. What lies
+    /// in it is redacted, or encrypted, as it will lie in the ledger.
+    ///
+    /// # Errors
+    /// [`Error::NoRecipient`] for sealed evidence in a ledger that has none; as [`Self::redactor`]; [`Error::Io`].
+    pub fn spool(&self, class: EvidenceClass) -> Result<Spool> {
+        let unkept = |source| Error::Io { path: "a temporary file for the evidence".into(), source };
+        let path = self.lock().path().map(std::path::Path::to_owned);
+        let folder = path.as_deref().and_then(std::path::Path::parent).filter(|path| !path.as_os_str().is_empty());
+        let file = match (&path, folder) {
+            (None, _) => tempfile::tempfile(),
+            (Some(_), folder) => tempfile::tempfile_in(folder.unwrap_or(std::path::Path::new("."))),
+        };
+        let file = file.map_err(unkept)?;
+        let spool = match class {
+            EvidenceClass::Public => Spool::new(file),
+            EvidenceClass::Sealed => {
+                Spool::sealed(file, &self.recipients()?.ok_or(Error::NoRecipient)?).map_err(unkept)?
+            }
+        };
+        Ok(spool.with_redactor(&self.redactor()?))
     }
 }
 

@@ -5,7 +5,7 @@
 //! killed at any point leaves bytes that are there, or bytes that are gone and receipted; never anything between.
 //!
 //! A blob is due when *now* is later than its last put plus its time to live plus the grace. All are instants; what is
-//! not one in a row is reported, and the row left alone.
+//! not one in a row is reported, and the row, or what the row speaks of, is left alone.
 
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, show};
@@ -123,6 +123,16 @@ impl Retention {
             EvidenceClass::Public => self.public,
             EvidenceClass::Sealed => self.sealed,
         }
+    }
+
+    /// The shortest time that evidence of a class can have, whatever its keys.
+    fn shortest(&self, class: EvidenceClass) -> Ttl {
+        let seconds = |ttl: &Ttl| match ttl {
+            Ttl::Seconds(seconds) => Some(*seconds),
+            Ttl::Forever => None,
+        };
+        let class = self.ttl_for_class(class);
+        self.keys.values().chain([&class]).filter_map(seconds).min().map_or(Ttl::Forever, Ttl::Seconds)
     }
 
     fn ttl_for_key(&self, key: &str) -> Option<Ttl> {
@@ -414,6 +424,8 @@ struct Candidate {
     since: Timestamp,
     ttl: Option<Ttl>,
     held: bool,
+    /// An event that speaks of it cannot be read, so that nobody knows how long it is to be kept.
+    unclear: bool,
 }
 
 fn plan(store: &dyn ReadTransaction, retention: &Retention, now: Timestamp) -> Result<Plan> {
@@ -430,7 +442,11 @@ fn plan(store: &dyn ReadTransaction, retention: &Retention, now: Timestamp) -> R
         };
         match candidate(store, &hash) {
             Ok(Some(candidate)) if candidate.due.from == BlobState::Live => {
-                live.insert(hash, candidate);
+                // Putting it again, or another key, can only lengthen its time from here: younger ones are not kept in mind.
+                let shortest = retention.shortest(candidate.due.class);
+                if shortest.until(candidate.since, retention.grace_seconds).is_some_and(|until| now > until) {
+                    live.insert(hash, candidate);
+                }
             }
             Ok(Some(candidate)) => plan.judge(candidate, retention, now),
             Ok(None) => {}
@@ -445,7 +461,7 @@ fn plan(store: &dyn ReadTransaction, retention: &Retention, now: Timestamp) -> R
         Visit::Continue(())
     })?;
     failed?;
-    // Only what its class lets go can be let go by anything else: its last put and its key are looked at then.
+    // Its last put and the keys that it was put under say the rest.
     uses(store, retention, &mut live, &mut plan)?;
     for candidate in live.into_values() {
         plan.judge(candidate, retention, now);
@@ -464,7 +480,7 @@ impl Plan {
     }
 
     fn judge(&mut self, candidate: Candidate, retention: &Retention, now: Timestamp) {
-        let Candidate { mut due, since, ttl, held } = candidate;
+        let Candidate { mut due, since, ttl, held, unclear } = candidate;
         let until = match due.from {
             BlobState::Live => {
                 let ttl = ttl.unwrap_or_else(|| retention.ttl_for_class(due.class));
@@ -474,7 +490,12 @@ impl Plan {
         };
         let Some(until) = until.filter(|until| now > *until) else { return };
         due.until = until;
-        if held { self.held += 1 } else { self.due.push(due) }
+        match (held, unclear) {
+            (true, _) => self.held += 1,
+            // The event has been reported.
+            (false, true) => {}
+            (false, false) => self.due.push(due),
+        }
     }
 }
 
@@ -503,7 +524,7 @@ fn candidate(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Option<Cand
             let bytes_len = row.bytes_len.integer().and_then(|length| u64::try_from(length).ok());
             let bytes_len = bytes_len.ok_or("its bytes_len is no length")?;
             let due = Due { hash: *hash, class, bytes_len, from, to, until: since };
-            Ok(Some(Candidate { due, since, ttl: None, held: false }))
+            Ok(Some(Candidate { due, since, ttl: None, held: false, unclear: false }))
         })();
     })?;
     found.map_err(|problem: String| Error::BlobUnavailable { blob: hash.to_string(), problem })
@@ -541,7 +562,18 @@ fn uses(
                             candidate.used(retention, &key, at);
                         }
                     }
-                    Err(problem) => plan.problem(Reason::new("EVIDENCE_MALFORMED", problem).at(at())),
+                    Err(problem) => {
+                        let mut named = named(text).peekable();
+                        if named.peek().is_some() {
+                            let msg = format!("what it speaks of is left alone: {problem}");
+                            plan.problem(Reason::new("EVIDENCE_MALFORMED", msg).at(at()));
+                        }
+                        for hash in named {
+                            if let Some(candidate) = live.get_mut(&hash) {
+                                candidate.unclear = true;
+                            }
+                        }
+                    }
                 }
             }
             Visit::Continue(())

@@ -172,10 +172,15 @@ impl Ledger {
             return Ok(());
         }
         let (mut stream, mut out) = (redactor.stream(), Vec::new());
-        self.lock().read()?.blob_bytes(hash, &mut |piece| {
+        let read = self.lock().read()?.blob_bytes(hash, &mut |piece| {
             stream.push(piece, &mut out);
             out.clear();
-        })?;
+        });
+        if let Err(Error::BlobUnavailable { problem, .. }) = read {
+            skip(&problem);
+            return Ok(());
+        }
+        read?;
         let report = stream.finish(&mut out);
         scanned.blobs += 1;
         scanned.allowed += report.allowed.len() as u64;
@@ -191,13 +196,12 @@ impl Ledger {
         Ok(())
     }
 
-    /// Replaces a blob's bytes by their redaction: what it is, where it went and by which rules is in a receipt. `file` is
-    /// an empty file, open for reading and writing, that holds the redacted bytes on the way.
+    /// Replaces a blob's bytes by their redaction: what it is, where it went and by which rules is in a receipt.
     ///
     /// # Errors
     /// [`Error::NothingToRedact`] where today's rules find nothing in it; [`Error::BlobUnavailable`] where its bytes are
-    /// not there, are not what was put, or are sealed; [`Error::Held`]; where the store or the file cannot be written.
-    pub fn redact(&self, hash: &BlobHash, file: std::fs::File, actor: &Actor) -> Result<Redacted> {
+    /// not there, are not what was put, or are sealed; [`Error::Held`]; where the store cannot be written.
+    pub fn redact(&self, hash: &BlobHash, actor: &Actor) -> Result<Redacted> {
         let redactor = self.redactor()?;
         let unavailable =
             |problem: &str| Error::BlobUnavailable { blob: hash.to_string(), problem: problem.to_owned() };
@@ -205,7 +209,7 @@ impl Ledger {
         if record.class == EvidenceClass::Sealed {
             return Err(unavailable("it is sealed, so that nobody can look into it here"));
         }
-        let mut source = self.redaction(&redactor, hash, file)?;
+        let mut source = self.redaction(hash)?;
         let report = source.report().clone();
         if report.hits.is_empty() || source.hash() == *hash {
             return Err(Error::NothingToRedact { blob: hash.to_string() });
@@ -230,8 +234,8 @@ impl Ledger {
         })
     }
 
-    fn redaction(&self, redactor: &Redactor, hash: &BlobHash, file: std::fs::File) -> Result<Source<'static>> {
-        let mut spool = SpoolWriter(Spool::new(file).with_redactor(redactor));
+    fn redaction(&self, hash: &BlobHash) -> Result<Source<'static>> {
+        let mut spool = SpoolWriter(self.spool(EvidenceClass::Public)?);
         self.copy_blob(hash, &mut spool)?;
         spool.0.finish().map_err(|error| Error::store(error.to_string()))
     }

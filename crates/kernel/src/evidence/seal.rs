@@ -166,9 +166,9 @@ impl Identities {
 /// [`Error::Io`] where `out` cannot be written.
 pub fn open(ciphertext: impl Read, identities: &Identities, out: &mut dyn Write) -> Result<u64> {
     let failed = |problem: String| Error::NotOpened { problem };
-    let decryptor = age::Decryptor::new(ciphertext).map_err(|error| failed(error.to_string()))?;
+    let decryptor = age::Decryptor::new(ciphertext).map_err(|error| failed(unopened(&error)))?;
     let keys = identities.0.iter().map(|identity| identity.as_ref() as &dyn age::Identity);
-    let mut plain = decryptor.decrypt(keys).map_err(|error| failed(error.to_string()))?;
+    let mut plain = decryptor.decrypt(keys).map_err(|error| failed(unopened(&error)))?;
     let mut buffer = vec![0; (64 << 10) + TRAILER];
     let (mut kept, mut len) = (0, 0);
     let mut hasher = Sha256::new();
@@ -190,6 +190,19 @@ pub fn open(ciphertext: impl Read, identities: &Identities, out: &mut dyn Write)
     match salt {
         Some(salt) if trailer(&salt, hasher) == buffer[..kept] => Ok(len),
         _ => Err(failed("what it holds was not sealed here, or is not what was sealed".to_owned())),
+    }
+}
+
+/// Why a ciphertext does not open, for whoever holds the wrong key or the wrong evidence.
+fn unopened(error: &age::DecryptError) -> String {
+    use age::DecryptError::{InvalidHeader, InvalidMac, Io, NoMatchingKeys, UnknownFormat};
+    match error {
+        NoMatchingKeys => "it was sealed to other keys than the one given".to_owned(),
+        Io(_) | InvalidHeader | UnknownFormat => {
+            "it is not sealed: without an identity it is written as it is".to_owned()
+        }
+        InvalidMac => "its ciphertext was changed".to_owned(),
+        error => error.to_string(),
     }
 }
 

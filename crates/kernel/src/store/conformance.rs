@@ -548,12 +548,28 @@ fn one_instant(mut store: Box<dyn Store>) -> Outcome {
     same("runs in the next transaction", &run_ids(after.as_ref())?.len(), &2)
 }
 
+/// Bytes that do not repeat, from an xorshift.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = len as u64 | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..len).map(|_| next()).collect()
+}
+
 fn blobs(mut store: Box<dyn Store>) -> Outcome {
     let pattern = |len: usize| (0..=250).cycle().take(len).collect::<Vec<u8>>();
-    let all = [Vec::new(), vec![0], pattern((1 << 20) + 1), pattern(3 << 20)];
+    let mut all = vec![Vec::new(), vec![0], pattern(1000), pattern((1 << 20) + 1), pattern(3 << 20)];
+    // What a store that compresses can make little of, alone and beside what it can.
+    all.extend([noise(1000), noise(1 << 20), noise((1 << 20) + 7)]);
+    all.extend([[noise(1 << 20), pattern(3 << 20)].concat(), [pattern(1 << 20), noise(1 << 20), vec![0]].concat()]);
     let mut ids = Vec::new();
-    for data in &all {
-        let record = record(data, "application/x-odd; v=\"\u{e9}\"", EvidenceClass::Sealed);
+    for (index, data) in all.iter().enumerate() {
+        let class = if index % 2 == 0 { EvidenceClass::Public } else { EvidenceClass::Sealed };
+        let record = record(data, "application/x-odd; v=\"\u{e9}\"", class);
         let mut transaction = store.write()?;
         put(transaction.as_mut(), &record, &mut Odd { rest: data, calls: 0 })?;
         transaction.commit()?;
@@ -595,15 +611,15 @@ fn short_evidence(mut store: Box<dyn Store>) -> Outcome {
 }
 
 fn replaced_blob(mut store: Box<dyn Store>) -> Outcome {
-    let (first, other) =
-        (record(b"evidence", "text/plain", EvidenceClass::Public), record(b"b", "b", EvidenceClass::Public));
+    let data = b"evidence ".repeat(200_000);
+    let (first, other) = (record(&data, "text/plain", EvidenceClass::Public), record(b"b", "b", EvidenceClass::Public));
     let mut transaction = store.write()?;
-    put(transaction.as_mut(), &first, &mut Cursor::new(b"evidence"))?;
+    put(transaction.as_mut(), &first, &mut Cursor::new(&data))?;
     put(transaction.as_mut(), &other, &mut Cursor::new(b"b"))?;
     transaction.commit()?;
     let second = BlobRecord { content_type: "text/html".to_owned(), ..first.clone() };
     let mut transaction = store.write()?;
-    put(transaction.as_mut(), &second, &mut Cursor::new(b"evidence"))?;
+    put(transaction.as_mut(), &second, &mut Cursor::new(&data))?;
     transaction.commit()?;
     let transaction = store.read()?;
     same("the row after it was put again", &blob(transaction.as_ref(), &first.hash)?, &Some(wanted_blob(&second)))?;
@@ -615,16 +631,17 @@ fn replaced_blob(mut store: Box<dyn Store>) -> Outcome {
     transaction.commit()?;
     let transaction = store.read()?;
     same("the row after its class was set", &blob(transaction.as_ref(), &first.hash)?, &Some(wanted_blob(&third)))?;
-    same("the bytes after that", &bytes(transaction.as_ref(), &first.hash)?, &b"evidence".to_vec())?;
+    same("the bytes after that", &bytes(transaction.as_ref(), &first.hash)?, &data)?;
     same("the other blob", &blob(transaction.as_ref(), &other.hash)?, &Some(wanted_blob(&other)))
 }
 
 fn expired_blob(mut store: Box<dyn Store>) -> Outcome {
     use BlobState::{ExpiredHashOnly, Live, Purged};
-    let gone = record(b"evidence", "text/plain", EvidenceClass::Sealed);
+    let data = b"evidence ".repeat(200_000);
+    let gone = record(&data, "text/plain", EvidenceClass::Public);
     let kept = record(b"other", "text/plain", EvidenceClass::Public);
     let mut transaction = store.write()?;
-    put(transaction.as_mut(), &gone, &mut Cursor::new(b"evidence"))?;
+    put(transaction.as_mut(), &gone, &mut Cursor::new(&data))?;
     put(transaction.as_mut(), &kept, &mut Cursor::new(b"other"))?;
     same("purged before it expired", &transaction.expire_blob(&gone.hash, ExpiredHashOnly, Purged, at(4))?, &false)?;
     same("expired", &transaction.expire_blob(&gone.hash, Live, ExpiredHashOnly, at(4))?, &true)?;
@@ -644,8 +661,12 @@ fn expired_blob(mut store: Box<dyn Store>) -> Outcome {
     let mut transaction = store.write()?;
     same("purged", &transaction.expire_blob(&gone.hash, ExpiredHashOnly, Purged, at(6))?, &true)?;
     same("the row", &row(transaction.as_ref())?, &Some((text("purged"), text(at(4)), None)))?;
-    put(transaction.as_mut(), &gone, &mut Cursor::new(b"evidence"))?;
-    same("the row that was put again", &row(transaction.as_ref())?, &Some((text("live"), Owned::Null, Some(8))))
+    put(transaction.as_mut(), &gone, &mut Cursor::new(&data))?;
+    same(
+        "the row that was put again",
+        &row(transaction.as_ref())?,
+        &Some((text("live"), Owned::Null, Some(data.len() as u64))),
+    )
 }
 
 fn settings(mut store: Box<dyn Store>) -> Outcome {

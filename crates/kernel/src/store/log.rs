@@ -251,7 +251,8 @@ impl LogRead for SqliteTransaction<'_> {
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query([id])?;
         while let Some(row) = rows.next()? {
-            if visit(row.get(0)?, cell(row, 1)?, &event_row(row, 2)?).is_break() {
+            let (id, row) = (row.get(0)?, event_row(row, 1)?);
+            if visit(id, row.run_id, &row).is_break() {
                 break;
             }
         }
@@ -339,7 +340,7 @@ impl LogRead for MemoryTransaction<'_> {
 
     fn hashes(&self, run: &RunId, first: Seq, last: Seq, visit: &mut dyn FnMut(i64, Cell<'_>) -> Visit) -> Result<()> {
         for ((_, seq), event) in self.tables.events.range((run.clone(), first)..=(run.clone(), last)) {
-            if visit(seq.get(), event.row().event_hash).is_break() {
+            if visit(seq.get(), event.row(run).event_hash).is_break() {
                 break;
             }
         }
@@ -350,7 +351,7 @@ impl LogRead for MemoryTransaction<'_> {
         let skip = usize::try_from(id).unwrap_or(0);
         for (place, id) in self.tables.order.iter().zip(1..).skip(skip) {
             let Some(event) = self.tables.events.get(place) else { continue };
-            if visit(id, Cell::Text(place.0.as_str().as_bytes()), &event.row()).is_break() {
+            if visit(id, Cell::Text(place.0.as_str().as_bytes()), &event.row(&place.0)).is_break() {
                 break;
             }
         }

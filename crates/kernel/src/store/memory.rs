@@ -58,8 +58,9 @@ struct Blob {
 }
 
 impl Event {
-    pub(super) fn row(&self) -> EventRow<'_> {
+    pub(super) fn row<'a>(&'a self, run_id: &'a RunId) -> EventRow<'a> {
         EventRow {
+            run_id: Cell::Text(run_id.as_str().as_bytes()),
             seq: Cell::Integer(self.seq.get()),
             event_type: Cell::Text(self.event_type.as_bytes()),
             envelope_json: Cell::Text(&self.envelope_json),
@@ -139,7 +140,7 @@ impl ReadTransaction for MemoryTransaction<'_> {
 
     fn events(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()> {
         for ((id, _), event) in self.tables.events.range((run.clone(), Seq::FIRST)..) {
-            if id != run || visit(&event.row()).is_break() {
+            if id != run || visit(&event.row(id)).is_break() {
                 break;
             }
         }
@@ -150,14 +151,14 @@ impl ReadTransaction for MemoryTransaction<'_> {
         let from = (run.clone(), Seq::FIRST);
         let to = (run.clone(), Seq::MAX);
         if let Some((_, event)) = self.tables.events.range(from..=to).next_back() {
-            visit(&event.row());
+            visit(&event.row(run));
         }
         Ok(())
     }
 
     fn event(&self, run: &RunId, seq: Seq, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
         if let Some(event) = self.tables.events.get(&(run.clone(), seq)) {
-            visit(&event.row());
+            visit(&event.row(run));
         }
         Ok(())
     }
@@ -198,7 +199,7 @@ impl ReadTransaction for MemoryTransaction<'_> {
     fn expiries(&self, visit: &mut dyn FnMut(Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()> {
         let expiries = self.tables.events.iter().filter(|(_, event)| event.event_type == "BLOB_EXPIRE");
         for ((run, _), event) in expiries {
-            if visit(Cell::Text(run.as_str().as_bytes()), &event.row()).is_break() {
+            if visit(Cell::Text(run.as_str().as_bytes()), &event.row(run)).is_break() {
                 break;
             }
         }

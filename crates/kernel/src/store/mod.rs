@@ -9,6 +9,7 @@
 pub mod conformance;
 mod log;
 pub mod memory;
+mod pieces;
 pub mod sqlite;
 
 pub use log::{LogRead, LogWrite, Segment, StoredCheckpoint};
@@ -176,10 +177,11 @@ pub trait ReadTransaction: LogRead {
     /// Where the backend cannot be read.
     fn blob(&self, hash: &BlobHash, visit: &mut dyn FnMut(&BlobRow<'_>)) -> Result<()>;
 
-    /// A blob's bytes as they lie there, in pieces.
+    /// A blob's bytes, in pieces; nobody has hashed them.
     ///
     /// # Errors
-    /// Where the backend cannot be read.
+    /// [`Error::BlobUnavailable`] where what lies there, in a form of the backend's own, gives no bytes; where the backend
+    /// cannot be read.
     fn blob_bytes(&self, hash: &BlobHash, visit: &mut dyn FnMut(&[u8])) -> Result<()>;
 
     /// The address of every blob.
@@ -320,13 +322,16 @@ pub fn receipts(store: &dyn ReadTransaction) -> Result<HashSet<BlobHash>> {
 /// What is known of a blob: its row looked at and its bytes hashed, in pieces. Bytes that are gone are
 /// [`BlobFact::Removed`]; whether a receipt says so, [`receipts`] knows.
 pub fn blob_fact(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool) -> BlobFact {
-    inspect_blob(store, hash, want_bytes).unwrap_or_else(|error| BlobFact::Unreadable { problem: error.to_string() })
+    inspect_blob(store, hash, want_bytes).unwrap_or_else(|error| match error {
+        Error::BlobUnavailable { problem, .. } => BlobFact::Malformed { problem },
+        error => BlobFact::Unreadable { problem: error.to_string() },
+    })
 }
 
 /// What a blob's row says, without hashing its bytes: `Intact` then means only that the row is sound.
 pub fn blob_state(store: &dyn ReadTransaction, hash: &BlobHash) -> BlobFact {
     let mut found = None;
-    match store.blob(hash, &mut |row| found = Some(live_len(row))) {
+    match store.blob(hash, &mut |row| found = Some(live_len(hash, row))) {
         Err(error) => BlobFact::Unreadable { problem: error.to_string() },
         Ok(()) => match found {
             None => BlobFact::Missing,
@@ -360,8 +365,11 @@ fn inspect_blob(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool) 
 }
 
 /// How many bytes a live blob has; for any other row, what it is.
-fn live_len(row: &BlobRow<'_>) -> Result<u64, BlobFact> {
+fn live_len(hash: &BlobHash, row: &BlobRow<'_>) -> Result<u64, BlobFact> {
     let malformed = |problem: &str| Err(BlobFact::Malformed { problem: problem.to_owned() });
+    if row.sha256.as_str() != Some(hash.to_hex().as_str()) {
+        return malformed("its row has another address than the one under which it is found");
+    }
     match (row.state.as_str(), row.stored_len) {
         (Some("expired_hash_only" | "purged"), None) => Err(BlobFact::Removed),
         (Some("expired_hash_only" | "purged"), Some(_)) => {
@@ -403,6 +411,11 @@ pub fn blob_bytes(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Arc<[u
             }),
         },
     }
+}
+
+/// A blob that lies in a form that gives no bytes.
+fn unreadable(hash: &BlobHash, problem: &str) -> Error {
+    Error::BlobUnavailable { blob: hash.to_string(), problem: problem.to_owned() }
 }
 
 /// Why a blob's bytes cannot be given, where they cannot.

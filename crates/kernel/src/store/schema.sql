@@ -36,7 +36,8 @@ CREATE TABLE IF NOT EXISTS schema_meta (
     key TEXT PRIMARY KEY,
     value TEXT NOT NULL
 );
-INSERT OR IGNORE INTO schema_meta (key, value) VALUES ('store_schema_version', '1');
+INSERT INTO schema_meta (key, value) SELECT 'store_schema_version', '1'
+WHERE NOT EXISTS (SELECT 1 FROM schema_meta WHERE key = 'store_schema_version');
 
 -- Our own: which event an idempotency key stands for.
 CREATE TABLE IF NOT EXISTS idempotency_keys (

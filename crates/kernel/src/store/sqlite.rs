@@ -3,14 +3,15 @@
 //! The bundled library is 3.51.3 or later, because older ones can lose commits in WAL mode when two connections reset
 //! the log at once (fixed in 3.51.3; see the SQLite release log and its page on write-ahead logging).
 
+use super::pieces::{self, First};
 use super::{BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun, WriteTransaction};
 use crate::error::{Error, Result};
 use receipt_core::envelope::Sealed;
-use receipt_core::evidence::{BlobRecord, BlobState};
+use receipt_core::evidence::{BlobRecord, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use rusqlite::blob::ZeroBlob;
-use rusqlite::types::ValueRef;
+use rusqlite::types::{Null, ValueRef};
 use rusqlite::{CachedStatement, Connection, OpenFlags, OptionalExtension, Row, params};
 use std::fs;
 use std::io::{Read, Write};
@@ -31,11 +32,11 @@ const BUSY_LIMIT: Duration = Duration::from_secs(60);
 const SCRUB_LIMIT: Duration = Duration::from_secs(2);
 
 /// Blobs up to this size are written and read in one piece, larger ones in pieces of it.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = pieces::PIECE;
 const PIECE_LEN: i64 = 1 << 20;
 
-/// SQLite's own limit on one value (SQLITE_MAX_LENGTH).
-pub const MAX_BLOB: u64 = 1_000_000_000;
+/// The largest blob: SQLite's own limit on a row is 10^9 bytes (SQLITE_MAX_LENGTH), and a row has other columns too.
+pub const MAX_BLOB: u64 = 990_000_000;
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,12 +45,22 @@ enum Mode {
     ReadOnly,
 }
 
+/// How evidence lies in a file, which is decided when the file is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Layout {
+    /// As the Python package has it.
+    Shared,
+    /// Compressed where that pays, see [`pieces`].
+    Compressed,
+}
+
 /// A ledger in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
     path: PathBuf,
     mode: Mode,
+    layout: Layout,
 }
 
 impl SqliteStore {
@@ -58,6 +69,19 @@ impl SqliteStore {
     /// # Errors
     /// [`Error::Exists`], [`Error::Io`].
     pub fn create(path: &Path) -> Result<Self> {
+        Self::create_as(path, Layout::Shared)
+    }
+
+    /// The same, of a file that holds evidence compressed where that pays. The Python package cannot read it, and is
+    /// refused. Sealed evidence, which is encrypted, lies as it is.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_compressed(path: &Path) -> Result<Self> {
+        Self::create_as(path, Layout::Compressed)
+    }
+
+    fn create_as(path: &Path, layout: Layout) -> Result<Self> {
         let io = |source: std::io::Error| Error::Io { path: path.to_owned(), source };
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
             private_folder().create(folder).map_err(io)?;
@@ -66,7 +90,9 @@ impl SqliteStore {
             std::io::ErrorKind::AlreadyExists => Error::Exists { path: path.to_owned() },
             _ => io(source),
         })?;
-        Self::open_mode(path, Mode::ReadWrite)
+        let store = Self::open_mode(path, Mode::ReadWrite, layout)?;
+        // Another process could have been the one to fill the file.
+        if store.layout == layout { Ok(store) } else { Err(Error::Exists { path: path.to_owned() }) }
     }
 
     /// Opens a file that is there, to read and to write. One that the Python package wrote gets the tables and triggers
@@ -76,7 +102,7 @@ impl SqliteStore {
     /// [`Error::NotFound`], [`Error::NotALedger`], [`Error::NewerSchema`].
     pub fn open(path: &Path) -> Result<Self> {
         Self::existing(path)?;
-        Self::open_mode(path, Mode::ReadWrite)
+        Self::open_mode(path, Mode::ReadWrite, Layout::Shared)
     }
 
     /// Opens a file that is there, to read only: nothing in it changes, and nothing in its schema is trusted.
@@ -85,7 +111,7 @@ impl SqliteStore {
     /// As [`Self::open`].
     pub fn open_read_only(path: &Path) -> Result<Self> {
         Self::existing(path)?;
-        Self::open_mode(path, Mode::ReadOnly)
+        Self::open_mode(path, Mode::ReadOnly, Layout::Shared)
     }
 
     fn existing(path: &Path) -> Result<()> {
@@ -99,7 +125,8 @@ impl SqliteStore {
         }
     }
 
-    fn open_mode(path: &Path, mode: Mode) -> Result<Self> {
+    /// `layout` is that of a file that is still empty.
+    fn open_mode(path: &Path, mode: Mode, layout: Layout) -> Result<Self> {
         if rusqlite::version_number() < MIN_SQLITE {
             return Err(Error::OldSqlite { found: rusqlite::version() });
         }
@@ -108,11 +135,11 @@ impl SqliteStore {
             Mode::ReadOnly => connect_read_only(path),
         };
         let connection = opened.map_err(|error| not_a_ledger(path, error))?;
-        let mut store = Self { connection, path: path.to_owned(), mode };
+        let mut store = Self { connection, path: path.to_owned(), mode, layout };
         if mode == Mode::ReadWrite {
             store.initialize().map_err(|error| not_a_ledger(path, error))?;
         }
-        store.check_version()?;
+        store.layout = store.read_layout()?.unwrap_or(Layout::Shared);
         Ok(store)
     }
 
@@ -120,7 +147,7 @@ impl SqliteStore {
     fn initialize(&mut self) -> Result<()> {
         let deadline = Instant::now() + BUSY_LIMIT;
         // Before anything is written: a file of a newer schema, or of something else, stays as it is.
-        self.check_version()?;
+        self.read_layout()?;
         self.check_owner()?;
         // Takes effect in a file that is still empty: pages that retention frees go back to the disk.
         self.connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
@@ -132,7 +159,9 @@ impl SqliteStore {
             }
             thread::sleep(Duration::from_millis(5));
         }
-        self.check_version()?;
+        let found = self.read_layout()?;
+        let is_new = found.is_none();
+        self.layout = found.unwrap_or(self.layout);
         let complete: i64 = self.connection.query_row(
             "SELECT count(*) FROM sqlite_master WHERE name IN ('runs', 'events', 'blobs', 'schema_meta', \
              'idempotency_keys', 'settings', 'events_are_not_updated', 'events_are_not_deleted', 'log_meta', \
@@ -141,7 +170,8 @@ impl SqliteStore {
             |row| row.get(0),
         )?;
         if complete < 13 {
-            let script = format!("BEGIN IMMEDIATE; {} COMMIT;", include_str!("schema.sql"));
+            let compressed = if is_new && self.layout == Layout::Compressed { pieces::schema() } else { "" };
+            let script = format!("BEGIN IMMEDIATE; {} {compressed} COMMIT;", include_str!("schema.sql"));
             if let Err(error) = self.connection.execute_batch(&script) {
                 rollback(&self.connection);
                 return Err(error.into());
@@ -149,7 +179,8 @@ impl SqliteStore {
         }
         // A trigger of somebody else's would run with each of our writes.
         let foreign = "SELECT 'there is a trigger that is not ours: ' || name FROM sqlite_master WHERE type = 'trigger' \
-                       AND name NOT IN ('events_are_not_updated', 'events_are_not_deleted')";
+                       AND name NOT IN ('events_are_not_updated', 'events_are_not_deleted', 'schema_meta_is_fixed', \
+                       'schema_meta_is_not_updated')";
         let foreign: Option<String> = self.connection.query_row(foreign, [], |row| row.get(0)).optional()?;
         match self.schema_problems()?.first().or(foreign.as_ref()) {
             None => Ok(()),
@@ -170,21 +201,22 @@ impl SqliteStore {
         }
     }
 
-    fn check_version(&self) -> Result<()> {
+    /// How evidence lies in this file, by its version; `None` where it has no version yet.
+    fn read_layout(&self) -> Result<Option<Layout>> {
         let has_meta = self
             .connection
             .query_row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_meta'", [], |_| Ok(()))
             .optional()?;
         if has_meta.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let query = "SELECT CAST(value AS TEXT) FROM schema_meta WHERE key = 'store_schema_version'";
         let found: Option<String> = self.connection.query_row(query, [], |row| row.get(0)).optional()?;
         match found {
-            Some(found) if found != SCHEMA_VERSION.to_string() => {
-                Err(Error::NewerSchema { found, supported: SCHEMA_VERSION })
-            }
-            _ => Ok(()),
+            None => Ok(None),
+            Some(found) if found == SCHEMA_VERSION.to_string() => Ok(Some(Layout::Shared)),
+            Some(found) if found == pieces::VERSION => Ok(Some(Layout::Compressed)),
+            Some(found) => Err(Error::NewerSchema { found, supported: SCHEMA_VERSION }),
         }
     }
 
@@ -214,7 +246,7 @@ impl SqliteStore {
         let io = |source| Error::Io { path: part.to_owned(), source };
         private_file().create_new(true).open(part).map_err(io)?;
         // Held open, this transaction keeps the copy at one instant, and keeps it from starting anew at each write.
-        let transaction = SqliteTransaction::begin(&self.connection, "BEGIN")?;
+        let transaction = self.begin("BEGIN")?;
         transaction.connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
         let mut copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let backup = rusqlite::backup::Backup::new(&self.connection, &mut copy)?;
@@ -329,14 +361,14 @@ fn rollback(connection: &Connection) {
 
 impl Store for SqliteStore {
     fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>> {
-        Ok(Box::new(SqliteTransaction::begin(&self.connection, "BEGIN")?))
+        Ok(Box::new(self.begin("BEGIN")?))
     }
 
     fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>> {
         if self.mode == Mode::ReadOnly {
             return Err(Error::ReadOnly);
         }
-        Ok(Box::new(SqliteTransaction::begin(&self.connection, "BEGIN IMMEDIATE")?))
+        Ok(Box::new(self.begin("BEGIN IMMEDIATE")?))
     }
 
     fn reopen(&self) -> Result<Box<dyn Store>> {
@@ -363,6 +395,9 @@ impl Store for SqliteStore {
             if keys != [columns[0]] {
                 problems.push(format!("the primary key of table {table} is not {}", columns[0]));
             }
+        }
+        if self.layout == Layout::Compressed {
+            problems.extend(pieces::schema_problem(&self.connection)?);
         }
         Ok(problems)
     }
@@ -428,16 +463,19 @@ const TABLES: [(&str, &[&str]); 4] = [
 /// A transaction; rolled back when dropped.
 pub(super) struct SqliteTransaction<'c> {
     pub(super) connection: &'c Connection,
+    layout: Layout,
     /// Kept at hand: a batch runs it for every event.
     insert_event: Option<CachedStatement<'c>>,
 }
 
-impl<'c> SqliteTransaction<'c> {
-    fn begin(connection: &'c Connection, begin: &str) -> Result<Self> {
-        connection.prepare_cached(begin)?.execute([])?;
-        Ok(Self { connection, insert_event: None })
+impl SqliteStore {
+    fn begin(&self, begin: &str) -> Result<SqliteTransaction<'_>> {
+        self.connection.prepare_cached(begin)?.execute([])?;
+        Ok(SqliteTransaction { connection: &self.connection, layout: self.layout, insert_event: None })
     }
+}
 
+impl<'c> SqliteTransaction<'c> {
     pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
         Ok(self.connection.prepare_cached(sql)?)
     }
@@ -455,6 +493,31 @@ impl<'c> SqliteTransaction<'c> {
                 break;
             }
         }
+        Ok(())
+    }
+}
+
+impl SqliteTransaction<'_> {
+    fn insert_whole(&self, blob: &NewBlob<'_>, bytes: &[u8]) -> Result<()> {
+        if bytes.len() as u64 != blob.record.bytes_len {
+            return Err(Error::store("the evidence ended too early"));
+        }
+        self.insert_blob(blob, &bytes)
+    }
+
+    fn insert_blob(&self, blob: &NewBlob<'_>, data: &dyn rusqlite::ToSql) -> Result<()> {
+        let sql = "INSERT INTO blobs (sha256, content_type, bytes_len, evidence_class, state, data, created_at, \
+                   redaction_json) VALUES (?1, ?2, ?3, ?4, 'live', ?5, ?6, ?7)";
+        let length = i64::try_from(blob.record.bytes_len).map_err(|error| Error::store(error.to_string()))?;
+        self.prepare(sql)?.execute(params![
+            blob.record.hash.to_hex(),
+            blob.record.content_type,
+            length,
+            blob.record.class.as_str(),
+            data,
+            blob.created_at.to_string(),
+            blob.redaction_json,
+        ])?;
         Ok(())
     }
 }
@@ -477,12 +540,13 @@ pub(super) fn cell<'r>(row: &'r Row<'_>, index: usize) -> Result<Cell<'r>> {
 
 pub(super) fn event_row<'r>(row: &'r Row<'_>, first: usize) -> Result<EventRow<'r>> {
     Ok(EventRow {
-        seq: cell(row, first)?,
-        event_type: cell(row, first + 1)?,
-        envelope_json: cell(row, first + 2)?,
-        event_hash: cell(row, first + 3)?,
-        prev_event_hash: cell(row, first + 4)?,
-        created_at: cell(row, first + 5)?,
+        run_id: cell(row, first)?,
+        seq: cell(row, first + 1)?,
+        event_type: cell(row, first + 2)?,
+        envelope_json: cell(row, first + 3)?,
+        event_hash: cell(row, first + 4)?,
+        prev_event_hash: cell(row, first + 5)?,
+        created_at: cell(row, first + 6)?,
     })
 }
 
@@ -498,13 +562,32 @@ fn run_row<'r>(row: &'r Row<'_>, first: usize) -> Result<RunRow<'r>> {
 
 macro_rules! event_columns {
     () => {
-        "seq, event_type, envelope_json, event_hash, prev_event_hash, created_at"
+        "run_id, seq, event_type, envelope_json, event_hash, prev_event_hash, created_at"
+    };
+}
+
+/// The rows of a run, found in the index and read from the table. SQLite takes a column that an index has from there, so
+/// that a row in the table which contradicts the index would otherwise be shown as the index has it. An entry of the index
+/// without a row in the table is a row of NULLs, and a finding.
+macro_rules! events_of_run {
+    () => {
+        "SELECT e.run_id, e.seq, e.event_type, e.envelope_json, e.event_hash, e.prev_event_hash, e.created_at \
+         FROM events AS i LEFT JOIN events AS e ON e.id = i.id WHERE i.run_id = ?1"
     };
 }
 
 macro_rules! run_columns {
     () => {
         "policy_id, policy_version, stage_graph_id, created_at, meta_json"
+    };
+}
+
+/// The rows of `runs`, likewise found in the index and read from the table: the id as the index has it, whether the table
+/// has the same, and the other columns.
+macro_rules! runs {
+    () => {
+        "SELECT i.run_id, r.run_id IS i.run_id, r.policy_id, r.policy_version, r.stage_graph_id, r.created_at, r.meta_json \
+         FROM runs AS i LEFT JOIN runs AS r ON r.rowid = i.rowid"
     };
 }
 
@@ -519,10 +602,11 @@ const ORPHANS: &str = "WITH RECURSIVE ids (id) AS ( \
 
 impl ReadTransaction for SqliteTransaction<'_> {
     fn runs(&self, visit: VisitRun<'_>) -> Result<()> {
-        let mut statement = self.prepare(concat!("SELECT run_id, ", run_columns!(), " FROM runs ORDER BY run_id"))?;
+        let mut statement = self.prepare(concat!(runs!(), " ORDER BY i.run_id"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if visit(cell(row, 0)?, Some(&run_row(row, 1)?)).is_break() {
+            let own = row.get::<_, bool>(1)?.then(|| run_row(row, 2)).transpose()?;
+            if visit(cell(row, 0)?, own.as_ref()).is_break() {
                 return Ok(());
             }
         }
@@ -537,21 +621,23 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn run(&self, run: &RunId, visit: &mut dyn FnMut(&RunRow<'_>)) -> Result<()> {
-        let mut statement = self.prepare(concat!("SELECT ", run_columns!(), " FROM runs WHERE run_id = ?1"))?;
+        let mut statement = self.prepare(concat!(runs!(), " WHERE i.run_id = ?1"))?;
         let mut rows = statement.query([run.as_str()])?;
-        if let Some(row) = rows.next()? {
-            visit(&run_row(row, 0)?);
+        if let Some(row) = rows.next()?
+            && row.get(1)?
+        {
+            visit(&run_row(row, 2)?);
         }
         Ok(())
     }
 
     fn events(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()> {
-        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 ORDER BY seq");
+        let sql = concat!(events_of_run!(), " ORDER BY i.seq");
         self.each_event(sql, [run.as_str()], visit)
     }
 
     fn head(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
-        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 ORDER BY seq DESC LIMIT 1");
+        let sql = concat!(events_of_run!(), " ORDER BY i.seq DESC LIMIT 1");
         self.each_event(sql, [run.as_str()], &mut |row| {
             visit(row);
             Visit::Continue(())
@@ -559,7 +645,7 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn event(&self, run: &RunId, seq: Seq, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
-        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 AND seq = ?2");
+        let sql = concat!(events_of_run!(), " AND i.seq = ?2");
         self.each_event(sql, params![run.as_str(), seq.get()], &mut |row| {
             visit(row);
             Visit::Continue(())
@@ -567,21 +653,27 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn blob(&self, hash: &BlobHash, visit: &mut dyn FnMut(&BlobRow<'_>)) -> Result<()> {
-        let sql = "SELECT sha256, content_type, bytes_len, evidence_class, state, \
-                   CASE WHEN typeof(data) = 'blob' THEN length(data) ELSE length(CAST(data AS BLOB)) END, \
-                   typeof(data) = 'blob', created_at, expired_at FROM blobs WHERE sha256 = ?1";
+        let sql = "SELECT b.sha256, b.content_type, b.bytes_len, b.evidence_class, b.state, CASE WHEN \
+                   typeof(b.data) = 'blob' THEN length(b.data) ELSE length(CAST(b.data AS BLOB)) END, \
+                   typeof(b.data) = 'blob', b.created_at, b.expired_at \
+                   FROM blobs AS i LEFT JOIN blobs AS b ON b.rowid = i.rowid WHERE i.sha256 = ?1";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query([hash.to_hex()])?;
         if let Some(row) = rows.next()? {
             let stored: Option<i64> = row.get(5)?;
+            let stored = stored.and_then(|length| u64::try_from(length).ok());
+            let in_pieces = match self.layout {
+                Layout::Compressed if stored.is_none() => pieces::stored_len(self.connection, hash)?,
+                _ => None,
+            };
             visit(&BlobRow {
                 sha256: cell(row, 0)?,
                 content_type: cell(row, 1)?,
                 bytes_len: cell(row, 2)?,
                 evidence_class: cell(row, 3)?,
                 state: cell(row, 4)?,
-                stored_len: stored.and_then(|length| u64::try_from(length).ok()),
-                is_blob: row.get(6)?,
+                stored_len: stored.or(in_pieces),
+                is_blob: in_pieces.is_some() || row.get(6)?,
                 created_at: cell(row, 7)?,
                 expired_at: cell(row, 8)?,
             });
@@ -594,7 +686,12 @@ impl ReadTransaction for SqliteTransaction<'_> {
                    WHERE sha256 = ?1 AND data IS NOT NULL";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query(params![hash.to_hex(), PIECE_LEN])?;
-        let Some(row) = rows.next()? else { return Ok(()) };
+        let Some(row) = rows.next()? else {
+            return match self.layout {
+                Layout::Compressed => pieces::visit(self.connection, hash, visit),
+                Layout::Shared => Ok(()),
+            };
+        };
         if let ValueRef::Blob(bytes) = row.get_ref(1)? {
             visit(bytes);
             return Ok(());
@@ -623,12 +720,12 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn expiries(&self, visit: &mut dyn FnMut(Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()> {
-        let sql =
-            concat!("SELECT run_id, ", event_columns!(), " FROM events WHERE event_type = 'BLOB_EXPIRE' ORDER BY id");
+        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE event_type = 'BLOB_EXPIRE' ORDER BY id");
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if visit(cell(row, 0)?, &event_row(row, 1)?).is_break() {
+            let row = event_row(row, 0)?;
+            if visit(row.run_id, &row).is_break() {
                 break;
             }
         }
@@ -685,7 +782,7 @@ impl WriteTransaction for SqliteTransaction<'_> {
 
     fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()> {
         let text = std::str::from_utf8(&event.text).map_err(|error| Error::store(error.to_string()))?;
-        let sql = concat!("INSERT INTO events (run_id, ", event_columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+        let sql = concat!("INSERT INTO events (", event_columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
         if self.insert_event.is_none() {
             self.insert_event = Some(self.prepare(sql)?);
         }
@@ -707,32 +804,27 @@ impl WriteTransaction for SqliteTransaction<'_> {
         if bytes_len > MAX_BLOB {
             return Err(Error::TooLarge { what: "evidence", bytes: bytes_len, limit: MAX_BLOB });
         }
-        let length = i64::try_from(bytes_len).map_err(|error| Error::store(error.to_string()))?;
         self.prepare("DELETE FROM blobs WHERE sha256 = ?1")?.execute([blob.record.hash.to_hex()])?;
-        let sql = "INSERT INTO blobs (sha256, content_type, bytes_len, evidence_class, state, data, created_at, \
-                   redaction_json) VALUES (?1, ?2, ?3, ?4, 'live', ?5, ?6, ?7)";
-        let mut whole = Vec::new();
-        let in_one_piece = bytes_len <= PIECE as u64;
-        if in_one_piece {
+        let hash = &blob.record.hash;
+        if self.layout == Layout::Compressed {
+            pieces::remove(self.connection, hash)?;
+            // What is encrypted does not compress.
+            if blob.record.class == EvidenceClass::Public {
+                return match pieces::begin(data, bytes_len)? {
+                    First::Plain(whole) => self.insert_whole(blob, &whole),
+                    First::Pieces(writer) => {
+                        self.insert_blob(blob, &Null)?;
+                        writer.write(self.connection, hash, data, bytes_len)
+                    }
+                };
+            }
+        }
+        if bytes_len <= PIECE as u64 {
+            let mut whole = Vec::new();
             data.take(bytes_len).read_to_end(&mut whole).map_err(|error| Error::store(error.to_string()))?;
+            return self.insert_whole(blob, &whole);
         }
-        let value: &dyn rusqlite::ToSql = if in_one_piece { &whole } else { &ZeroBlob(bytes_len) };
-        self.prepare(sql)?.execute(params![
-            blob.record.hash.to_hex(),
-            blob.record.content_type,
-            length,
-            blob.record.class.as_str(),
-            value,
-            blob.created_at.to_string(),
-            blob.redaction_json,
-        ])?;
-        if in_one_piece {
-            return if whole.len() as u64 == bytes_len {
-                Ok(())
-            } else {
-                Err(Error::store("the evidence ended too early"))
-            };
-        }
+        self.insert_blob(blob, &ZeroBlob(bytes_len))?;
         let rowid = self.connection.last_insert_rowid();
         let mut target = self.connection.blob_open("main", "blobs", "data", rowid, false)?;
         copy_exactly(data, &mut target, bytes_len)
@@ -748,6 +840,9 @@ impl WriteTransaction for SqliteTransaction<'_> {
         let sql = "UPDATE blobs SET state = ?3, data = NULL, redaction_json = NULL, \
                    expired_at = coalesce(expired_at, ?4) WHERE sha256 = ?1 AND state = ?2";
         let changed = self.prepare(sql)?.execute(params![hash.to_hex(), from.as_str(), to.as_str(), at.to_string()])?;
+        if changed == 1 && self.layout == Layout::Compressed {
+            pieces::remove(self.connection, hash)?;
+        }
         Ok(changed == 1)
     }
 

@@ -375,7 +375,8 @@ impl<'s> Scan<'s> {
             }
             Bare::Word | Bare::Line => (word, " "),
         };
-        (end > value).then_some((end, close))
+        // What follows a mark was looked at when the mark was made.
+        (end > value && marker(&data[value..]).is_none()).then_some((end, close))
     }
 
     fn address(&mut self, rule: usize, head: usize, tail: usize) -> Option<(usize, usize)> {
