@@ -33,16 +33,11 @@ fn with_rules_that_are_not_understood_nothing_is_recorded_and_no_command_runs() 
     place.file("log.txt", b"badge-1234");
     place.ok(&["start", "r"]);
     let before = place.json(0, &["runs"]);
-    for verb in [
-        &["start", "s"][..],
-        &["put", "r", "k", "log.txt"],
-        &["append", "r", "DECISION"],
-        &["exec", "--", "touch", "ran"],
-        &["scan"],
-    ] {
+    for verb in [&["start", "s"][..], &["put", "r", "k", "log.txt"], &["append", "r", "DECISION"], &["scan"]] {
         let args = [&["--rules", "bad.toml"], verb].concat();
         assert_eq!(place.error(2, &args), "rules_invalid", "{verb:?}");
     }
+    place.gives(2, &["--rules", "bad.toml", "exec", "--", "touch", "ran"]);
     assert!(!place.path().join("ran").exists());
     assert_eq!(place.json(0, &["runs"]), before);
     assert_ne!(place.error(2, &["--rules", "no-such-file", "start", "s"]), "", "a file that is not there");
@@ -84,8 +79,8 @@ fn rules_of_a_command_hold_for_large_evidence_and_for_commands_too() {
     place.ok(&["start", "r"]);
     let put = place.json(0, &["--rules", "ours.toml", "put", "r", "log", "large.txt"]);
     assert!(place.ok(&["cat", put["ref"].as_str().unwrap()]).ends_with("\n[REDACTED:badge]\n"));
-    let run = place.json(0, &["--rules", "ours.toml", "exec", "--", "echo", "badge-1234"]);
-    assert_eq!(place.ok(&["cat", run["run_id"].as_str().unwrap(), "stdout"]), "[REDACTED:badge]\n");
+    place.ok(&["--rules", "ours.toml", "exec", "--run", "e", "--", "echo", "badge-1234"]);
+    assert_eq!(place.ok(&["cat", "e", "stdout"]), "[REDACTED:badge]\n");
     place.ok(&["rules", "set", "ours.toml"]);
     assert_eq!(place.json(0, &["scan"])["findings"].as_array().unwrap().len(), 0);
 }
