@@ -3,16 +3,19 @@
 //! The copy gets a log of its own, signed with throwaway keys, and a cosigned checkpoint that is kept aside as a careful
 //! user would; the ledger itself is only read.
 
+mod acts;
+mod retell;
+
 use crate::anchor::Anchors;
 use crate::audit::{Check, Report};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::log::Publish;
-use receipt_core::id::EventHash;
+use acts::{ACTS, Act, FORGET_LOG, Sign};
 use receipt_core::note::{KeyKind, KeyName, Signing};
 use receipt_core::verdict::Verdict;
 use receipt_core::witness::WitnessPolicy;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use std::path::Path;
 
 /// Who commits an act.
@@ -46,115 +49,13 @@ impl Outcome {
     }
 }
 
-struct Act {
-    name: &'static str,
-    by: Actor,
-    expected: Option<Check>,
-    sql: &'static [&'static str],
-    then: Then,
-}
-
-/// What follows the statements of an act.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
-    Nothing,
-    /// The newest event of the run is changed, with its hash.
-    Rehash,
-    /// The same, and the log is made anew and signed with the ledger's key.
-    RehashAndSign,
-    /// The log is made anew and signed with another key of the same name.
-    SignWithAnother,
-}
-
-const fn act(name: &'static str, expected: Check, sql: &'static [&'static str]) -> Act {
-    Act { name, by: Actor::Outsider, expected: Some(expected), sql, then: Then::Nothing }
-}
-
 /// The run that is tampered with: the first of three events or more.
-macro_rules! run {
+macro_rules! the_run {
     () => {
         "(SELECT run_id FROM events GROUP BY run_id HAVING count(*) >= 3 ORDER BY min(id) LIMIT 1)"
     };
 }
-
-const FORGET_LOG: [&str; 3] = ["DELETE FROM log_checkpoints", "DELETE FROM log_segments", "DELETE FROM log_tiles"];
-
-const ACTS: [Act; 12] = [
-    Act { name: "nothing", by: Actor::Outsider, expected: None, sql: &[], then: Then::Nothing },
-    act(
-        "an event edited",
-        Check::Content,
-        &[concat!(
-            "UPDATE events SET envelope_json = replace(envelope_json, 'actor', 'Actor') WHERE seq = 2 AND run_id = ",
-            run!()
-        )],
-    ),
-    act(
-        "an event removed from the middle",
-        Check::Content,
-        &[concat!("DELETE FROM events WHERE seq = 2 AND run_id = ", run!())],
-    ),
-    act(
-        "a column changed",
-        Check::Columns,
-        &[concat!(
-            "UPDATE events SET created_at = '2001-01-01T00:00:00+00:00', event_type = 'REMEDIATION' WHERE seq = 2 AND run_id = ",
-            run!()
-        )],
-    ),
-    act(
-        "evidence changed",
-        Check::Evidence,
-        &["UPDATE blobs SET data = CAST(substr('!', 1) || substr(data, 2) AS BLOB) WHERE rowid = \
-         (SELECT min(rowid) FROM blobs WHERE length(data) > 0)"],
-    ),
-    act(
-        "the newest event cut off",
-        Check::Tail,
-        &[concat!("DELETE FROM events WHERE id = (SELECT max(id) FROM events WHERE run_id = ", run!(), ")")],
-    ),
-    act(
-        "a run removed",
-        Check::Runs,
-        &[
-            concat!("CREATE TEMP TABLE gone AS SELECT ", run!(), " AS run_id"),
-            "DELETE FROM runs WHERE run_id IN (SELECT run_id FROM gone)",
-            "DELETE FROM events WHERE run_id IN (SELECT run_id FROM gone)",
-        ],
-    ),
-    act(
-        "the newest events cut off, and the log forgotten",
-        Check::Rollback,
-        &[
-            "DELETE FROM events WHERE id > (SELECT max(id) / 2 FROM events)",
-            FORGET_LOG[0],
-            FORGET_LOG[1],
-            FORGET_LOG[2],
-        ],
-    ),
-    act("the log's hashes changed", Check::Key, &["UPDATE log_tiles SET hashes = zeroblob(length(hashes))"]),
-    Act {
-        name: "an event made anew, with its hash",
-        by: Actor::Outsider,
-        expected: Some(Check::Key),
-        sql: &[],
-        then: Then::Rehash,
-    },
-    Act {
-        name: "the log signed with another key",
-        by: Actor::Outsider,
-        expected: Some(Check::Key),
-        sql: &FORGET_LOG,
-        then: Then::SignWithAnother,
-    },
-    Act {
-        name: "an event made anew, and the log signed again",
-        by: Actor::Insider,
-        expected: Some(Check::Fork),
-        sql: &FORGET_LOG,
-        then: Then::RehashAndSign,
-    },
-];
+use the_run;
 
 /// Commits every act on copies in `folder`, which is the caller's to remove. `seed` must be random.
 ///
@@ -208,15 +109,17 @@ fn commit(act: &Act, copy: &Path, log: &Signing, other: &Signing) -> Result<bool
     if !changed && act.expected == Some(Check::Evidence) {
         changed = change_a_piece(copy)?;
     }
-    if matches!(act.then, Then::Rehash | Then::RehashAndSign) {
-        changed = rehash(copy)?;
+    if let Some(edit) = act.edit {
+        changed = retell::retell(copy, edit)?;
     }
-    let signer = match act.then {
-        Then::RehashAndSign => log,
-        Then::SignWithAnother => other,
-        Then::Nothing | Then::Rehash => return Ok(changed),
+    let signer = match act.sign {
+        Sign::Again => log,
+        Sign::Another => other,
+        Sign::No => return Ok(changed),
     };
-    Ledger::open(copy)?.checkpoint(&Publish::by(signer))?;
+    if changed {
+        Ledger::open(copy)?.checkpoint(&Publish::by(signer))?;
+    }
     Ok(changed)
 }
 
@@ -248,22 +151,4 @@ fn execute(path: &Path, statements: &[&str]) -> Result<bool> {
         changed += connection.execute(sql, [])?;
     }
     Ok(changed > 0)
-}
-
-/// Changes the actor of the newest event of the run, and gives it and its row the hash that fits.
-fn rehash(path: &Path) -> Result<bool> {
-    let connection = open(path)?;
-    let sql = concat!("SELECT id, envelope_json, event_hash FROM events WHERE run_id = ", run!(), " ORDER BY seq DESC");
-    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let found: Option<(i64, String, String)> = connection.query_row(sql, [], row).optional()?;
-    let Some((id, text, hash)) = found else { return Ok(false) };
-    let changed = text.replacen("{\"actor\":{\"id\":\"", "{\"actor\":{\"id\":\"x", 1);
-    let bare = changed.replacen(&format!("\"event_hash\":\"{hash}\","), "", 1);
-    if changed == text || bare == changed {
-        return Ok(false);
-    }
-    let new = EventHash::of(bare.as_bytes()).to_string();
-    let changed = changed.replacen(&hash, &new, 1);
-    let sql = "UPDATE events SET envelope_json = ?2, event_hash = ?3 WHERE id = ?1";
-    Ok(connection.execute(sql, params![id, changed, new])? > 0)
 }

@@ -259,10 +259,14 @@ fn a_backup_a_bundle_and_an_import_carry_its_evidence_either_way() {
 fn a_drill_on_it_finds_every_act() {
     let scene = scene();
     put(&scene.ledger, "r", &log(50_000));
+    put(&scene.ledger, "s", &log(1_000));
     let folder = tempfile::tempdir().unwrap();
     let outcomes = drill::run(&scene.path, folder.path(), &[7; 32]).unwrap();
     for outcome in &outcomes {
         assert!(outcome.committed && outcome.is_as_expected(), "{outcome:?}");
+        // The control: had the check that must fail not failed, the drill would have said so.
+        let missed = drill::Outcome { failed: Vec::new(), ..outcome.clone() };
+        assert_eq!(missed.is_as_expected(), outcome.expected.is_none(), "{missed:?}");
     }
 }
 

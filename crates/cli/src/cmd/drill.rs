@@ -28,7 +28,7 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitCode> {
         context
             .print_json(&Object::from_iter([("as_expected", Value::from(all)), ("acts", Value::Array(acts))]).into())?;
     } else {
-        context.print(&format!("{:<50} {:<9} {:<9} got", "act", "by", "expected"))?;
+        context.print(&format!("{:<57} {:<9} {:<9} got", "act", "by", "expected"))?;
         for outcome in &outcomes {
             context.print(&line(outcome))?;
         }
@@ -53,7 +53,7 @@ fn line(outcome: &Outcome) -> String {
     };
     let style = if outcome.is_as_expected() { term::GOOD } else { term::BAD };
     let expected = outcome.expected.map_or("-", Check::as_str);
-    format!("{:<50} {:<9} {:<9} {}", outcome.act, by(outcome), expected, term::paint(style, &got))
+    format!("{:<57} {:<9} {:<9} {}", outcome.act, by(outcome), expected, term::paint(style, &got))
 }
 
 fn document(outcome: &Outcome) -> Value {
