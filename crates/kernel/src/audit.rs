@@ -607,14 +607,7 @@ impl Shared<'_> {
         }
         let Some(reader) = reader else { return Ok(None) };
         let mut rows = Rows::new(reader, self, store, &long.seen);
-        let mut visit = |row: &EventRow<'_>| match (until, row.seq.integer()) {
-            (Some(until), Some(seq)) if seq > until.get() => Visit::Break(()),
-            _ => rows.next(row, run),
-        };
-        match after {
-            None => store.events(run, &mut visit)?,
-            Some(after) => store.events_behind(run, after.get(), &mut visit)?,
-        }
+        store.events_between(run, after, until, &mut |row| rows.next(row, run))?;
         Ok(Some(rows.end(run)))
     }
 

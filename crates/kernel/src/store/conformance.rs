@@ -99,6 +99,7 @@ const CASES: &[(&str, Case)] = &[
     ("a run's row comes back as it was written", run_row),
     ("a run is inserted once", run_once),
     ("events come back byte for byte, in the order of their seq", events),
+    ("ranges of a run that follow each other show each of its events once", ranges),
     ("a visitor can stop early", early_stop),
     ("a place holds one event", place_taken),
     ("an event needs the row of its run", event_without_run),
@@ -414,6 +415,32 @@ fn events(mut store: Box<dyn Store>) -> Outcome {
     same("the last place of all", &event(store, &a, i64::MAX)?, &None)?;
     same("events of an unknown run", &rows(store, &RunId::new("A"))?, &Vec::new())?;
     same("the head of an unknown run", &head(store, &RunId::new("aa"))?, &None)
+}
+
+fn ranges(mut store: Box<dyn Store>) -> Outcome {
+    for id in ["a", "b", "c"] {
+        let run = RunId::new(id);
+        write_run(store.as_mut(), &run, &chain(&run, 5, id)?)?;
+    }
+    let transaction = store.read()?;
+    let run = RunId::new("b");
+    let all = rows(transaction.as_ref(), &run)?;
+    for (one, two) in (1..7).flat_map(|one| (one..7).map(move |two| (Seq::new(one), Seq::new(two)))) {
+        let mut found = Vec::new();
+        let mut counts = Vec::new();
+        for (after, until) in [(None, one), (one, two), (two, None)] {
+            let before = found.len();
+            transaction.events_between(&run, after, until, &mut |event| {
+                found.push(row(event));
+                Visit::Continue(())
+            })?;
+            counts.push(found.len() - before);
+        }
+        same("the events of three ranges", &found, &all)?;
+        let first = one.and_then(|one| usize::try_from(one.get()).ok()).map(|one| one.min(5));
+        same("how many the first shows", &counts.first().copied(), &first)?;
+    }
+    Ok(())
 }
 
 fn early_stop(mut store: Box<dyn Store>) -> Outcome {

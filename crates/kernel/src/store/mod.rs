@@ -95,6 +95,9 @@ impl Store for Box<dyn Store> {
 /// Goes on, or stops early.
 pub type Visit = ControlFlow<()>;
 
+/// What is shown an event's row.
+pub type Visitor<'v> = &'v mut dyn FnMut(&EventRow<'_>) -> Visit;
+
 /// A run's id, raw, and its row where there is one.
 pub type VisitRun<'v> = &'v mut dyn FnMut(Cell<'_>, Option<&RunRow<'_>>) -> Visit;
 
@@ -159,14 +162,18 @@ pub trait ReadTransaction: LogRead {
     /// Where the backend cannot be read.
     fn events(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()>;
 
-    /// The same from behind a place in the run on. A backend that cannot go there by an index need write nothing.
+    /// Those behind one place and up to another. Whatever a hostile file holds, ranges that follow each other from `None`
+    /// to `None` show every row that [`Self::events`] shows. A backend that cannot go there by an index need write nothing.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn events_behind(&self, run: &RunId, after: i64, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()> {
+    fn events_between(&self, run: &RunId, after: Option<Seq>, until: Option<Seq>, visit: Visitor<'_>) -> Result<()> {
         self.events(run, &mut |row| {
-            let before = row.seq.integer().is_some_and(|seq| seq <= after);
-            if before { Visit::Continue(()) } else { visit(row) }
+            let seq = row.seq.integer();
+            let outside = seq.is_some_and(|seq| {
+                after.is_some_and(|after| seq <= after.get()) || until.is_some_and(|until| seq > until.get())
+            });
+            if outside { Visit::Continue(()) } else { visit(row) }
         })
     }
 

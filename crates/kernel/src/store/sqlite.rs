@@ -4,7 +4,9 @@
 //! the log at once (fixed in 3.51.3; see the SQLite release log and its page on write-ahead logging).
 
 use super::pieces::{self, First};
-use super::{BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun, WriteTransaction};
+use super::{
+    BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun, Visitor, WriteTransaction,
+};
 use crate::error::{Error, Result};
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState, EvidenceClass};
@@ -636,9 +638,31 @@ impl ReadTransaction for SqliteTransaction<'_> {
         self.each_event(sql, [run.as_str()], visit)
     }
 
-    fn events_behind(&self, run: &RunId, after: i64, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()> {
-        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 AND seq > ?2 ORDER BY seq");
-        self.each_event(sql, params![run.as_str(), after], visit)
+    /// By the index alone, so that ranges which together are everything leave out no row, whatever the rows hold.
+    fn events_between(&self, run: &RunId, after: Option<Seq>, until: Option<Seq>, visit: Visitor<'_>) -> Result<()> {
+        let after_sql = concat!(events_of_run!(), " AND i.seq > ?2 ORDER BY i.seq");
+        let both_sql = concat!(events_of_run!(), " AND i.seq > ?2 AND i.seq <= ?3 ORDER BY i.seq");
+        let until_sql = concat!(events_of_run!(), " AND i.seq <= ?2 ORDER BY i.seq");
+        let null_sql = concat!(events_of_run!(), " AND i.seq IS NULL");
+        match (after, until) {
+            (None, None) => self.events(run, visit),
+            (Some(after), None) => self.each_event(after_sql, params![run.as_str(), after.get()], visit),
+            (Some(after), Some(until)) => {
+                self.each_event(both_sql, params![run.as_str(), after.get(), until.get()], visit)
+            }
+            (None, Some(until)) => {
+                // NULL sorts before every number and compares with none.
+                let mut done = Visit::Continue(());
+                self.each_event(null_sql, [run.as_str()], &mut |row| {
+                    done = visit(row);
+                    done
+                })?;
+                if done.is_break() {
+                    return Ok(());
+                }
+                self.each_event(until_sql, params![run.as_str(), until.get()], visit)
+            }
+        }
     }
 
     fn head(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
