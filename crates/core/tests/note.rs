@@ -50,6 +50,31 @@ fn a_flipped_bit_anywhere_leaves_no_good_signature() {
 }
 
 #[test]
+fn another_implementation_accepts_our_checkpoints_and_we_accept_its_notes() {
+    use signed_note::{Signer, StandardSigner, StandardVerifier, VerifierList};
+    let ours = key("example.com/log", KeyKind::Note, 3);
+    let head = TreeHead { size: 7, root: NodeHash::from_bytes([9; 32]) };
+    let checkpoint = Checkpoint::new(ours.verifier().name().clone(), head).sign(&[&ours]).unwrap().to_string();
+    let verifier = || StandardVerifier::new(&ours.verifier().to_string()).unwrap();
+    let theirs = |text: &str| {
+        let note = signed_note::Note::from_bytes(text.as_bytes()).ok()?;
+        let (good, unknown) = note.verify(&VerifierList::new(vec![Box::new(verifier())])).ok()?;
+        (good.len() == 1 && unknown.is_empty()).then(|| note.text().to_vec())
+    };
+    let text = theirs(&checkpoint).expect("it accepts what we sign");
+    assert_eq!(text, format!("example.com/log\n7\n{}\n", "CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk=").into_bytes());
+    assert_eq!(theirs(&checkpoint.replacen("\n7\n", "\n8\n", 1)), None, "the control: a changed size");
+
+    let signer = StandardSigner::new(&ours.to_secret_text()).unwrap();
+    assert_eq!(signer.name(), "example.com/log");
+    let mut note = signed_note::Note::new(b"a text of theirs\n", &[]).unwrap();
+    note.add_sigs(&[&signer as &dyn Signer]).unwrap();
+    let note = Note::parse(&note.to_bytes()).unwrap();
+    assert!(matches!(note.standing(ours.verifier()), Standing::Good { .. }));
+    assert_eq!(note.text(), "a text of theirs\n");
+}
+
+#[test]
 fn what_is_no_note_is_refused() {
     let line = "— a AAAAAAA=\n";
     assert!(Note::parse(format!("t\n\n{line}").as_bytes()).is_ok());
