@@ -210,8 +210,7 @@ impl<'s> Scan<'s> {
     }
 
     fn search(engine: &'s Engine, data: &'s [u8], from: usize) -> Self {
-        let resume = vec![0; engine.rules.len()];
-        let (spans, escaped) = (Vec::new(), Vec::new());
+        let (resume, spans, escaped) = (Vec::new(), Vec::new(), Vec::new());
         let mut scan = Self {
             engine,
             data,
@@ -232,6 +231,10 @@ impl<'s> Scan<'s> {
     }
 
     fn attempt_all(&mut self, rules: &[usize], head: usize, tail: usize) {
+        // Most texts have no keyword, and need no place for each rule.
+        if self.resume.is_empty() {
+            self.resume = vec![0; self.engine.rules.len()];
+        }
         for &rule in rules {
             if head >= self.resume[rule]
                 && let Some((head, found)) = self.attempt(rule, head, tail)
