@@ -41,6 +41,52 @@ fn a_key_file_is_its_owners_alone_and_a_bad_key_is_refused() {
 }
 
 #[test]
+fn a_key_can_be_encrypted_with_a_passphrase_that_is_never_on_the_command_line() {
+    let place = Place::new();
+    place.ok(&["init", "--origin", "example.com/ci"]);
+    place.ok(&["exec", "--run", "one", "--", "true"]);
+    let secret = |name: &str, text: &str, mode| {
+        place.file(name, text.as_bytes());
+        fs::set_permissions(place.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    secret("phrase", "correct horse battery staple\n", 0o600);
+    secret("wrong", "incorrect horse\n", 0o600);
+    secret("empty", "\n", 0o600);
+    secret("shared", "correct horse battery staple\n", 0o644);
+    let with =
+        |phrase: &str, args: &[&str]| place.command(args).env("RECEIPT_PASSPHRASE_FILE", phrase).output().unwrap();
+    let make = ["keygen", "--encrypt", "example.com/ci", "ledger.key"];
+    assert_eq!(with("empty", &make).status.code(), Some(2));
+    assert!(!place.path().join("ledger.key").exists());
+    assert!(with("phrase", &make).status.success());
+    let file = fs::read(place.path().join("ledger.key")).unwrap();
+    assert!(file.starts_with(b"age-encryption.org/v1"), "the age program opens it too");
+    assert!(!file.windows(11).any(|it| it == b"PRIVATE+KEY"));
+    let sign = ["checkpoint", "--key", "ledger.key"];
+    for (phrase, status) in [("wrong", 2), ("empty", 2), ("shared", 2), ("nowhere", 2), ("phrase", 0)] {
+        let output = with(phrase, &sign);
+        assert_eq!(output.status.code(), Some(status), "{phrase}: {output:?}");
+        assert!(!String::from_utf8_lossy(&output.stderr).contains("horse"), "a passphrase was shown");
+    }
+    // Without a file and without a terminal there is nobody to ask.
+    let mut alone = std::process::Command::new("setsid");
+    alone.arg("--wait").arg(env!("CARGO_BIN_EXE_receipt")).args(sign).current_dir(place.path());
+    let output = alone.env_remove("RECEIPT_PASSPHRASE_FILE").env("XDG_STATE_HOME", place.path()).output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("RECEIPT_PASSPHRASE_FILE"), "{output:?}");
+}
+
+#[test]
+fn a_link_is_no_key_file() {
+    let (place, _) = signed();
+    std::os::unix::fs::symlink("ledger.key", place.path().join("link.key")).unwrap();
+    place.gives(2, &["checkpoint", "--key", "link.key"]);
+    place.ok(&["checkpoint", "--key", "ledger.key"]);
+    std::os::unix::fs::symlink("nowhere.key", place.path().join("dangling.key")).unwrap();
+    place.gives(2, &["keygen", "example.com/ci", "dangling.key"]);
+    assert!(!place.path().join("nowhere.key").exists());
+}
+
+#[test]
 fn a_checkpoint_kept_outside_shows_an_older_copy_and_another_key() {
     let (place, vkey) = signed();
     fs::copy(place.path().join(".receipt/ledger.db"), place.path().join("old.db")).unwrap();

@@ -9,7 +9,9 @@
 //! ledger may hold: *compact* (this one) and *spaced* (the same with one space behind each `,` and `:`).
 
 use crate::error::{Error, JsonProblem};
+use crate::id::{self, EventHash};
 use crate::json::{self, Digits, Limits, Number, Object, Text, Value, decode_code_point};
+use crate::scan::Frames;
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -289,9 +291,10 @@ fn layout(out: &mut Vec<u8>, digits: &[u8], point: i32) {
 }
 
 /// Which of the two exact forms a text has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
     /// Canonical: no white space.
+    #[default]
     Compact,
     /// Canonical but for one space behind each `,` and `:`.
     Spaced,
@@ -313,32 +316,69 @@ pub enum Form {
 /// # Errors
 /// [`Error::Json`] at the first byte that neither form allows.
 pub fn form(bytes: &[u8]) -> Result<Form, Error> {
-    let mut scratch = Scratch::default();
-    let mut scanner = Scanner::new(bytes, &mut scratch);
+    let mut buffers = Buffers::default();
+    let mut scanner = Scanner::new(bytes, &mut buffers);
     let passed = scanner.value().and_then(|_| scanner.end());
     passed.map_err(|problem| scanner.error(problem))?;
     Ok(scanner.form())
 }
 
-/// Buffers that a [`Scanner`] needs and that can serve one text after the other.
+/// What one text after the other can be scanned with: buffers, and what is remembered of the last envelopes.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// The text in compact form, where it came spaced.
-    pub(crate) compact: Vec<u8>,
-    open: Vec<Level>,
-    /// Members of the last text that the next one is likely to repeat; see [`Scanner::repeat`].
-    pub(crate) repeated: [Repeated; 12],
+    pub(crate) buffers: Buffers,
+    pub(crate) frames: Frames,
+    /// The last envelope's claim of its hash.
+    pub(crate) claimed: Option<EventHash>,
 }
 
-/// A member of an object, from its key to the comma behind it, as it was scanned.
+/// Buffers that a [`Scanner`] needs.
 #[derive(Debug, Default)]
-pub(crate) struct Repeated {
-    text: Vec<u8>,
-    compact: Vec<u8>,
-    spaced: bool,
-    /// The value's place in `compact`.
-    value: Range<usize>,
-    key_len: usize,
+pub(crate) struct Buffers {
+    /// The text in compact form, where it came spaced.
+    compact: Compact,
+    open: Vec<Level>,
+}
+
+impl Buffers {
+    /// The last text in compact form, where it came spaced.
+    pub(crate) fn compact(&self) -> &[u8] {
+        &self.compact.bytes[..self.compact.len]
+    }
+}
+
+/// Text that is put together from many short pieces.
+#[derive(Debug, Default)]
+struct Compact {
+    /// Longer than the text by a piece, so that a piece is copied whole whatever its length.
+    bytes: Vec<u8>,
+    len: usize,
+}
+
+impl Compact {
+    /// What is copied at once: most of what stands between two spaces of an envelope is shorter.
+    const PIECE: usize = 32;
+
+    /// Empty, with room for a text of this length.
+    fn reset(&mut self, room: usize) {
+        self.len = 0;
+        if self.bytes.len() < room + Self::PIECE {
+            self.bytes.resize(room + Self::PIECE, 0);
+        }
+    }
+
+    /// Appends `text[from..to]`.
+    #[inline]
+    fn push(&mut self, text: &[u8], from: usize, to: usize) {
+        let len = to - from;
+        let source = text.get(from..from + Self::PIECE);
+        let target = self.bytes.get_mut(self.len..self.len + Self::PIECE);
+        match (source, target) {
+            (Some(source), Some(target)) if len <= Self::PIECE => target.copy_from_slice(source),
+            _ => self.bytes[self.len..self.len + len].copy_from_slice(&text[from..to]),
+        }
+        self.len += len;
+    }
 }
 
 /// A container that the scan is inside of; for an object, the last key with its quotes.
@@ -351,23 +391,23 @@ enum Level {
 /// A position in text that is checked, as it is passed, to be in one of the two exact forms.
 ///
 /// Ranges that it gives are places in the compact form: in the text itself where that is compact, else in
-/// `Scratch::compact`, which is filled on the way.
+/// `Buffers::compact`, which is filled on the way.
 pub(crate) struct Scanner<'a, 's> {
     bytes: &'a [u8],
     pos: usize,
     spaced: Option<bool>,
-    /// Up to where a spaced text has been copied to `scratch.compact`.
+    /// Up to where a spaced text has been copied to `buffers.compact`.
     copied: usize,
-    scratch: &'s mut Scratch,
+    buffers: &'s mut Buffers,
 }
 
 type Scan<T> = Result<T, JsonProblem>;
 
 impl<'a, 's> Scanner<'a, 's> {
-    pub(crate) fn new(bytes: &'a [u8], scratch: &'s mut Scratch) -> Self {
-        scratch.compact.clear();
-        scratch.open.clear();
-        Self { bytes, pos: 0, spaced: None, copied: 0, scratch }
+    pub(crate) fn new(bytes: &'a [u8], buffers: &'s mut Buffers) -> Self {
+        buffers.compact.len = 0;
+        buffers.open.clear();
+        Self { bytes, pos: 0, spaced: None, copied: 0, buffers }
     }
 
     pub(crate) fn form(&self) -> Form {
@@ -380,7 +420,7 @@ impl<'a, 's> Scanner<'a, 's> {
 
     /// Where this position is in the compact form.
     pub(crate) fn place(&self) -> usize {
-        self.scratch.compact.len() + self.pos - self.copied
+        self.buffers.compact.len + self.pos - self.copied
     }
 
     /// At the end of the text: nothing may follow; the rest of a spaced text is copied.
@@ -389,7 +429,7 @@ impl<'a, 's> Scanner<'a, 's> {
             return Err(JsonProblem::Trailing);
         }
         if self.form() == Form::Spaced {
-            self.scratch.compact.extend_from_slice(&self.bytes[self.copied..]);
+            self.buffers.compact.push(self.bytes, self.copied, self.pos);
             self.copied = self.pos;
         }
         Ok(())
@@ -414,15 +454,26 @@ impl<'a, 's> Scanner<'a, 's> {
             return Err(self.peek().map_or(JsonProblem::End, |_| JsonProblem::Separator));
         }
         let space = self.peek() == Some(b' ');
-        if *self.spaced.get_or_insert(space) != space {
+        if self.spaced.is_none() {
+            self.begin_form(space);
+        }
+        if self.spaced != Some(space) {
             return Err(JsonProblem::NotCanonical);
         }
         if space {
-            self.scratch.compact.extend_from_slice(&self.bytes[self.copied..self.pos]);
+            self.buffers.compact.push(self.bytes, self.copied, self.pos);
             self.pos += 1;
             self.copied = self.pos;
         }
         Ok(())
+    }
+
+    /// The first separator decides which form the whole text must have.
+    pub(crate) fn begin_form(&mut self, spaced: bool) {
+        self.spaced = Some(spaced);
+        if spaced {
+            self.buffers.compact.reset(self.bytes.len());
+        }
     }
 
     /// Into an object whose members the caller reads itself: it counts as a level of nesting.
@@ -431,50 +482,35 @@ impl<'a, 's> Scanner<'a, 's> {
             return Err(JsonProblem::Shape { wanted: "an object" });
         }
         self.descend()?;
-        self.scratch.open.push(Level::Object(0..0));
+        self.buffers.open.push(Level::Object(0..0));
         Ok(())
     }
 
-    /// Passes a member, its comma with it, where it is the same bytes as one that was scanned before: then it scans the
-    /// same, and comparing is quicker. Gives the places of its key, in the text, and of its value, in the compact form.
-    pub(crate) fn repeat(&mut self, member: usize) -> Option<(Range<usize>, Range<usize>)> {
-        let known = &self.scratch.repeated[member];
-        let same_form = self.spaced.is_none_or(|spaced| spaced == known.spaced);
-        if known.text.is_empty() || !same_form || !self.bytes[self.pos..].starts_with(&known.text) {
+    /// Passes text that is known to be sound here, its separators among it; `compact` is the same in compact form. `None`,
+    /// and nothing passed, where there is other text.
+    pub(crate) fn pass(&mut self, text: &[u8], compact: &[u8]) -> Option<()> {
+        if !self.bytes[self.pos..].starts_with(text) {
             return None;
         }
-        // Compact up to here and a space behind the comma: leave it to the scan to say what is wrong.
-        if !known.spaced && self.bytes.get(self.pos + known.text.len()) == Some(&b' ') {
-            return None;
+        if self.spaced == Some(true) {
+            self.buffers.compact.push(self.bytes, self.copied, self.pos);
+            self.buffers.compact.push(compact, 0, compact.len());
+            self.copied = self.pos + text.len();
         }
-        let key = self.pos..self.pos + known.key_len;
-        self.spaced = Some(known.spaced);
-        if known.spaced {
-            self.scratch.compact.extend_from_slice(&self.bytes[self.copied..self.pos]);
-            self.copied = self.pos + known.text.len();
-        }
-        let start = if known.spaced { self.scratch.compact.len() } else { self.pos };
-        if known.spaced {
-            self.scratch.compact.extend_from_slice(&known.compact);
-        }
-        self.pos += known.text.len();
-        Some((key, start + known.value.start..start + known.value.end))
+        self.pos += text.len();
+        Some(())
     }
 
-    /// Keeps the member that has just been passed for [`Self::repeat`]: its beginning in the text and in the compact form,
-    /// its key, and its value.
-    pub(crate) fn keep(&mut self, member: usize, from: (usize, usize), key: &Range<usize>, value: &Range<usize>) {
-        let spaced = self.form() == Form::Spaced;
-        let known = &mut self.scratch.repeated[member];
-        known.text.clear();
-        known.text.extend_from_slice(&self.bytes[from.0..self.pos]);
-        known.compact.clear();
-        if spaced {
-            known.compact.extend_from_slice(&self.scratch.compact[from.1..]);
+    /// Passes an event hash; `None`, and nothing passed, where there is none.
+    pub(crate) fn hash(&mut self) -> Option<Range<usize>> {
+        let hash = self.bytes.get(self.pos..self.pos + 73)?;
+        let digits: &[u8; 64] = hash.strip_prefix(b"\"sha256:")?.strip_suffix(b"\"")?.try_into().ok()?;
+        if !id::is_hex(digits) {
+            return None;
         }
-        known.spaced = spaced;
-        known.value = value.start - from.1..value.end - from.1;
-        known.key_len = key.len();
+        let start = self.place();
+        self.pos += hash.len();
+        Some(start..self.place())
     }
 
     /// Where this position is in the text.
@@ -498,14 +534,14 @@ impl<'a, 's> Scanner<'a, 's> {
     /// One whole value, given as its place in the compact form.
     pub(crate) fn value(&mut self) -> Scan<Range<usize>> {
         let start = self.place();
-        let floor = self.scratch.open.len();
+        let floor = self.buffers.open.len();
         loop {
             if self.begin()? {
                 continue;
             }
             // A value has ended: go on to the next one in the innermost container, or close it and look again.
             loop {
-                if self.scratch.open.len() == floor {
+                if self.buffers.open.len() == floor {
                     return Ok(start..self.place());
                 }
                 if self.next_item()? {
@@ -516,6 +552,7 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// Passes a scalar or an empty container (false), or opens a container (true).
+    #[inline]
     fn begin(&mut self) -> Scan<bool> {
         match self.peek() {
             Some(b'"') => self.string().map(|_| ())?,
@@ -524,14 +561,14 @@ impl<'a, 's> Scanner<'a, 's> {
                 self.descend()?;
                 if !self.take(b'}') {
                     let key = self.key(None)?;
-                    self.scratch.open.push(Level::Object(key));
+                    self.buffers.open.push(Level::Object(key));
                     return Ok(true);
                 }
             }
             Some(b'[') => {
                 self.descend()?;
                 if !self.take(b']') {
-                    self.scratch.open.push(Level::Array);
+                    self.buffers.open.push(Level::Array);
                     return Ok(true);
                 }
             }
@@ -545,29 +582,31 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// Between items of the innermost container: true before a next value, false behind its end.
+    #[inline]
     fn next_item(&mut self) -> Scan<bool> {
-        let Some(level) = self.scratch.open.last() else { return Ok(false) };
+        let Some(level) = self.buffers.open.last() else { return Ok(false) };
         let (close, last) = match level {
             Level::Array => (b']', None),
             Level::Object(key) => (b'}', Some(key.clone())),
         };
         if self.take(close) {
-            self.scratch.open.pop();
+            self.buffers.open.pop();
             return Ok(false);
         }
         self.separator(b',')?;
         if let Some(last) = last {
             let key = self.key(Some(last))?;
-            if let Some(Level::Object(held)) = self.scratch.open.last_mut() {
+            if let Some(Level::Object(held)) = self.buffers.open.last_mut() {
                 *held = key;
             }
         }
         Ok(true)
     }
 
+    #[inline]
     fn descend(&mut self) -> Scan<()> {
         let limit = Limits::READ.depth;
-        if self.scratch.open.len() >= limit {
+        if self.buffers.open.len() >= limit {
             return Err(JsonProblem::TooDeep { limit });
         }
         self.pos += 1;
@@ -575,6 +614,7 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// A key that sorts behind the last one, and its colon; given as its place in the text, quotes included.
+    #[inline]
     pub(crate) fn key(&mut self, last: Option<Range<usize>>) -> Scan<Range<usize>> {
         if self.peek() != Some(b'"') {
             return Err(self.peek().map_or(JsonProblem::End, |_| JsonProblem::Key));
@@ -590,11 +630,12 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// A string; given as its place in the text, quotes included.
+    #[inline]
     pub(crate) fn string(&mut self) -> Scan<Range<usize>> {
         let start = self.pos;
         self.pos += 1;
         loop {
-            self.skip_plain();
+            self.pos += plain_len(&self.bytes[self.pos..]);
             match self.peek() {
                 Some(b'"') => {
                     self.pos += 1;
@@ -607,11 +648,7 @@ impl<'a, 's> Scanner<'a, 's> {
         }
     }
 
-    /// To the next byte that is not plain.
-    fn skip_plain(&mut self) {
-        self.pos += plain_len(&self.bytes[self.pos..]);
-    }
-
+    #[cold]
     fn escape(&mut self) -> Scan<()> {
         let letter = self.bytes.get(self.pos + 1).copied().ok_or(JsonProblem::End)?;
         if matches!(letter, b'"' | b'\\' | b'b' | b'f' | b'n' | b'r' | b't') {
@@ -630,8 +667,16 @@ impl<'a, 's> Scanner<'a, 's> {
         Ok(())
     }
 
+    #[inline]
     fn number(&mut self) -> Scan<()> {
         let rest = &self.bytes[self.pos..];
+        // Mostly a short integer.
+        let digits = rest.iter().take(18).take_while(|byte| byte.is_ascii_digit()).count();
+        let plain = matches!(rest.get(digits), Some(b',' | b'}' | b']'));
+        if plain && digits > 0 && (rest[0] != b'0' || digits == 1) {
+            self.pos += digits;
+            return Ok(());
+        }
         let length = rest
             .iter()
             .position(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
@@ -732,23 +777,24 @@ fn plain_len(text: &[u8]) -> usize {
     passed + tail.iter().position(|byte| !is_plain(*byte)).unwrap_or(tail.len())
 }
 
-/// The high bit of each byte of `word` that is not plain, the lowest such byte being exact.
+/// The high bit of each byte of `word` that is not plain, the lowest such byte being exact: what is borrowed or carried
+/// to the next byte comes only from a byte that is not plain itself.
 const fn stops(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
-    const fn zeros(word: u64) -> u64 {
-        word.wrapping_sub(ONES) & !word & HIGH
-    }
-    let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-    (word & HIGH)
-        | control
-        | zeros(word ^ (ONES * b'"' as u64))
-        | zeros(word ^ (ONES * b'\\' as u64))
-        | zeros(word ^ (ONES * 0x7F))
+    let control = word.wrapping_sub(ONES * 0x20);
+    let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    let above = word | word.wrapping_add(ONES);
+    (control | quote | backslash | above) & HIGH
 }
 
 /// Two canonical keys, quotes included, by the code points that they stand for.
 fn compare_keys(a: &[u8], b: &[u8]) -> Ordering {
+    // Mostly their first characters tell. A closing quote or an escape there does not stand for itself.
+    if is_plain(a[1]) && is_plain(b[1]) && a[1] != b[1] {
+        return a[1].cmp(&b[1]);
+    }
     if a.contains(&b'\\') || b.contains(&b'\\') {
         return json::parse_string(a).cmp(&json::parse_string(b));
     }

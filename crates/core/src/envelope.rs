@@ -4,11 +4,15 @@
 //! Reading scans the stored text once, checks that it is in one of the two exact forms, and gives the fields as
 //! slices; no values are built until somebody asks for the payload.
 
-use crate::canonical::{self, Form, Scanner, Scratch};
+use crate::canonical::{self, Form, Scratch};
 use crate::chain::Link;
 use crate::error::{Error, JsonProblem};
 use crate::id::{self, BlobRef, EventHash, EventRef, RunId, Seq, Timestamp};
 use crate::json::{self, Limits, Object, Text, Value};
+use crate::scan::{
+    ACTOR, EVENT_HASH, EVENT_SCHEMA_VERSION, EVENT_TYPE, MEMBERS, PAYLOAD, POLICY, PREV_EVENT_HASH, REFS, RUN_ID, SEQ,
+    STAGE, Scanned, TS, scan,
+};
 use crate::stage::Stage;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -127,39 +131,6 @@ pub struct Draft {
     /// Further members of the envelope, which are kept and hashed. None may have the name of a member of version 1.
     pub extra: Object,
 }
-
-/// The members of an envelope, version 1, in the order in which they are hashed.
-const MEMBERS: [&str; 12] = [
-    "actor",
-    "event_hash",
-    "event_schema_version",
-    "event_type",
-    "payload",
-    "policy",
-    "prev_event_hash",
-    "refs",
-    "run_id",
-    "seq",
-    "stage",
-    "ts",
-];
-
-/// Their places in [`MEMBERS`], as far as they are looked up.
-const ACTOR: usize = 0;
-const EVENT_HASH: usize = 1;
-const EVENT_SCHEMA_VERSION: usize = 2;
-const EVENT_TYPE: usize = 3;
-const PAYLOAD: usize = 4;
-const POLICY: usize = 5;
-const PREV_EVENT_HASH: usize = 6;
-const REFS: usize = 7;
-const RUN_ID: usize = 8;
-const SEQ: usize = 9;
-const STAGE: usize = 10;
-const TS: usize = 11;
-
-/// The members that one event of a run mostly has in common with the event before.
-const REPEATED: [usize; 7] = [ACTOR, EVENT_SCHEMA_VERSION, EVENT_TYPE, POLICY, REFS, RUN_ID, STAGE];
 
 /// What stands in the text for the hash until it is known.
 const NO_HASH: &[u8] = b"\"event_hash\":\"sha256:0000000000000000000000000000000000000000000000000000000000000000\",";
@@ -336,10 +307,6 @@ pub struct Envelope<'a> {
     refs: &'a [u8],
 }
 
-/// Where each member of version 1 stands in the compact form, by its index in [`MEMBERS`].
-/// A member that is not there has an empty one, which no value has.
-type Places = [Range<usize>; MEMBERS.len()];
-
 impl<'a> Envelope<'a> {
     /// Reads stored text, which must be in one of the two exact forms and have every member of version 1.
     ///
@@ -348,25 +315,25 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`Error::Json`] for text in neither form; [`Error::Draft`] for one that is not an envelope of version 1.
     pub fn read(stored: &'a [u8], scratch: &'a mut Scratch) -> Result<Self, Error> {
-        let scanned = match scan(stored, scratch) {
-            Ok(scanned) => scanned,
-            Err(error) => {
-                scratch.repeated = Default::default();
-                return Err(error);
-            }
+        let mut scanned = Scanned::default();
+        scan(stored, scratch, &mut scanned)?;
+        let Scratch { buffers, frames, claimed } = scratch;
+        let text = match scanned.form {
+            Form::Compact => stored,
+            Form::Spaced => buffers.compact(),
         };
-        // What is repeated was checked when it was first read, unless something else was wrong with that envelope: then
-        // nothing of it is repeated.
-        let Scratch { compact, repeated, .. } = scratch;
-        Self::of(stored, scanned, compact).inspect_err(|_| *repeated = Default::default())
+        let envelope = Self::of(text, &scanned, *claimed)?;
+        if !scanned.framed {
+            frames.learn(stored, text, &scanned);
+        }
+        *claimed = Some(envelope.claimed_hash);
+        Ok(envelope)
     }
 
-    fn of(stored: &'a [u8], scanned: Scanned, compact: &'a [u8]) -> Result<Self, Error> {
-        let Scanned { form, places, hash_member, repeated } = scanned;
-        let text = match form {
-            Form::Compact => stored,
-            Form::Spaced => compact,
-        };
+    /// `before` is an event hash that `prev_event_hash` is likely to be.
+    #[inline]
+    fn of(text: &'a [u8], scanned: &Scanned, before: Option<EventHash>) -> Result<Self, Error> {
+        let Scanned { form, places, hash_member, framed, .. } = scanned;
         let field = |member: usize| {
             let value = &text[places[member].clone()];
             if value.is_empty() { Err(malformed(MEMBERS[member], "it is missing")) } else { Ok(value) }
@@ -379,24 +346,27 @@ impl<'a> Envelope<'a> {
                 if newer { "it is newer than supported: update receipt-kernel" } else { "it must be the integer 1" };
             return Err(malformed("event_schema_version", problem));
         }
-        let hash = |member: usize| {
-            let hash = quoted(field(member)?).and_then(EventHash::parse_bytes);
+        // Writing a hash out is quicker than reading one, and mostly it is the one that is expected.
+        let hash = |member: usize, likely: Option<EventHash>| {
+            let digits = quoted(field(member)?).unwrap_or_default();
+            let hash = likely.filter(|likely| likely.is_written(digits)).or_else(|| EventHash::parse_bytes(digits));
             hash.ok_or_else(|| malformed(MEMBERS[member], "it must be sha256: and 64 lower-case hexadecimal digits"))
         };
         let prev_json = field(PREV_EVENT_HASH)?;
-        let prev = if prev_json == b"null" { None } else { Some(hash(PREV_EVENT_HASH)?) };
+        let prev = if prev_json == b"null" { None } else { Some(hash(PREV_EVENT_HASH, before)?) };
+        let real = hash_around(text, hash_member.clone());
         let envelope = Self {
             text,
             event_type: event_type(field(EVENT_TYPE)?)?,
             seq: integer(field(SEQ)?)
                 .and_then(Seq::new)
                 .ok_or_else(|| malformed("seq", "it must be an integer from 1 on"))?,
-            claimed_hash: hash(EVENT_HASH)?,
+            claimed_hash: hash(EVENT_HASH, Some(real))?,
             claimed_json: field(EVENT_HASH)?,
             prev_json,
-            hash: hash_around(text, hash_member),
+            hash: real,
             prev,
-            form,
+            form: *form,
             run_id: string("run_id", field(RUN_ID)?)?,
             stage: string("stage", field(STAGE)?)?,
             ts: string("ts", field(TS)?)?,
@@ -405,21 +375,22 @@ impl<'a> Envelope<'a> {
             actor: field(ACTOR)?,
             refs: field(REFS)?,
         };
-        envelope.check_shapes(repeated)?;
+        envelope.check_shapes(*framed)?;
         Ok(envelope)
     }
 
-    fn check_shapes(&self, repeated: [bool; MEMBERS.len()]) -> Result<(), Error> {
+    /// What stands in a frame that is remembered was checked when it was first read.
+    fn check_shapes(&self, framed: bool) -> Result<(), Error> {
         if self.payload.first() != Some(&b'{') {
             return Err(malformed("payload", "it must be an object"));
         }
-        if !repeated[POLICY] && !has_strings(self.policy, &["policy_id", "policy_version", "stage_graph_id"]) {
+        if !framed && !has_strings(self.policy, &["policy_id", "policy_version", "stage_graph_id"]) {
             return Err(malformed("policy", "it must have policy_id, policy_version and stage_graph_id, all strings"));
         }
-        if !repeated[ACTOR] && !has_strings(self.actor, &["id", "kind"]) {
+        if !framed && !has_strings(self.actor, &["id", "kind"]) {
             return Err(malformed("actor", "it must have id and kind, both strings"));
         }
-        if !repeated[REFS] && self.refs != br#"{"blobs":[],"events":[]}"# {
+        if self.refs != br#"{"blobs":[],"events":[]}"# {
             let refs = json::parse(self.refs, Limits::READ)?;
             let lists = ["blobs", "events"].map(|key| refs.get(key).and_then(Value::as_array));
             let strings = |items: &[Value]| items.iter().all(|item| item.as_text().is_some());
@@ -494,91 +465,6 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// What one pass over an envelope's text shows.
-struct Scanned {
-    form: Form,
-    places: Places,
-    /// Where `event_hash` stands, with its comma.
-    hash_member: Range<usize>,
-    /// Which members are the same bytes as in the envelope before.
-    repeated: [bool; MEMBERS.len()],
-}
-
-fn scan(stored: &[u8], scratch: &mut Scratch) -> Result<Scanned, Error> {
-    let mut scanner = Scanner::new(stored, scratch);
-    let mut places = Places::default();
-    let mut repeated = [false; MEMBERS.len()];
-    let passed = scan_members(&mut scanner, stored, &mut places, &mut repeated);
-    let passed = passed.and_then(|member| scanner.end().map(|()| member));
-    let member = passed.map_err(|problem| scanner.error(problem))?;
-    let form = scanner.form();
-    match member {
-        Some(hash_member) => Ok(Scanned { form, places, hash_member, repeated }),
-        None => Err(malformed("event_hash", "it is missing")),
-    }
-}
-
-fn scan_members(
-    scanner: &mut Scanner<'_, '_>,
-    stored: &[u8],
-    places: &mut Places,
-    repeated: &mut [bool; MEMBERS.len()],
-) -> Result<Option<Range<usize>>, JsonProblem> {
-    scanner.enter_object()?;
-    if scanner.take(b'}') {
-        return Ok(None);
-    }
-    let mut hash_member = None;
-    let mut last_key = None;
-    let mut last_is_extra = false;
-    let mut expected = 0;
-    loop {
-        if REPEATED.contains(&expected)
-            && !last_is_extra
-            && let Some((key, value)) = scanner.repeat(expected)
-        {
-            places[expected] = value;
-            repeated[expected] = true;
-            expected += 1;
-            last_key = Some(key);
-            continue;
-        }
-        let from = (scanner.offset(), scanner.place());
-        // Members are sorted, so that the one looked for is nearly always the next one.
-        let known = match MEMBERS.get(expected).filter(|_| !last_is_extra) {
-            Some(name) => scanner.known_key(name)?,
-            None => None,
-        };
-        let key = match known {
-            Some(key) => key,
-            None => scanner.key(last_key.take())?,
-        };
-        let value = scanner.value()?;
-        let name = &stored[key.start + 1..key.end - 1];
-        let found = MEMBERS[expected..].iter().position(|member| member.as_bytes() == name);
-        let member = found.map(|index| expected + index);
-        last_is_extra = member.is_none();
-        if let Some(member) = member {
-            places[member] = value.clone();
-            expected = member + 1;
-        }
-        if scanner.take(b'}') {
-            if member == Some(EVENT_HASH) {
-                // Last: the comma before it goes with it.
-                hash_member = Some(from.1.saturating_sub(1).max(1)..scanner.place() - 1);
-            }
-            return Ok(hash_member);
-        }
-        scanner.separator(b',')?;
-        match member {
-            Some(EVENT_HASH) => hash_member = Some(from.1..scanner.place()),
-            Some(member) if REPEATED.contains(&member) => scanner.keep(member, from, &key, &value),
-            _ => {}
-        }
-        last_key = Some(key);
-    }
-}
-
 fn malformed(field: &'static str, problem: &str) -> Error {
     Error::Draft { field, problem: problem.to_owned() }
 }
@@ -592,6 +478,9 @@ fn string<'a>(field: &'static str, json: &'a [u8]) -> Result<&'a [u8], Error> {
 }
 
 fn integer(json: &[u8]) -> Option<i64> {
+    if (1..=18).contains(&json.len()) && json.iter().all(u8::is_ascii_digit) {
+        return Some(json.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')));
+    }
     std::str::from_utf8(json).ok()?.parse().ok()
 }
 

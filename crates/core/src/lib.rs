@@ -21,6 +21,7 @@ pub mod note;
 pub mod policy;
 pub mod replay;
 pub mod run;
+mod scan;
 pub mod stage;
 pub mod verdict;
 pub mod witness;

@@ -15,6 +15,8 @@ use crate::stage::{Stage, StageGraph};
 use crate::verdict::{Reason, Verdict};
 use std::collections::BTreeMap;
 
+mod part;
+
 /// A column's value as a store holds it, whatever its declared type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
@@ -169,6 +171,10 @@ pub struct RunReader {
     stage: Vec<u8>,
     /// The policy reference of the first event, as JSON.
     policy: Vec<u8>,
+    /// How many rows there were, those before this part of the run counted as one.
+    rows: u64,
+    /// Where this part of the run begins: behind this event, or with the run.
+    from: Option<(Seq, EventHash)>,
 }
 
 impl RunReader {
@@ -182,6 +188,8 @@ impl RunReader {
             prev: Some([None; 2]),
             stage: Vec::new(),
             policy: Vec::new(),
+            rows: 0,
+            from: None,
         }
     }
 
@@ -189,8 +197,9 @@ impl RunReader {
     ///
     /// Gives the envelope where the text is one, even if something is wrong with it; what is wrong is in the facts.
     pub fn read<'s>(&'s mut self, row: &EventRow<'s>) -> Option<Envelope<'s>> {
-        let Self { run_id, scratch, facts, next_seq, prev, stage, policy } = self;
-        let mut check = RowCheck { run_id, facts, seq: *next_seq };
+        let Self { run_id, scratch, facts, next_seq, prev, stage, policy, rows, .. } = self;
+        *rows += 1;
+        let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
         check.seq(row, next_seq);
         let text = check.envelope_text(row);
@@ -208,8 +217,9 @@ impl RunReader {
 
     /// The next event where it stands by itself and not in a row: as [`Self::read`], without columns.
     pub fn read_text<'s>(&'s mut self, text: &'s [u8]) -> Option<Envelope<'s>> {
-        let Self { run_id, scratch, facts, next_seq, prev, stage, policy } = self;
-        let mut check = RowCheck { run_id, facts, seq: *next_seq };
+        let Self { run_id, scratch, facts, next_seq, prev, stage, policy, rows, .. } = self;
+        *rows += 1;
+        let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
         let Some(envelope) = check.envelope(text, scratch) else {
             check.facts.unreadable += 1;
@@ -251,6 +261,8 @@ struct RowCheck<'c> {
     run_id: &'c RunId,
     facts: &'c mut RunFacts,
     seq: i64,
+    /// Whether it is the run's first row.
+    first: bool,
 }
 
 impl RowCheck<'_> {
@@ -278,8 +290,15 @@ impl RowCheck<'_> {
         *next_seq = seq.saturating_add(1);
     }
 
+    #[inline]
     fn envelope<'s>(&mut self, text: &'s [u8], scratch: &'s mut Scratch) -> Option<Envelope<'s>> {
-        Envelope::read(text, scratch).map_err(|error| self.unreadable(&error)).ok()
+        match Envelope::read(text, scratch) {
+            Ok(envelope) => Some(envelope),
+            Err(error) => {
+                self.unreadable(&error);
+                None
+            }
+        }
     }
 
     fn bad_type(&mut self, column: &str, wanted: &str) {
@@ -369,7 +388,7 @@ impl RowCheck<'_> {
 
     /// Stages, beginnings and endings. Most events change nothing here and cost two comparisons.
     fn path(&mut self, envelope: &Envelope<'_>, stage: &mut Vec<u8>, policy: &mut Vec<u8>) {
-        let first = self.facts.events == 1;
+        let first = self.first;
         if self.facts.finalized {
             let msg = format!("{} follows RUN_FINALIZE", envelope.event_type);
             self.find(Area::Path, "EVENT_AFTER_FINALIZE", msg);

@@ -81,7 +81,46 @@ impl Run {
         for row in &self.rows {
             reader.read(&Self::event_row(row));
         }
-        reader.finish(self.run_row().as_ref())
+        let facts = reader.finish(self.run_row().as_ref());
+        self.assert_parts_agree(&facts);
+        facts
+    }
+
+    /// However a run is divided: what its parts show together is what one reader shows, or that one has to read it.
+    fn assert_parts_agree(&self, facts: &RunFacts) {
+        let count = self.rows.len();
+        if !(2..=64).contains(&count) {
+            return;
+        }
+        let every: Vec<usize> = (1..count).collect();
+        for cuts in (1..count).map(|cut| vec![cut]).chain([every]) {
+            let rows_are_sound = facts.findings.iter().all(|finding| finding.reason.pointers[0].starts_with("run://"));
+            match self.facts_in_parts(&cuts) {
+                Some(joined) => assert_eq!(format!("{joined:?}"), format!("{facts:?}"), "{cuts:?}"),
+                // A verdict whose evaluation another part has is the one sound thing that a part cannot judge.
+                None => assert!(!rows_are_sound || facts.finalized, "{cuts:?}: {facts:?}"),
+            }
+        }
+    }
+
+    /// The facts as readers of parts give them, each part ending in front of one of these rows; `None` where it must be
+    /// read whole.
+    fn facts_in_parts(&self, cuts: &[usize]) -> Option<RunFacts> {
+        let begins = std::iter::once(0).chain(cuts.iter().copied());
+        let ends = cuts.iter().copied().chain([self.rows.len()]);
+        let parts = begins.zip(ends).map(|(begin, end)| {
+            let mut reader = RunReader::new(RunId::new(&*self.id));
+            if begin > 0 {
+                reader.read(&Self::event_row(&self.rows[0]));
+                reader = reader.behind(&Self::event_row(&self.rows[begin - 1]))?;
+            }
+            for row in &self.rows[begin..end] {
+                reader.read(&Self::event_row(row));
+            }
+            Some(reader)
+        });
+        let parts = parts.collect::<Option<Vec<_>>>()?;
+        Some(RunReader::join(parts)?.finish(self.run_row().as_ref()))
     }
 
     fn chain_verdict(&self) -> Verdict {

@@ -11,16 +11,16 @@ use crate::store::{self, ReadTransaction, Store, Visit};
 use receipt_core::canonical;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
-use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId};
+use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId, Seq};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::run::{Area, RunFacts, RunReader};
+use receipt_core::run::{Area, EventRow, RunFacts, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
 use std::collections::HashSet;
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 /// A kind of tampering.
@@ -215,6 +215,7 @@ pub struct Audit<'a> {
     runs: Option<Vec<RunId>>,
     files: Vec<(String, Digest256)>,
     threads: usize,
+    part: u64,
     progress: Option<&'a (dyn Fn(Progress) + Sync)>,
 }
 
@@ -238,7 +239,7 @@ impl<'a> Audit<'a> {
     /// An audit of everything, on every core.
     pub fn of(ledger: &'a Ledger) -> Self {
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { ledger, runs: None, files: Vec::new(), threads, progress: None }
+        Self { ledger, runs: None, files: Vec::new(), threads, part: PART, progress: None }
     }
 
     /// The same of these runs only, and of the evidence that they put.
@@ -260,6 +261,14 @@ impl<'a> Audit<'a> {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
+        self
+    }
+
+    /// The same with a long run read in parts of about this many events, at least one: 8,192 where nothing is said. Threads
+    /// share the parts of a run.
+    #[must_use]
+    pub fn parts_of(mut self, events: u64) -> Self {
+        self.part = events.max(1);
         self
     }
 
@@ -301,6 +310,9 @@ impl<'a> Audit<'a> {
         if self.threads > 1 {
             helpers = (0..self.threads).map(|_| store.reopen()).collect::<Result<_>>()?;
         }
+        // One handle more, to ask how long each run is while this one lists them.
+        let mut lengths = if self.threads > 1 { Some(store.reopen()?) } else { None };
+        let lengths = lengths.as_mut().map(Store::read).transpose()?;
         let transaction = store.read()?;
         let size = transaction.size()?;
         let total = size.events + if self.runs.is_none() { size.blobs } else { 0 };
@@ -314,7 +326,7 @@ impl<'a> Audit<'a> {
             files: &self.files,
         };
         if helpers.is_empty() {
-            return self.jobs(transaction.as_ref(), tally, &mut |job| shared.work(transaction.as_ref(), &job));
+            return self.jobs(transaction.as_ref(), None, tally, &mut |job| shared.work(transaction.as_ref(), &job));
         }
         let (sender, receiver) = sync_channel::<Job>(64);
         let receiver = Mutex::new(receiver);
@@ -324,15 +336,22 @@ impl<'a> Audit<'a> {
                 scope.spawn(move || shared.help(helper.as_mut(), receiver));
             }
             let sender: SyncSender<Job> = sender;
-            self.jobs(transaction.as_ref(), tally, &mut |job| {
+            self.jobs(transaction.as_ref(), lengths.as_deref(), tally, &mut |job| {
                 // The receiver outlives this scope, so that a send cannot fail.
                 let _ = sender.send(job);
             })
         })
     }
 
-    /// Deals out the work: runs first, then blobs.
-    fn jobs(&self, store: &dyn ReadTransaction, tally: &Tally, give: &mut dyn FnMut(Job)) -> Result<()> {
+    /// Deals out the work: runs first, then blobs. `lengths` is where to ask how long a run is.
+    fn jobs(
+        &self,
+        store: &dyn ReadTransaction,
+        lengths: Option<&dyn ReadTransaction>,
+        tally: &Tally,
+        give: &mut dyn FnMut(Job),
+    ) -> Result<()> {
+        let mut deal = Deal { give, lengths, part: self.part, batch: Vec::new(), events: 0 };
         if let Some(runs) = &self.runs {
             for run in runs {
                 let mut known = false;
@@ -341,24 +360,21 @@ impl<'a> Audit<'a> {
                 if !known {
                     return Err(Error::RunNotFound { run: run.to_string() });
                 }
-                give(Job::Runs(vec![run.clone()]));
+                deal.run(run.clone());
             }
+            deal.flush();
             return Ok(());
         }
-        let mut batch = Vec::new();
         store.runs(&mut |id, _| {
             if let Some(id) = id.as_str() {
-                batch.push(RunId::new(id));
+                deal.run(RunId::new(id));
             } else {
                 let reason = Reason::new("BAD_COLUMN_TYPE", format!("run_id {:?} is not UTF-8 text", show(id)));
                 tally.lock().find(Check::Columns, Verdict::Fail, reason);
             }
-            if batch.len() >= 16 {
-                give(Job::Runs(std::mem::take(&mut batch)));
-            }
             Visit::Continue(())
         })?;
-        give(Job::Runs(batch));
+        deal.flush();
         let mut batch = Vec::new();
         store.blobs(&mut |id| {
             if let Some(hash) = id.text().and_then(BlobHash::parse_bytes) {
@@ -377,9 +393,112 @@ impl<'a> Audit<'a> {
     }
 }
 
+/// About how many events a thread is given at once: enough that dealing them out costs nothing, few enough that no thread
+/// is long alone at the end.
+const SHARE: u64 = 2048;
+
+/// How many events a part of a long run has, where nothing else is asked for.
+const PART: u64 = 8192;
+
+/// Deals out runs: short ones by the handful, long ones in parts.
+struct Deal<'d> {
+    give: &'d mut dyn FnMut(Job),
+    /// Where to ask how long a run is, where there are several threads to deal to.
+    lengths: Option<&'d dyn ReadTransaction>,
+    /// About how many events of a long run make a part.
+    part: u64,
+    batch: Vec<RunId>,
+    /// About how many events the batch has.
+    events: u64,
+}
+
+impl Deal<'_> {
+    fn run(&mut self, run: RunId) {
+        // The seq of the last row says about how long it is; whatever it says, all of the run is read.
+        let mut length = 0;
+        let seq =
+            &mut |row: &EventRow<'_>| length = row.seq.integer().and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
+        let asked = self.lengths.map(|lengths| lengths.head(&run, seq));
+        if matches!(asked, Some(Ok(()))) && length / 2 >= self.part {
+            return self.long_run(run, length);
+        }
+        self.events += length;
+        self.batch.push(run);
+        if self.events >= SHARE || self.batch.len() >= 16 {
+            self.flush();
+        }
+    }
+
+    fn long_run(&mut self, run: RunId, length: u64) {
+        // No more parts than there can be of use: a seq in a row may be any number.
+        let count = (length / self.part).min(1 << 16);
+        let cuts = (1..count).filter_map(|part| Seq::new(i64::try_from(length / count * part).ok()?)).collect();
+        let run = Arc::new(LongRun::new(run, cuts));
+        for part in 0..run.parts() {
+            (self.give)(Job::Part(Arc::clone(&run), part));
+        }
+    }
+
+    fn flush(&mut self) {
+        self.events = 0;
+        (self.give)(Job::Runs(std::mem::take(&mut self.batch)));
+    }
+}
+
+/// A run that several threads read in parts.
+struct LongRun {
+    run: RunId,
+    /// The seq of the last event of each part but the last.
+    cuts: Vec<Seq>,
+    /// What each part showed, once somebody is done with it: nothing, where it could not be read by itself.
+    done: Mutex<Vec<Done>>,
+    seen: Seen,
+}
+
+/// A part of a long run, as far as it has come.
+enum Done {
+    NotYet,
+    Read(Option<Box<Part>>),
+}
+
+/// What reading a run, or a part of one, showed.
+type Part = (RunReader, Findings);
+
+impl LongRun {
+    fn new(run: RunId, cuts: Vec<Seq>) -> Self {
+        let done = Mutex::new((0..=cuts.len()).map(|_| Done::NotYet).collect());
+        Self { run, cuts, done, seen: Seen::default() }
+    }
+
+    fn parts(&self) -> usize {
+        self.cuts.len() + 1
+    }
+
+    /// A part begins behind the first seq and ends with the second.
+    fn bounds(&self, index: usize) -> (Option<Seq>, Option<Seq>) {
+        let cut = |index: usize| self.cuts.get(index).copied();
+        (index.checked_sub(1).and_then(cut), cut(index))
+    }
+
+    /// Takes in a part; gives all of them to whoever brings the last one.
+    fn done(&self, index: usize, part: Option<Part>) -> Option<Vec<Option<Part>>> {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done[index] = Done::Read(part.map(Box::new));
+        if done.iter().any(|part| matches!(part, Done::NotYet)) {
+            return None;
+        }
+        let parts = std::mem::take(&mut *done).into_iter().map(|part| match part {
+            Done::Read(part) => part.map(|part| *part),
+            Done::NotYet => None,
+        });
+        Some(parts.collect())
+    }
+}
+
 /// A piece of the work.
 enum Job {
     Runs(Vec<RunId>),
+    Part(Arc<LongRun>, usize),
     Blobs(Vec<BlobHash>),
 }
 
@@ -412,10 +531,13 @@ impl Shared<'_> {
     fn work(&self, store: &dyn ReadTransaction, job: &Job) {
         let done = match job {
             Job::Runs(runs) => runs.iter().try_for_each(|run| self.check_run(store, run)),
+            Job::Part(run, part) => self.check_part(store, run, *part),
             Job::Blobs(blobs) => {
+                let mut found = Findings::default();
                 for blob in blobs {
-                    self.check_blob(store, blob, None);
+                    self.check_blob(store, blob, None, &mut found);
                 }
+                self.tally.lock().merge(found);
                 self.done(blobs.len() as u64);
                 Ok(())
             }
@@ -433,30 +555,67 @@ impl Shared<'_> {
     }
 
     fn check_run(&self, store: &dyn ReadTransaction, run: &RunId) -> Result<()> {
-        let mut reader = RunReader::new(run.clone());
-        let mut unreported = 0;
-        let mut puts: Vec<Evidence> = Vec::new();
-        let mut seen: HashSet<BlobHash> = HashSet::new();
-        store.events(run, &mut |row| {
-            if let Some(envelope) = reader.read(row)
-                && envelope.event_type == EventType::EvidencePut
-            {
-                puts.push(Evidence::of(&envelope));
-            }
-            unreported += 1;
-            if unreported == 4096 {
-                self.done(std::mem::take(&mut unreported));
-            }
-            if puts.len() >= 256 {
-                self.check_evidence(store, run, &mut puts, &mut seen, reader.is_committed());
-            }
-            Visit::Continue(())
-        })?;
-        self.check_evidence(store, run, &mut puts, &mut seen, reader.is_committed());
-        self.done(unreported);
+        let seen = Seen::default();
+        let mut rows = Rows::new(RunReader::new(run.clone()), self, store, &seen);
+        let read = store.events(run, &mut |row| rows.next(row, run));
+        if let Err(error) = read {
+            self.tally.lock().merge(rows.found);
+            return Err(error);
+        }
+        let (reader, found) = rows.end(run);
+        self.end_run(store, run, reader, found)
+    }
+
+    fn end_run(&self, store: &dyn ReadTransaction, run: &RunId, reader: RunReader, mut found: Findings) -> Result<()> {
         let facts = finish(store, run, |row| reader.finish(row))?;
-        self.tally.lock().run(run, facts, !self.whole);
+        found.run(run, facts, !self.whole);
+        self.tally.lock().merge(found);
         Ok(())
+    }
+
+    /// A part of a long run; with the last one, the run. Parts tell nothing but that all is well: where it is not, the run
+    /// is read once more from its first row to its last, and what that shows is told.
+    fn check_part(&self, store: &dyn ReadTransaction, long: &LongRun, index: usize) -> Result<()> {
+        // A part that cannot be read is of no use, and the reading of the whole says why.
+        let part = self.read_part(store, long, index).unwrap_or(None);
+        let Some(parts) = long.done(index, part) else { return Ok(()) };
+        let parts: Option<Vec<_>> = parts.into_iter().collect();
+        let (readers, findings): (Vec<_>, Vec<_>) = parts.unwrap_or_default().into_iter().unzip();
+        let sound = findings.iter().all(Findings::is_success);
+        match RunReader::join(readers).filter(|_| sound) {
+            Some(reader) => {
+                let mut all = Findings::default();
+                for found in findings {
+                    all.merge(found);
+                }
+                self.end_run(store, &long.run, reader, all)
+            }
+            None => self.check_run(store, &long.run),
+        }
+    }
+
+    fn read_part(&self, store: &dyn ReadTransaction, long: &LongRun, index: usize) -> Result<Option<Part>> {
+        let run = &long.run;
+        let (after, until) = long.bounds(index);
+        let mut reader = Some(RunReader::new(run.clone()));
+        if let Some(after) = after {
+            let mut first = reader.take();
+            store.event(run, Seq::FIRST, &mut |row| {
+                first.as_mut().map(|first| first.read(row).is_some());
+            })?;
+            store.event(run, after, &mut |row| reader = first.take().and_then(|first| first.behind(row)))?;
+        }
+        let Some(reader) = reader else { return Ok(None) };
+        let mut rows = Rows::new(reader, self, store, &long.seen);
+        let mut visit = |row: &EventRow<'_>| match (until, row.seq.integer()) {
+            (Some(until), Some(seq)) if seq > until.get() => Visit::Break(()),
+            _ => rows.next(row, run),
+        };
+        match after {
+            None => store.events(run, &mut visit)?,
+            Some(after) => store.events_behind(run, after.get(), &mut visit)?,
+        }
+        Ok(Some(rows.end(run)))
     }
 
     fn check_evidence(
@@ -464,8 +623,9 @@ impl Shared<'_> {
         store: &dyn ReadTransaction,
         run: &RunId,
         puts: &mut Vec<Evidence>,
-        seen: &mut HashSet<BlobHash>,
+        seen: &Seen,
         committed: bool,
+        found: &mut Findings,
     ) {
         for put in puts.drain(..) {
             let pointer = format!("event://{run}/{}", put.seq);
@@ -474,30 +634,32 @@ impl Shared<'_> {
                 if committed || put.says_something {
                     let msg = "payload.evidence does not name one blob by ref and sha256, with its length";
                     let reason = Reason::new("EVIDENCE_MALFORMED", msg).at(pointer);
-                    self.tally.lock().find(Check::Evidence, Verdict::Fail, reason);
+                    found.find(Check::Evidence, Verdict::Fail, reason);
                 }
                 continue;
             };
-            if put.by_digest && self.is_elsewhere(store, &pointer, &hash, &put) {
+            if put.by_digest && self.is_elsewhere(store, &pointer, &hash, &put, found) {
                 continue;
             }
             if committed {
-                self.check_claim(store, &pointer, &hash, &put);
+                Self::check_claim(store, &pointer, &hash, &put, found);
             }
-            if !seen.contains(&hash) {
-                // Bounded: a run that puts more blobs than this has some of them looked at again.
-                if seen.len() >= 65_536 {
-                    seen.clear();
-                }
-                seen.insert(hash);
-                self.check_blob(store, &hash, Some((&pointer, bytes_len)));
+            if seen.is_new(hash) {
+                self.check_blob(store, &hash, Some((&pointer, bytes_len)), found);
             }
         }
     }
 
     /// Whether evidence that was recorded by digest has no row, as it should; it is compared with the file that was given
     /// for its key.
-    fn is_elsewhere(&self, store: &dyn ReadTransaction, pointer: &str, hash: &BlobHash, put: &Evidence) -> bool {
+    fn is_elsewhere(
+        &self,
+        store: &dyn ReadTransaction,
+        pointer: &str,
+        hash: &BlobHash,
+        put: &Evidence,
+        found: &mut Findings,
+    ) -> bool {
         if store::blob_state(store, hash) != BlobFact::Missing {
             return false;
         }
@@ -513,13 +675,13 @@ impl Shared<'_> {
                 (Verdict::Warn, Reason::new("EVIDENCE_ELSEWHERE", msg))
             }
         };
-        self.tally.lock().find(Check::Evidence, verdict, reason.at(pointer).at(BlobRef(*hash)));
+        found.find(Check::Evidence, verdict, reason.at(pointer).at(BlobRef(*hash)));
         true
     }
 
     /// Compares a blob's row with what an event of ours says that it put. The first type of the same bytes stays; of
     /// two classes the stricter one does.
-    fn check_claim(&self, store: &dyn ReadTransaction, pointer: &str, hash: &BlobHash, put: &Evidence) {
+    fn check_claim(store: &dyn ReadTransaction, pointer: &str, hash: &BlobHash, put: &Evidence, found: &mut Findings) {
         let mut problems = Vec::new();
         let read = store.blob(hash, &mut |row| {
             let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
@@ -531,20 +693,20 @@ impl Shared<'_> {
             }
         });
         if let Err(error) = read {
-            self.tally.lock().read_failure(&error);
+            found.read_failure(&error);
         }
         for problem in problems {
             let reason = Reason::new("EVIDENCE_ROW_MISMATCH", problem).at(pointer).at(BlobRef(*hash));
-            self.tally.lock().find(Check::Evidence, Verdict::Fail, reason);
+            found.find(Check::Evidence, Verdict::Fail, reason);
         }
     }
 
     /// Looks at a blob; for an event that put it, its absence and its length count too.
-    fn check_blob(&self, store: &dyn ReadTransaction, hash: &BlobHash, put: Option<(&str, u64)>) {
+    fn check_blob(&self, store: &dyn ReadTransaction, hash: &BlobHash, put: Option<(&str, u64)>, found: &mut Findings) {
         let fact = match put {
             Some(_) if self.whole => store::blob_state(store, hash),
             _ => {
-                self.tally.blobs.fetch_add(1, Ordering::Relaxed);
+                found.blobs += 1;
                 store::blob_fact(store, hash, false)
             }
         };
@@ -561,7 +723,7 @@ impl Shared<'_> {
             BlobFact::Removed => match self.expired.has_receipt(store, hash) {
                 Ok(true) => {
                     if put.is_none() || !self.whole {
-                        self.tally.expired.fetch_add(1, Ordering::Relaxed);
+                        found.expired += 1;
                     }
                     return;
                 }
@@ -569,7 +731,7 @@ impl Shared<'_> {
                     let msg = "the bytes are gone, and no BLOB_EXPIRE event says who removed them";
                     (Verdict::Fail, Reason::new("EXPIRED_WITHOUT_RECEIPT", msg))
                 }
-                Err(error) => return self.tally.lock().read_failure(&error),
+                Err(error) => return found.read_failure(&error),
             },
             BlobFact::Missing => (Verdict::Fail, Reason::new("BLOB_MISSING", "evidence was put and is not there")),
             BlobFact::Corrupt => (
@@ -580,7 +742,68 @@ impl Shared<'_> {
             BlobFact::Unreadable { problem } => (Verdict::Unknown, Reason::new("READ_FAILURE", problem)),
         };
         let reason = put.map_or(reason.clone(), |(pointer, _)| reason.at(pointer)).at(blob);
-        self.tally.lock().find(Check::Evidence, verdict, reason);
+        found.find(Check::Evidence, verdict, reason);
+    }
+}
+
+/// A run's rows on their way through a reader, and its evidence looked at by the handful.
+struct Rows<'r> {
+    reader: RunReader,
+    shared: &'r Shared<'r>,
+    store: &'r dyn ReadTransaction,
+    seen: &'r Seen,
+    puts: Vec<Evidence>,
+    found: Findings,
+    unreported: u64,
+}
+
+impl<'r> Rows<'r> {
+    fn new(reader: RunReader, shared: &'r Shared<'r>, store: &'r dyn ReadTransaction, seen: &'r Seen) -> Self {
+        Self { reader, shared, store, seen, puts: Vec::new(), found: Findings::default(), unreported: 0 }
+    }
+
+    fn next(&mut self, row: &EventRow<'_>, run: &RunId) -> Visit {
+        if let Some(envelope) = self.reader.read(row)
+            && envelope.event_type == EventType::EvidencePut
+        {
+            self.puts.push(Evidence::of(&envelope));
+        }
+        self.unreported += 1;
+        if self.unreported == 4096 {
+            self.shared.done(std::mem::take(&mut self.unreported));
+        }
+        if self.puts.len() >= 256 {
+            self.look(run);
+        }
+        Visit::Continue(())
+    }
+
+    fn look(&mut self, run: &RunId) {
+        let committed = self.reader.is_committed();
+        self.shared.check_evidence(self.store, run, &mut self.puts, self.seen, committed, &mut self.found);
+    }
+
+    fn end(mut self, run: &RunId) -> Part {
+        self.look(run);
+        self.shared.done(self.unreported);
+        (self.reader, self.found)
+    }
+}
+
+/// The blobs of a run that were looked at.
+#[derive(Default)]
+pub(super) struct Seen(Mutex<HashSet<BlobHash>>);
+
+impl Seen {
+    /// Bounded: a run that puts more blobs than this has some of them looked at again.
+    const MOST: usize = 65_536;
+
+    fn is_new(&self, hash: BlobHash) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.len() >= Self::MOST && !seen.contains(&hash) {
+            seen.clear();
+        }
+        seen.insert(hash)
     }
 }
 
@@ -649,8 +872,6 @@ impl Expired {
 struct Tally {
     findings: Mutex<Findings>,
     done: AtomicU64,
-    blobs: AtomicU64,
-    expired: AtomicU64,
 }
 
 /// What was found, check by check.
@@ -661,6 +882,8 @@ pub(crate) struct Findings {
     pub(crate) events: u64,
     pub(crate) unfinished: u64,
     committed: u64,
+    blobs: u64,
+    expired: u64,
 }
 
 impl Tally {
@@ -671,7 +894,7 @@ impl Tally {
     fn report(self) -> Report {
         let mut findings = self.findings.into_inner().unwrap_or_else(PoisonError::into_inner);
         let runs = findings.runs;
-        let expired = self.expired.into_inner();
+        let expired = findings.expired;
         if expired > 0 {
             let msg =
                 format!("retention removed the bytes of {expired} blobs, and a BLOB_EXPIRE event says so of each");
@@ -682,7 +905,7 @@ impl Tally {
             checks: findings.checks,
             runs,
             events: findings.events,
-            blobs: self.blobs.into_inner(),
+            blobs: findings.blobs,
             unfinished: findings.unfinished,
         }
     }
@@ -737,6 +960,29 @@ impl Findings {
         } else {
             entry.more += 1;
         }
+    }
+
+    fn is_success(&self) -> bool {
+        self.checks.iter().all(|report| report.verdict.is_success())
+    }
+
+    /// Takes in what was found elsewhere.
+    fn merge(&mut self, other: Self) {
+        self.runs += other.runs;
+        self.events += other.events;
+        self.unfinished += other.unfinished;
+        self.committed += other.committed;
+        self.blobs += other.blobs;
+        self.expired += other.expired;
+        for report in other.checks {
+            let entry = self.entry(report.check);
+            entry.verdict = entry.verdict.worse(report.verdict);
+            let room = MAX_REASONS.saturating_sub(entry.reasons.len());
+            entry.more += report.more + report.reasons.len().saturating_sub(room) as u64;
+            entry.reasons.extend(report.reasons.into_iter().take(room));
+        }
+        let commitment = self.entry(Check::Commitment);
+        commitment.required = commitment.verdict != Verdict::Unknown;
     }
 
     /// The store could not be read to its end: nothing that depends on it can be PASS.

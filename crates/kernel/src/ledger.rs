@@ -462,8 +462,8 @@ fn check_head(run_id: &RunId, row: &EventRow<'_>) -> Result<Head> {
 pub(crate) fn sound_event<'a>(run_id: &RunId, row: &EventRow<'a>, scratch: &'a mut Scratch) -> Result<Envelope<'a>> {
     let text = row.envelope_json.text().ok_or_else(|| broken(run_id, "its envelope is not text"))?;
     let envelope = Envelope::read(text, scratch).map_err(|error| broken(run_id, &error.to_string()))?;
-    let column_hash = row.event_hash.text().and_then(EventHash::parse_bytes);
-    if envelope.hash != envelope.claimed_hash || column_hash != Some(envelope.hash) {
+    let column_hash = row.event_hash.text();
+    if envelope.hash != envelope.claimed_hash || column_hash != Some(envelope.claimed_hash_text()) {
         return Err(broken(run_id, "its bytes hash to something else"));
     }
     let same_place = row.seq.integer() == Some(envelope.seq.get()) && envelope.is_of(run_id.as_str());

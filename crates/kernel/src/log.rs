@@ -6,20 +6,24 @@
 
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, sound_event};
-use crate::store::{ReadTransaction, Segment, StoredCheckpoint, Visit, WriteTransaction};
+use crate::store::{ReadTransaction, Segment, Store, StoredCheckpoint, Visit, WriteTransaction};
 use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::{Checkpoint, ConsistencyProof, InclusionProof, SignedCheckpoint};
-use receipt_core::id::{EventHash, EventRef, NodeHash, RunId, Seq, Timestamp};
+use receipt_core::id::{EventRef, NodeHash, RunId, Seq, Timestamp};
 use receipt_core::merkle::{self, Frontier, Subtree, TreeHead};
 use receipt_core::note::{KeyKind, KeyName, Signing, Standing, VerifierKey};
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{SendError, SyncSender, sync_channel};
+use std::thread;
 use std::time::Duration;
 
 /// How many hashes a row of the tree holds, and how many levels it spans: 2^8.
 const WIDTH: u64 = 256;
 const HEIGHT: u8 = 8;
 
-/// How many events are read before the tree is written.
+/// How many rows are read before the tree grows by them.
 const BATCH: usize = 8192;
+const STEP: i64 = 8192;
 
 const ORIGIN: &str = "origin";
 
@@ -76,7 +80,15 @@ impl Ledger {
     /// [`Error::LogBroken`] where an event or the log is not as it was written, [`Error::WrongKey`]; nothing is signed.
     pub fn checkpoint(&self, how: &Publish<'_>) -> Result<Published> {
         let now = self.now();
-        self.transact(|store| publish(store, how, now))
+        let mut store = self.lock();
+        // What reads beside the write transaction: only a file can be, and only another core helps.
+        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let readers = if threads > 1 && store.path().is_some() { threads } else { 0 };
+        let readers = (0..readers).map(|_| store.reopen()).collect::<Result<Vec<_>>>()?;
+        let mut transaction = store.write()?;
+        let published = publish(transaction.as_mut(), readers, how, now)?;
+        transaction.commit()?;
+        Ok(published)
     }
 
     /// The last checkpoint that was made, as it lies there: nothing of it has been checked.
@@ -199,7 +211,12 @@ fn prove_event(store: &dyn ReadTransaction, event: &EventRef) -> Result<Inclusio
     Ok(InclusionProof { extra: Some(event.to_string().into_bytes()), index, path, checkpoint })
 }
 
-fn publish(store: &mut dyn WriteTransaction, how: &Publish<'_>, now: Timestamp) -> Result<Published> {
+fn publish(
+    store: &mut dyn WriteTransaction,
+    readers: Vec<Box<dyn Store>>,
+    how: &Publish<'_>,
+    now: Timestamp,
+) -> Result<Published> {
     if how.key.verifier().kind() != KeyKind::Note {
         return Err(wrong_key("it is a witness's key"));
     }
@@ -216,7 +233,7 @@ fn publish(store: &mut dyn WriteTransaction, how: &Publish<'_>, now: Timestamp) 
             return Ok(Published { checkpoint: checkpoint.clone(), new_events: None });
         }
     }
-    let grown = Growth::new(store, &before)?.run(store, before.last_event_id)?;
+    let grown = Growth::new(store, &before)?.run(store, readers, before.last_event_id)?;
     let (old, head) = (before.frontier.head(), grown.frontier.head());
     if let (Some((checkpoint, _)), true) = (&before.checkpoint, head == old && keys.len() == 1) {
         return Ok(Published { checkpoint: checkpoint.clone(), new_events: None });
@@ -282,7 +299,7 @@ impl Before {
 /// An event on its way into the log.
 struct Leaf {
     event: EventRef,
-    hash: EventHash,
+    hash: NodeHash,
 }
 
 /// The tree while it grows. Rows are written when they are full, and once at the end.
@@ -314,20 +331,28 @@ impl Growth {
         Ok(Self { frontier: before.frontier.clone(), rows, segment, last: None, last_event_id })
     }
 
-    /// Takes in every event behind this row.
-    fn run(mut self, store: &mut dyn WriteTransaction, mut after: i64) -> Result<Self> {
-        loop {
-            let (batch, last_id) = read_batch(store, after)?;
-            after = last_id;
-            let is_last = batch.len() < BATCH;
-            for leaf in batch {
-                self.add(store, leaf)?;
+    /// Takes in every event behind this row. Where there are many, `readers` read them ahead, a stretch of rows each in
+    /// turn; this thread grows the tree. They see what this transaction sees: it keeps other writers out.
+    fn run(mut self, store: &mut dyn WriteTransaction, readers: Vec<Box<dyn Store>>, after: i64) -> Result<Self> {
+        let last = i64::try_from(store.size()?.events).unwrap_or(i64::MAX).max(after);
+        match stretches(after, last) {
+            Some(stretches) if !readers.is_empty() && stretches.len() >= 2 * readers.len() => {
+                self.run_ahead(store, readers, &stretches)?;
             }
-            if is_last {
-                break;
+            _ => {
+                let mut from = after;
+                loop {
+                    let (leaves, id) = read_stretch(store, (from, last))?;
+                    from = id;
+                    let is_last = leaves.len() < BATCH;
+                    leaves.into_iter().try_for_each(|leaf| self.add(store, leaf))?;
+                    if is_last {
+                        break;
+                    }
+                }
             }
         }
-        self.last_event_id = after;
+        self.last_event_id = last;
         let mut count = self.frontier.head().size;
         for (level, row) in (0u8..).zip(&self.rows) {
             if !row.is_empty() {
@@ -339,6 +364,31 @@ impl Growth {
             store.put_segment(segment)?;
         }
         Ok(self)
+    }
+
+    /// Each reader has a stretch in turn and is at most two ahead, so that leaves come in their order and are few in memory.
+    fn run_ahead(
+        &mut self,
+        store: &mut dyn WriteTransaction,
+        readers: Vec<Box<dyn Store>>,
+        stretches: &[Stretch],
+    ) -> Result<()> {
+        let count = readers.len();
+        thread::scope(|scope| {
+            let ahead = readers.into_iter().enumerate().map(|(number, mut reader)| {
+                let (sender, receiver) = sync_channel(2);
+                let own = stretches.iter().skip(number).step_by(count);
+                // Where nobody receives any more, the checkpoint has failed, and whoever made it says so.
+                scope.spawn(move || drop(read_ahead(reader.as_mut(), own, &sender)));
+                receiver
+            });
+            let ahead: Vec<_> = ahead.collect();
+            (0..stretches.len()).try_for_each(|index| {
+                let leaves = ahead[index % count].recv();
+                let leaves = leaves.map_err(|_| broken("its events could not be read"))??;
+                leaves.into_iter().try_for_each(|leaf| self.add(store, leaf))
+            })
+        })
     }
 
     fn add(&mut self, store: &mut dyn WriteTransaction, leaf: Leaf) -> Result<()> {
@@ -355,7 +405,7 @@ impl Growth {
         }
         let mut failed = Ok(());
         let rows = &mut self.rows;
-        let pushed = self.frontier.push(&leaf.hash, |at, hash| {
+        let pushed = self.frontier.push_leaf(leaf.hash, |at, hash| {
             if at.level.is_multiple_of(HEIGHT) && failed.is_ok() {
                 failed = put(store, rows, at, hash);
             }
@@ -384,32 +434,65 @@ fn put(store: &mut dyn WriteTransaction, rows: &mut Vec<Vec<u8>>, at: Subtree, h
     Ok(())
 }
 
-/// The next events, each read back and hashed, and the row of the last.
-fn read_batch(store: &dyn ReadTransaction, after: i64) -> Result<(Vec<Leaf>, i64)> {
-    let mut batch: Vec<Leaf> = Vec::new();
-    let mut failed = None;
+/// The rows behind the first and up to the second.
+type Stretch = (i64, i64);
+
+/// Of at most [`BATCH`] rows each; `None` where the rows are numbered as no writer of a ledger numbers them.
+fn stretches(after: i64, last: i64) -> Option<Vec<Stretch>> {
+    let count = last.checked_sub(after)?.checked_add(STEP - 1)? / STEP;
+    let from = |index: i64| after + index * STEP;
+    (count <= 1 << 20).then(|| (0..count).map(|index| (from(index), from(index + 1).min(last))).collect())
+}
+
+fn read_ahead<'a>(
+    store: &mut dyn Store,
+    stretches: impl Iterator<Item = &'a Stretch>,
+    sender: &SyncSender<Result<Vec<Leaf>>>,
+) -> Result<(), SendError<Result<Vec<Leaf>>>> {
+    let transaction = match store.read() {
+        Ok(transaction) => transaction,
+        Err(error) => return sender.send(Err(error)),
+    };
+    for stretch in stretches {
+        sender.send(read_stretch(transaction.as_ref(), *stretch).map(|(leaves, _)| leaves))?;
+    }
+    Ok(())
+}
+
+/// The first events of a stretch of rows, each read back and hashed, and the number of the last row.
+fn read_stretch(store: &(impl ReadTransaction + ?Sized), (after, until): Stretch) -> Result<(Vec<Leaf>, i64)> {
     let mut last_id = after;
+    let mut leaves: Vec<Leaf> = Vec::new();
+    let mut failed = None;
     let mut scratch = Scratch::default();
     store.events_after(after, &mut |id, run, row| {
-        let run_id = match (run.as_str(), batch.last()) {
-            (Some(run), Some(last)) if last.event.run_id.as_str() == run => last.event.run_id.clone(),
-            (Some(run), _) => RunId::new(run),
-            (None, _) => {
-                failed = Some(broken("an event has a run id that is no text"));
-                return Visit::Break(());
+        if id > until || leaves.len() == BATCH {
+            return Visit::Break(());
+        }
+        let run_id = match (run.text(), leaves.last()) {
+            (Some(run), Some(last)) if last.event.run_id.as_str().as_bytes() == run => last.event.run_id.clone(),
+            _ => {
+                let Some(run) = run.as_str() else {
+                    failed = Some(broken("an event has a run id that is no text"));
+                    return Visit::Break(());
+                };
+                RunId::new(run)
             }
         };
         match sound_event(&run_id, row, &mut scratch) {
             Ok(envelope) => {
-                let event = EventRef { run_id, seq: envelope.seq };
-                batch.push(Leaf { event, hash: envelope.hash });
+                let hash = merkle::leaf_hash(&envelope.hash);
+                leaves.push(Leaf { event: EventRef { run_id, seq: envelope.seq }, hash });
                 last_id = id;
+                Visit::Continue(())
             }
-            Err(error) => failed = Some(broken(error.to_string())),
+            Err(error) => {
+                failed = Some(broken(error.to_string()));
+                Visit::Break(())
+            }
         }
-        if failed.is_none() && batch.len() < BATCH { Visit::Continue(()) } else { Visit::Break(()) }
     })?;
-    failed.map_or(Ok((batch, last_id)), Err)
+    failed.map_or(Ok((leaves, last_id)), Err)
 }
 
 /// Reads what was written, and computes the root anew from the one that was signed before.

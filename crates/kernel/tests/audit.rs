@@ -60,12 +60,15 @@ fn pry_open(path: &Path) -> Connection {
     connection
 }
 
-/// The report, which must be the same however many threads made it.
+/// The report, which must be the same however many threads made it, and in whatever parts they read the runs.
 fn audit(path: &Path) -> Report {
     let ledger = Ledger::open_read_only(path).unwrap();
     let one = Audit::of(&ledger).threads(1).run().unwrap();
     let four = Audit::of(&ledger).threads(4).run().unwrap();
     assert_eq!(one, four);
+    for part in [1, 3] {
+        assert_eq!(one, Audit::of(&ledger).threads(3).parts_of(part).run().unwrap(), "in parts of {part}");
+    }
     one
 }
 

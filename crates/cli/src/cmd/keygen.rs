@@ -2,7 +2,7 @@
 
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
-use crate::keys;
+use crate::{keys, passphrase};
 use receipt_kernel::core::note::{KeyKind, KeyName, Signing};
 use receipt_kernel::{Object, Value};
 use std::path::PathBuf;
@@ -13,9 +13,11 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   receipt keygen example.com/ci ledger.key > ledger.vkey
+  receipt keygen --encrypt example.com/ci ledger.key
   receipt keygen --witness example.com/watcher witness.key
 
-The file is readable by its owner only; nothing is overwritten. Keep it away from the ledger.")]
+The file is readable by its owner only; nothing is overwritten. Keep it away from the ledger.
+A passphrase is read from the file that $RECEIPT_PASSPHRASE_FILE names, else from the terminal.")]
 pub(crate) struct Args {
     /// The key's name: for a ledger's key, the ledger's origin
     name: KeyName,
@@ -24,6 +26,9 @@ pub(crate) struct Args {
     /// Make a key for `receipt witness`
     #[arg(long)]
     witness: bool,
+    /// Encrypt the file with a passphrase, which is asked for wherever the key is used
+    #[arg(long)]
+    encrypt: bool,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
@@ -31,7 +36,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     getrandom::fill(&mut seed).map_err(|error| Error::Input(format!("no random numbers: {error}")))?;
     let kind = if args.witness { KeyKind::Cosignature } else { KeyKind::Note };
     let key = Signing::from_seed(args.name.clone(), kind, &seed);
-    keys::write(&args.file, &key)?;
+    let passphrase = args.encrypt.then(|| passphrase::choose(&args.file)).transpose()?;
+    keys::write(&args.file, &key, passphrase)?;
     let vkey = key.verifier().to_string();
     if context.json {
         context

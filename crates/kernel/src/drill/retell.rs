@@ -1,6 +1,8 @@
 //! A run told anew: its events edited, linked and hashed as if they had always been so, which is what somebody does who
 //! knows the format and has the file.
 
+#![allow(clippy::ptr_arg)] // edits are all of one type
+
 use super::{open, the_run};
 use crate::error::{Error, Result};
 use receipt_core::canonical;

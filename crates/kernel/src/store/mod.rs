@@ -159,6 +159,17 @@ pub trait ReadTransaction: LogRead {
     /// Where the backend cannot be read.
     fn events(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()>;
 
+    /// The same from behind a place in the run on. A backend that cannot go there by an index need write nothing.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn events_behind(&self, run: &RunId, after: i64, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()> {
+        self.events(run, &mut |row| {
+            let before = row.seq.integer().is_some_and(|seq| seq <= after);
+            if before { Visit::Continue(()) } else { visit(row) }
+        })
+    }
+
     /// The event of the highest seq.
     ///
     /// # Errors

@@ -636,6 +636,11 @@ impl ReadTransaction for SqliteTransaction<'_> {
         self.each_event(sql, [run.as_str()], visit)
     }
 
+    fn events_behind(&self, run: &RunId, after: i64, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<()> {
+        let sql = concat!("SELECT ", event_columns!(), " FROM events WHERE run_id = ?1 AND seq > ?2 ORDER BY seq");
+        self.each_event(sql, params![run.as_str(), after], visit)
+    }
+
     fn head(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<()> {
         let sql = concat!(events_of_run!(), " ORDER BY i.seq DESC LIMIT 1");
         self.each_event(sql, [run.as_str()], &mut |row| {
