@@ -56,6 +56,7 @@ bench: reference
 	RECEIPT_BIN="$$(realpath target/release/receipt)" SPEED_DIR="$$(realpath target/bench)" \
 	$(CARGO) bench --locked -p receipt-kernel --bench speed
 	$(CARGO) bench --locked -p receipt-kernel --bench log
+	$(CARGO) bench --locked -p receipt-kernel --bench redact
 
 # Sixty seconds on each parser; needs cargo-fuzz and a nightly toolchain.
 fuzz:

@@ -50,7 +50,7 @@ fn steady(text: &str) -> String {
             let word = word.trim_end_matches([',', ')']).trim_start_matches('(');
             let digits = word.bytes().filter(u8::is_ascii_digit).count();
             let hexadecimal = word.len() >= 12 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
-            let named = digits >= 14 && (word.starts_with("retain-") || word.starts_with("shred-"));
+            let named = digits >= 14 && ["retain-", "shred-", "redact-"].iter().any(|name| word.starts_with(name));
             let key = word.starts_with("age1") && word.len() > 50;
             let hash = named || key || word.starts_with("sha256:") || word.starts_with("blob://") || hexadecimal;
             let instant = digits >= 6 && word.bytes().all(|byte| byte.is_ascii_digit() || b"-:.T+".contains(&byte));
@@ -78,6 +78,11 @@ fn the_guide_to_evidence_shows_what_the_command_prints() {
         return;
     }
     check_transcripts("docs/EVIDENCE.md");
+}
+
+#[test]
+fn the_guide_to_redaction_shows_what_the_command_prints() {
+    check_transcripts("docs/REDACTION.md");
 }
 
 fn check_transcripts(document: &str) {
@@ -136,7 +141,7 @@ fn each_verb_that_it_names_is_one_and_each_verb_is_named() {
     let first_cells = table.lines().filter(|line| line.starts_with("| `")).map(|line| line.split('|').nth(1).unwrap());
     let named: Vec<&str> =
         first_cells.flat_map(|cell| cell.split(',')).map(|verb| verb.trim().trim_matches('`')).collect();
-    assert_eq!(named.len(), 30, "{named:?}");
+    assert_eq!(named.len(), 33, "{named:?}");
     for verb in &named {
         assert!(help.contains(&format!("\n  {verb} ")), "receipt has no verb {verb}\n{help}");
     }

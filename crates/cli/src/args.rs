@@ -39,6 +39,9 @@ pub(crate) struct Global {
     /// The ledger; else .receipt/ledger.db in this folder or the nearest parent that has one
     #[arg(long, global = true, env = "RECEIPT_LEDGER", hide_env_values = true, value_name = "PATH")]
     pub(crate) ledger: Option<PathBuf>,
+    /// Redaction rules for what this command records or scans, on top of the ledger's own; see `receipt rules --help`
+    #[arg(long, global = true, env = "RECEIPT_RULES", hide_env_values = true, value_name = "FILE")]
+    pub(crate) rules: Option<PathBuf>,
     /// Print one JSON document on standard output, whatever happens
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -87,6 +90,9 @@ pub(crate) enum Verb {
     Prove(cmd::prove::Args),
     Witness(cmd::witness::Args),
     Recipients(cmd::recipients::Args),
+    Rules(cmd::rules::Args),
+    Scan(cmd::scan::Args),
+    Redact(cmd::redact::Args),
     Retain(cmd::retain::Args),
     Shred(cmd::shred::Args),
     Backup(cmd::backup::Args),
@@ -106,7 +112,21 @@ const GROUPS: [(&str, &[&str]); 6] = [
     ("Read", &["runs", "log", "show", "cat"]),
     (
         "Check and keep",
-        &["verify", "replay", "export", "import", "retain", "recipients", "shred", "pin", "drill", "backup"],
+        &[
+            "verify",
+            "replay",
+            "export",
+            "import",
+            "retain",
+            "recipients",
+            "shred",
+            "rules",
+            "scan",
+            "redact",
+            "pin",
+            "drill",
+            "backup",
+        ],
     ),
     ("Prove to others", &["keygen", "checkpoint", "prove", "witness"]),
     ("Set up", &["completions", "man"]),

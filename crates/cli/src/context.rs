@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::Limits;
 use receipt_kernel::store::Visit;
-use receipt_kernel::{Actor, Ledger, Object, RunId, Value};
+use receipt_kernel::{Actor, Ledger, Object, Redactor, Rules, RunId, Value};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,12 +20,19 @@ pub(crate) struct Context {
     pub(crate) quiet: bool,
     color: ColorWhen,
     ledger: Option<PathBuf>,
+    rules: Option<PathBuf>,
 }
 
 #[allow(clippy::unused_self)] // a verb asks its context, whether or not the answer depends on the command line
 impl Context {
     pub(crate) fn new(global: &Global) -> Self {
-        Self { json: global.json, quiet: global.quiet, color: global.color, ledger: global.ledger.clone() }
+        Self {
+            json: global.json,
+            quiet: global.quiet,
+            color: global.color,
+            ledger: global.ledger.clone(),
+            rules: global.rules.clone(),
+        }
     }
 
     /// The ledger that was named, else the one in this folder or the nearest parent that has one, else where one would
@@ -45,15 +52,31 @@ impl Context {
     }
 
     pub(crate) fn open(&self) -> Result<Ledger> {
-        Ok(Ledger::open(self.ledger_path())?)
+        self.with_rules(Ledger::open(self.ledger_path())?)
     }
 
     pub(crate) fn open_or_create(&self) -> Result<Ledger> {
-        Ok(Ledger::open_or_create(self.ledger_path())?)
+        self.with_rules(Ledger::open_or_create(self.ledger_path())?)
     }
 
     pub(crate) fn open_read_only(&self) -> Result<Ledger> {
         Ok(Ledger::open_read_only(self.ledger_path())?)
+    }
+
+    /// The ledger, where what is recorded is redacted by the rules that were named too. A file that is not understood in
+    /// full stops the command before it does anything.
+    pub(crate) fn with_rules(&self, ledger: Ledger) -> Result<Ledger> {
+        let Some(text) = self.named_rules()? else { return Ok(ledger) };
+        let own = ledger.own_rules()?.unwrap_or_default();
+        let rules = Rules::builtin().and_then(|rules| rules.with(&own)).and_then(|rules| rules.with(&text))?;
+        Ok(ledger.with_redactor(Redactor::new(rules)?))
+    }
+
+    /// The file of rules that was named.
+    pub(crate) fn named_rules(&self) -> Result<Option<String>> {
+        let read =
+            |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| Error::File { what: show(path), source });
+        self.rules.as_ref().map(read).transpose()
     }
 
     /// Who acts on the command line: the user by name.

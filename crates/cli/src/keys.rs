@@ -47,7 +47,8 @@ pub(crate) fn read(path: &Path) -> Result<Signing> {
 /// Refuses a file that others can read.
 pub(crate) fn check_private(path: &Path, file: &File) -> Result<()> {
     let mode = file.metadata().map_err(|source| Error::File { what: show(path), source })?.mode();
-    if mode & 0o077 == 0 {
+    let others = mode & 0o077;
+    if others == 0 {
         return Ok(());
     }
     let mode = mode & 0o777;

@@ -4,6 +4,7 @@
 use crate::context::show;
 use crate::error::{Error, Result};
 use age::secrecy::SecretString;
+use age::secrecy::zeroize::Zeroizing;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -24,24 +25,20 @@ pub(crate) fn choose(path: &Path) -> Result<SecretString> {
     if chosen.is_empty() {
         return Err(Error::Input("an empty passphrase protects nothing; nothing was written".to_owned()));
     }
-    Ok(secret(chosen))
+    Ok(SecretString::from(chosen.as_str()))
 }
 
 /// The passphrase of a file.
 pub(crate) fn ask(path: &Path) -> Result<SecretString> {
-    get(&format!("Passphrase for {}: ", show(path))).map(secret)
-}
-
-fn secret(text: age::secrecy::zeroize::Zeroizing<String>) -> SecretString {
-    SecretString::from(text.as_str())
+    get(&format!("Passphrase for {}: ", show(path))).map(|text| SecretString::from(text.as_str()))
 }
 
 fn from_file() -> Option<PathBuf> {
     std::env::var_os(FILE).filter(|name| !name.is_empty()).map(PathBuf::from)
 }
 
-fn get(prompt: &str) -> Result<age::secrecy::zeroize::Zeroizing<String>> {
-    let mut text = age::secrecy::zeroize::Zeroizing::new(String::new());
+fn get(prompt: &str) -> Result<Zeroizing<String>> {
+    let mut text = Zeroizing::new(String::new());
     if let Some(path) = from_file() {
         let failed = |source| Error::File { what: show(&path), source };
         let file = File::open(&path).map_err(failed)?;

@@ -5,7 +5,7 @@ mod common;
 use common::Place;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 30] = [
+const VERBS: [&str; 33] = [
     "exec",
     "init",
     "start",
@@ -27,6 +27,9 @@ const VERBS: [&str; 30] = [
     "retain",
     "recipients",
     "shred",
+    "rules",
+    "scan",
+    "redact",
     "backup",
     "pin",
     "drill",

@@ -315,7 +315,7 @@ fn evidence(folder: &Path) -> Outcome<Vec<Row>> {
     }
     let memory = peak_memory_of_put(folder, 989_999_000)?;
     Ok(vec![
-        at_most("size of a log on disk, compressed / plain", sizes[1] / sizes[0], 0.25, "<= 0.25"),
+        at_most("size of a log on disk, compressed / plain", sizes[1] / sizes[0], 0.25, "<= 0.25", String::new()),
         at_least(
             "put of a log, plain / compressed in time",
             median(puts),
@@ -496,9 +496,9 @@ fn against_the_reference(folder: &Path) -> Outcome<Vec<Row>> {
         at_least("verify, all kinds / its chain check alone", on_mix.0, 20.0, ">= 20", note.clone()),
         at_least("verify, decisions / its chain check alone", on_decisions.0, 20.0, ">= 20", note.clone()),
         at_least("verify, one run of 10,000 / the same", on_long.0, 20.0, ">= 20", note),
-        at_most("size on disk, decisions / the reference's", size_decisions, 0.8, "<= 0.80"),
-        at_most("size on disk, all kinds of events / the same", size_mix, 0.8, "<= 0.80"),
-        at_most("size on disk, recorded commands / the same", size_exec, 0.8, "<= 0.80"),
+        size_row("size on disk, decisions / the reference's", size_decisions),
+        size_row("size on disk, all kinds of events / the same", size_mix),
+        size_row("size on disk, recorded commands / the same", size_exec),
     ])
 }
 
@@ -521,9 +521,13 @@ fn verify_ratios(python: &str, path: &Path, size: [&str; 2]) -> Outcome<(f64, f6
     Ok((median(chain), median(all)))
 }
 
-fn at_most(what: &'static str, (got, bound): (f64, f64), limit: f64, wanted: &'static str) -> Row {
-    // The values are shared with the reference, so that no layout of them comes to less than this.
-    Row { what, got, wanted, ok: got <= limit, note: format!("its rows alone come to {bound:.2}") }
+fn at_most(what: &'static str, got: f64, limit: f64, wanted: &'static str, note: String) -> Row {
+    Row { what, got, wanted, ok: got <= limit, note }
+}
+
+/// A size against the reference's. The values are shared with it, so that no layout of them comes to less than `bound`.
+fn size_row(what: &'static str, (got, bound): (f64, f64)) -> Row {
+    at_most(what, got, 0.8, "<= 0.80", format!("its rows alone come to {bound:.2}"))
 }
 
 /// What a ledger of ours takes, and what its events alone come to, both against the reference's file.

@@ -896,8 +896,7 @@ impl Tally {
         let runs = findings.runs;
         let expired = findings.expired;
         if expired > 0 {
-            let msg =
-                format!("retention removed the bytes of {expired} blobs, and a BLOB_EXPIRE event says so of each");
+            let msg = format!("the bytes of {expired} blobs were removed, and a BLOB_EXPIRE event says so of each");
             findings.find(Check::Evidence, Verdict::Pass, Reason::new("EXPIRED_WITH_RECEIPT", msg));
         }
         findings.settle(&Check::ALL);

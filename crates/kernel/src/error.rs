@@ -186,6 +186,28 @@ pub enum Error {
         /// What is wrong.
         problem: String,
     },
+    /// A blob that was to be redacted, in which the rules find nothing.
+    #[error("the rules find no secret in {blob}")]
+    NothingToRedact {
+        /// The blob.
+        blob: String,
+    },
+    /// A blob whose bytes were to go, and that a run on hold refers to.
+    #[error("{blob} is kept: run {run:?} is on hold and refers to it")]
+    Held {
+        /// The blob.
+        blob: String,
+        /// The run.
+        run: String,
+    },
+    /// Redaction rules that are not understood in full; none of them is used.
+    #[error("the redaction rules are wrong at {at}: {problem}")]
+    RulesInvalid {
+        /// Where.
+        at: String,
+        /// What is wrong.
+        problem: String,
+    },
     /// There is nothing at the path.
     #[error("there is no ledger at {}", path.display())]
     NotFound {
@@ -301,6 +323,9 @@ impl Error {
             Self::NotOpened { .. } => "not_opened",
             Self::RetentionUnset => "retention_unset",
             Self::RetentionInvalid { .. } => "retention_invalid",
+            Self::NothingToRedact { .. } => "nothing_to_redact",
+            Self::Held { .. } => "held",
+            Self::RulesInvalid { .. } => "rules_invalid",
             Self::NotFound { .. } => "ledger_not_found",
             Self::Exists { .. } => "file_exists",
             Self::NotALedger { .. } => "not_a_ledger",
@@ -347,6 +372,7 @@ impl Error {
             Self::BadIdentity { .. } | Self::NotOpened { .. } => {
                 "give the private half of one of the keys that `receipt show` lists for the evidence"
             }
+            Self::Held { .. } => "`receipt retain release RUN` lets it go",
             Self::RetentionUnset => "`receipt retain set` makes one; see `receipt retain set --help`",
             Self::NotFound { .. } => "`receipt init` makes one; --ledger or RECEIPT_LEDGER names one",
             Self::Exists { .. } => "choose another path; nothing is overwritten",

@@ -5,7 +5,7 @@
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
-use crate::evidence::redact::Redactor;
+use crate::evidence::redact::{Redactor, Rules};
 use crate::store::sqlite::SqliteStore;
 use crate::store::{self, NewRun, ReadTransaction, Store, Visit, WriteTransaction, memory::MemoryStore};
 use crate::writer::RunWriter;
@@ -14,16 +14,19 @@ use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Draft, Envelope, EventType, PolicyRef, Sealed};
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, EventHash, RunId, Seq, Timestamp};
-use receipt_core::json::{self, Limits, Object};
+use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::policy::{Commitment, Evaluation, Policy};
 use receipt_core::run::{self, Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// The largest event, in bytes of its canonical text, that this kernel writes.
 pub const MAX_EVENT: u64 = 1 << 20;
+
+/// Under which name a ledger keeps its own redaction rules.
+const RULES: &str = "redaction_rules";
 
 /// A ledger of runs. Clones share the same store; it may be used from many threads.
 ///
@@ -47,6 +50,8 @@ pub const MAX_EVENT: u64 = 1 << 20;
 pub struct Ledger {
     store: Arc<Mutex<Box<dyn Store>>>,
     clock: Arc<dyn Clock>,
+    /// What redacts, once it is known.
+    redactor: Arc<OnceLock<Redactor>>,
 }
 
 impl std::fmt::Debug for Ledger {
@@ -112,13 +117,63 @@ impl Ledger {
 
     /// A ledger over any store.
     pub fn over(store: impl Store + 'static) -> Self {
-        Self { store: Arc::new(Mutex::new(Box::new(store))), clock: Arc::new(SystemClock) }
+        Self { store: Arc::new(Mutex::new(Box::new(store))), clock: Arc::new(SystemClock), redactor: Arc::default() }
     }
 
     /// The same ledger with another clock.
     #[must_use]
     pub fn with_clock(self, clock: Arc<dyn Clock>) -> Self {
         Self { clock, ..self }
+    }
+
+    /// The same ledger, where what is recorded is redacted by this, whatever rules the ledger has.
+    #[must_use]
+    pub fn with_redactor(self, redactor: Redactor) -> Self {
+        Self { redactor: Arc::new(OnceLock::from(redactor)), ..self }
+    }
+
+    /// What redacts that which is recorded: the built-in rules and the ledger's own. They are read once, when this value
+    /// or a clone of it first records something.
+    ///
+    /// # Errors
+    /// [`Error::RulesInvalid`] where the ledger's own are not understood: then nothing is recorded; where the store cannot
+    /// be read.
+    pub fn redactor(&self) -> Result<Redactor> {
+        if let Some(known) = self.redactor.get() {
+            return Ok(known.clone());
+        }
+        let redactor = match self.own_rules()? {
+            None => Redactor::builtin().clone(),
+            Some(text) => Redactor::new(Rules::builtin()?.with(&text)?)?,
+        };
+        Ok(self.redactor.get_or_init(|| redactor).clone())
+    }
+
+    /// The ledger's own rules, as they were set.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn own_rules(&self) -> Result<Option<String>> {
+        let Some(json) = self.lock().read()?.setting(RULES)? else { return Ok(None) };
+        let value = json::parse(json.as_bytes(), Limits::READ)?;
+        let text = value.as_str().ok_or_else(|| Error::RulesInvalid {
+            at: "the ledger's own".to_owned(),
+            problem: "they are stored as no text".to_owned(),
+        })?;
+        Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
+    }
+
+    /// Sets the ledger's own rules, in place of those before; with none the built-in ones alone count. Who has the ledger
+    /// open already redacts as before until it is opened again.
+    ///
+    /// # Errors
+    /// [`Error::RulesInvalid`]: nothing is changed; where the store cannot be written.
+    pub fn set_own_rules(&self, text: Option<&str>) -> Result<Redactor> {
+        let text = text.unwrap_or_default();
+        let redactor = Redactor::new(Rules::builtin()?.with(text)?)?;
+        let json = canonical::to_bytes(&Value::from(text), Limits::WRITE)?;
+        self.transact(|transaction| transaction.set(RULES, &String::from_utf8_lossy(&json)))?;
+        Ok(redactor)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Box<dyn Store>> {
@@ -133,9 +188,9 @@ impl Ledger {
     /// [`Error::RunExists`]; [`Error::Input`] for an id, policy or meta that cannot be recorded.
     pub fn start(&self, run_id: &str, policy: Policy, actor: Actor, mut meta: Object) -> Result<RunWriter> {
         let run_id = RunId::for_new_run(run_id)?;
-        let redactor = Redactor::builtin();
+        let redactor = self.redactor()?;
         redactor.redact_object(&mut meta);
-        let actor = redact_actor(actor);
+        let actor = redact_actor(&redactor, actor);
         let commitment = Commitment::new(policy, meta)?;
         let ts = self.clock.now();
         let writer = RunWriter::new(self.clone(), run_id.clone(), Arc::new(commitment.policy.clone()), actor.clone());
@@ -179,7 +234,8 @@ impl Ledger {
         let policy = read_commitment(transaction.as_ref(), &run_id)?;
         drop(transaction);
         drop(store);
-        Ok(RunWriter::new(self.clone(), run_id, Arc::new(policy), redact_actor(actor)))
+        let actor = redact_actor(&self.redactor()?, actor);
+        Ok(RunWriter::new(self.clone(), run_id, Arc::new(policy), actor))
     }
 
     /// Finalizes an interrupted run as UNKNOWN, whatever stage it is in; as FAIL where that is what it was judged.
@@ -412,8 +468,7 @@ pub(crate) fn policy_ref(policy: &Policy) -> PolicyRef {
     }
 }
 
-fn redact_actor(actor: Actor) -> Actor {
-    let redactor = Redactor::builtin();
+fn redact_actor(redactor: &Redactor, actor: Actor) -> Actor {
     let clean = |text: String| redactor.redact_text(&text).unwrap_or(text);
     Actor { kind: clean(actor.kind), id: clean(actor.id) }
 }

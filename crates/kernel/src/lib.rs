@@ -20,6 +20,7 @@ pub mod writer;
 pub use anchor::Anchors;
 pub use audit::{Audit, Check, Report};
 pub use error::{Error, ErrorKind, Result};
+pub use evidence::redact::{Redactor, Rules};
 pub use evidence::retention::{Retained, Retention, Ttl};
 pub use evidence::{Digest256, Put, Source, Spool};
 pub use ledger::Ledger;

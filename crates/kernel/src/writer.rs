@@ -1,7 +1,6 @@
 //! A run being written: strict about stages, endings and time.
 
 use crate::error::{Error, Result};
-use crate::evidence::redact::Redactor;
 use crate::evidence::{self, Digest256, Put, Source, Taken};
 use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
 use crate::store::{KeyRow, ReadTransaction, WriteTransaction};
@@ -118,6 +117,7 @@ impl RunWriter {
     /// that there are.
     pub fn advance(&mut self, stage: &str, reason: &str) -> Result<Appended> {
         let to = Stage::new(stage);
+        let reason = &*self.ledger.redactor()?.redact_text(reason).unwrap_or_else(|| reason.to_owned());
         self.ledger.transact(|transaction| {
             let mut run = self.open(transaction)?;
             run.advance(&to, reason)
@@ -131,8 +131,11 @@ impl RunWriter {
     /// [`Error::TooLarge`], [`Error::RunFinalized`]; [`Error::NoRecipient`] for sealed evidence in a ledger that has none.
     pub fn put(&mut self, key: &str, data: &[u8], put: Put) -> Result<BlobRecord> {
         let source = match put.class {
-            EvidenceClass::Public => Source::redacted(data),
-            EvidenceClass::Sealed => Source::sealed(data, &self.ledger.recipients()?.ok_or(Error::NoRecipient)?)?,
+            EvidenceClass::Public => Source::redacted_by(&self.ledger.redactor()?, data),
+            EvidenceClass::Sealed => {
+                let recipients = self.ledger.recipients()?.ok_or(Error::NoRecipient)?;
+                Source::sealed_by(&self.ledger.redactor()?, data, &recipients)?
+            }
         };
         self.put_source(key, source, put)
     }
@@ -163,8 +166,9 @@ impl RunWriter {
             return Err(Error::SealedByDigest);
         }
         let Put { content_type, class, kind, mut meta } = put;
-        Redactor::builtin().redact_object(&mut meta);
-        let name = Redactor::builtin().redact_text(name).unwrap_or_else(|| name.to_owned());
+        let redactor = self.ledger.redactor()?;
+        redactor.redact_object(&mut meta);
+        let name = redactor.redact_text(name).unwrap_or_else(|| name.to_owned());
         meta.insert("by_digest", Object::from_iter([("name", name)]));
         let record = BlobRecord { hash: digest.hash, content_type, bytes_len: digest.bytes_len, class };
         self.transact(|run| {
@@ -179,7 +183,7 @@ impl RunWriter {
     /// As [`Self::put`].
     pub fn put_source(&mut self, key: &str, mut source: Source<'_>, mut put: Put) -> Result<BlobRecord> {
         let mut meta = std::mem::take(&mut put.meta);
-        Redactor::builtin().redact_object(&mut meta);
+        self.ledger.redactor()?.redact_object(&mut meta);
         self.ledger.transact(|transaction| {
             let mut run = self.open(transaction)?;
             let now = run.writer.ledger.now();
@@ -206,7 +210,7 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::append`].
     pub fn append_batch(&mut self, events: Vec<Append>) -> Result<Vec<Appended>> {
-        let redactor = Redactor::builtin();
+        let redactor = self.ledger.redactor()?;
         let mut ready = Vec::with_capacity(events.len());
         for mut event in events {
             check_type(event.event_type)?;
@@ -259,7 +263,7 @@ impl RunWriter {
             ("basis", Value::from(basis.to_vec())),
             ("action_plan", Value::from(action_plan)),
         ]);
-        Redactor::builtin().redact_object(&mut payload);
+        self.ledger.redactor()?.redact_object(&mut payload);
         self.ledger.transact(|transaction| {
             let mut run = self.open(transaction)?;
             let snapshot = take_snapshot(run.transaction, &self.run_id, &[])?;
@@ -303,7 +307,7 @@ impl RunWriter {
 
     /// `choose` is given the best verdict that the run allows.
     fn end(&mut self, summary: &str, choose: impl FnOnce(Verdict) -> Result<Verdict>) -> Result<Verdict> {
-        let summary = Redactor::builtin().redact_text(summary).unwrap_or_else(|| summary.to_owned());
+        let summary = self.ledger.redactor()?.redact_text(summary).unwrap_or_else(|| summary.to_owned());
         self.ledger.transact(|transaction| {
             let mut run = self.open(transaction)?;
             let snapshot = take_snapshot(run.transaction, &self.run_id, &[])?;
@@ -427,7 +431,13 @@ impl OpenRun<'_> {
     }
 
     /// Says that evidence was put.
-    fn put(&mut self, key: &str, record: &BlobRecord, mut meta: Object, kind: Option<&str>) -> Result<Appended> {
+    pub(crate) fn put(
+        &mut self,
+        key: &str,
+        record: &BlobRecord,
+        mut meta: Object,
+        kind: Option<&str>,
+    ) -> Result<Appended> {
         if let Some(kind) = kind {
             meta.insert("evidence_kind", kind);
         }
@@ -461,7 +471,6 @@ impl OpenRun<'_> {
     fn advance(&mut self, to: &Stage, reason: &str) -> Result<Appended> {
         let from = self.head.stage.clone();
         self.writer.policy.graph().check_step(&from, to)?;
-        let reason = Redactor::builtin().redact_text(reason).unwrap_or_else(|| reason.to_owned());
         let payload = Object::from_iter([
             ("from_stage", Value::from(&from)),
             ("to_stage", Value::from(to)),

@@ -68,7 +68,7 @@ fn every_kind_of_secret_is_replaced_under_its_name() {
         let (out, report) = redact(format!("before {secret} after").as_bytes());
         assert_eq!(String::from_utf8(out).unwrap(), format!("before {replacement} after"));
         assert_eq!(report.hits.len(), 1, "{name}");
-        assert_eq!((report.hits[0].pattern_name, report.hits[0].replacement), (name, replacement));
+        assert_eq!((&*report.hits[0].pattern_name, &*report.hits[0].replacement), (name, replacement));
         assert_eq!((report.hits[0].offset, report.hits[0].length), (7, secret.len() as u64));
     }
 }
@@ -215,7 +215,7 @@ fn all_that_decodes_as_text_is_scanned() {
     cut.push(0xE2);
     let binary = [b"\0\x01\x02".as_slice(), line.as_bytes(), b"\0"].concat();
     for (data, scanned) in
-        [(latin1, Scanned::Text), (stray, Scanned::Text), (cut, Scanned::Text), (binary, Scanned::Binary)]
+        [(latin1, Scanned::Text), (stray, Scanned::Text), (cut, Scanned::Text), (binary, Scanned::Unscanned("binary"))]
     {
         let (out, report) = redact(&data);
         assert_eq!((report.hits.len(), report.scanned), (2, scanned));
@@ -250,12 +250,13 @@ fn a_report_counts_characters_and_bytes_and_has_no_hash() {
     let (_, report) = redact("é😀 password: \"pässword\"".as_bytes());
     let hit = &report.hits[0];
     assert_eq!((hit.offset, hit.length, hit.byte_offset, hit.byte_length), (14, 8, 18, 9));
-    assert_eq!(
-        report.to_json(),
-        "{\"hits\": [{\"pattern_name\": \"password_field\", \"offset\": 14, \"length\": 8, \
-         \"replacement\": \"[REDACTED:password]\"}], \"original_hash\": \"\", \"redacted\": true}"
-    );
-    assert_eq!(Report::default().to_json(), "{\"hits\": [], \"original_hash\": \"\", \"redacted\": false}");
+    let known = "{\"hits\": [{\"pattern_name\": \"password_field\", \"offset\": 14, \"length\": 8, \
+         \"replacement\": \"[REDACTED:password]\"}], \"original_hash\": \"\", \"redacted\": true, ";
+    let rules = Redactor::builtin().digest();
+    assert_eq!(report.to_json(), format!("{known}\"rules\": \"{rules}\", \"scanned\": true}}"));
+    let binary = redact(b"\0\x01").1.to_json();
+    let none = "{\"hits\": [], \"original_hash\": \"\", \"redacted\": false, ";
+    assert_eq!(binary, format!("{none}\"rules\": \"{rules}\", \"scanned\": false, \"unscanned\": \"binary\"}}"));
 }
 
 #[test]

@@ -23,10 +23,13 @@ pub(crate) mod prove;
 pub(crate) mod put;
 pub(crate) mod recipients;
 pub(crate) mod recover;
+pub(crate) mod redact;
 pub(crate) mod reference;
 pub(crate) mod replay;
 pub(crate) mod retain;
+pub(crate) mod rules;
 pub(crate) mod runs;
+pub(crate) mod scan;
 pub(crate) mod show;
 pub(crate) mod shred;
 pub(crate) mod start;
@@ -65,6 +68,9 @@ pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
         Verb::Prove(args) => prove::run(args, context),
         Verb::Witness(args) => witness::run(args, context),
         Verb::Recipients(args) => recipients::run(args, context),
+        Verb::Rules(args) => rules::run(args, context),
+        Verb::Scan(args) => scan::run(args, context),
+        Verb::Redact(args) => redact::run(args, context),
         Verb::Shred(args) => shred::run(args, context),
         Verb::Retain(args) => retain::run(args, context),
         Verb::Backup(args) => backup::run(args, context),

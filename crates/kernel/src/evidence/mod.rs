@@ -2,6 +2,7 @@
 
 pub mod redact;
 pub mod retention;
+pub mod scan;
 #[cfg(feature = "seal")]
 pub mod seal;
 #[cfg(not(feature = "seal"))]
@@ -151,7 +152,12 @@ enum Bytes<'a> {
 impl<'a> Source<'a> {
     /// Redacts bytes that are in memory.
     pub fn redacted(data: &'a [u8]) -> Self {
-        let (bytes, report) = Redactor::builtin().redact(data);
+        Self::redacted_by(Redactor::builtin(), data)
+    }
+
+    /// Redacts bytes that are in memory by other rules.
+    pub fn redacted_by(redactor: &Redactor, data: &'a [u8]) -> Self {
+        let (bytes, report) = redactor.redact(data);
         let (hash, len) = (BlobHash::of(&bytes), bytes.len() as u64);
         Self { hash, len, report, bytes: Bytes::Memory(bytes), recipients: Vec::new() }
     }
@@ -161,13 +167,31 @@ impl<'a> Source<'a> {
     /// # Errors
     /// Where the machine has no randomness.
     pub fn sealed(data: &[u8], recipients: &Recipients) -> Result<Source<'static>> {
+        Source::sealed_by(Redactor::builtin(), data, recipients)
+    }
+
+    /// The same by other rules.
+    ///
+    /// # Errors
+    /// As [`Self::sealed`].
+    pub fn sealed_by(redactor: &Redactor, data: &[u8], recipients: &Recipients) -> Result<Source<'static>> {
         let failed = |error: std::io::Error| Error::store(error.to_string());
-        let (bytes, report) = Redactor::builtin().redact(data);
+        let (bytes, report) = redactor.redact(data);
         let mut sealer = recipients.seal(Vec::new()).map_err(failed)?;
         sealer.push(&bytes).map_err(failed)?;
         let (bytes, hash, len) = sealer.finish().map_err(failed)?;
         let bytes = Bytes::Memory(Cow::Owned(bytes));
         Ok(Source { bytes, hash, len, report, recipients: recipients.names().to_vec() })
+    }
+
+    /// The address that the bytes will have.
+    pub fn hash(&self) -> BlobHash {
+        self.hash
+    }
+
+    /// What was redacted.
+    pub fn report(&self) -> &Report {
+        &self.report
     }
 
     /// Whether the bytes are encrypted.
@@ -180,7 +204,7 @@ impl<'a> Source<'a> {
 /// in the file is redacted; memory does not grow with it.
 #[derive(Debug)]
 pub struct Spool {
-    redactor: StreamRedactor<'static>,
+    redactor: StreamRedactor,
     ready: Vec<u8>,
     len: u64,
     out: Out,
@@ -233,6 +257,12 @@ impl Spool {
         let out = Out::Sealed(Box::new(recipients.seal(BufWriter::new(file))?));
         let names = recipients.names().to_vec();
         Ok(Self { redactor: Redactor::builtin().stream(), ready: Vec::new(), len: 0, out, recipients: names })
+    }
+
+    /// The same, redacting by other rules, for a spool that nothing has been pushed into.
+    #[must_use]
+    pub fn with_redactor(self, redactor: &Redactor) -> Self {
+        Self { redactor: redactor.stream(), ..self }
     }
 
     /// How many redacted bytes it holds; some of what was pushed may still be in work.
@@ -311,7 +341,7 @@ impl Ledger {
     /// in it is redacted, or encrypted, as it will lie in the ledger.
     ///
     /// # Errors
-    /// [`Error::NoRecipient`] for sealed evidence in a ledger that has none; [`Error::Io`].
+    /// [`Error::NoRecipient`] for sealed evidence in a ledger that has none; as [`Self::redactor`]; [`Error::Io`].
     pub fn spool(&self, class: EvidenceClass) -> Result<Spool> {
         let unkept = |source| Error::Io { path: "a temporary file for the evidence".into(), source };
         let path = self.lock().path().map(std::path::Path::to_owned);
@@ -321,19 +351,20 @@ impl Ledger {
             (Some(_), folder) => tempfile::tempfile_in(folder.unwrap_or(std::path::Path::new("."))),
         };
         let file = file.map_err(unkept)?;
-        match class {
-            EvidenceClass::Public => Ok(Spool::new(file)),
+        let spool = match class {
+            EvidenceClass::Public => Spool::new(file),
             EvidenceClass::Sealed => {
-                Spool::sealed(file, &self.recipients()?.ok_or(Error::NoRecipient)?).map_err(unkept)
+                Spool::sealed(file, &self.recipients()?.ok_or(Error::NoRecipient)?).map_err(unkept)?
             }
-        }
+        };
+        Ok(spool.with_redactor(&self.redactor()?))
     }
 }
 
 /// Evidence that is in the store.
 pub(crate) struct Stored {
     pub(crate) record: BlobRecord,
-    redactions: usize,
+    report: Report,
     restored: bool,
     /// The media type and the recipients of what was sealed.
     sealed: Option<(String, Vec<String>)>,
@@ -342,8 +373,18 @@ pub(crate) struct Stored {
 impl Stored {
     /// Says in an event's meta what was done to the bytes.
     pub(crate) fn note(&self, meta: &mut Object) {
-        if self.redactions > 0 {
-            meta.insert("redactions", self.redactions);
+        let Report { hits, allowed, scanned, rules } = &self.report;
+        if !hits.is_empty() {
+            meta.insert("redactions", hits.len());
+        }
+        if !allowed.is_empty() {
+            meta.insert("allowed", allowed.len());
+        }
+        if let Some(why) = scanned.why() {
+            meta.insert("unscanned", why);
+        }
+        if !hits.is_empty() || !allowed.is_empty() || !scanned.is_whole() {
+            meta.insert("redaction_rules", &**rules);
         }
         if let Some((content_type, recipients)) = &self.sealed {
             let sealed = Object::from_iter([
@@ -389,14 +430,14 @@ pub(crate) fn store(
         class,
     };
     if !intact {
-        let redaction = (sealed.is_none() && !source.report.hits.is_empty()).then(|| source.report.to_json());
+        let redaction = sealed.is_none().then(|| source.report.to_json());
         let blob = NewBlob { record: &record, created_at: now, redaction_json: redaction.as_deref() };
         source.read(&mut |data| transaction.put_blob(&blob, data))?;
     } else if held_class != Some(class) {
         transaction.set_class(&record)?;
     }
     let restored = !intact && fact != BlobFact::Missing;
-    Ok(Stored { record, redactions: source.report.hits.len(), restored, sealed })
+    Ok(Stored { record, report: source.report.clone(), restored, sealed })
 }
 
 impl Source<'_> {

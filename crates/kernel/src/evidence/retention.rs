@@ -590,6 +590,22 @@ impl Candidate {
     }
 }
 
+/// The run on hold that refers to a blob, where there is one: then its bytes are not to be removed.
+pub(super) fn held_by(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Option<String>> {
+    let retention = read_retention(store)?.unwrap_or_default();
+    for run in retention.holds.keys() {
+        let mut refers = false;
+        store.events(&RunId::new(run.as_str()), &mut |row| {
+            refers |= row.envelope_json.text().is_some_and(|text| named(text).any(|named| named == *hash));
+            if refers { Visit::Break(()) } else { Visit::Continue(()) }
+        })?;
+        if refers {
+            return Ok(Some(run.clone()));
+        }
+    }
+    Ok(None)
+}
+
 /// Which blob an EVIDENCE_PUT put, under which key, and when.
 fn put(row: &EventRow<'_>, text: &[u8]) -> Result<(BlobHash, String, Timestamp), &'static str> {
     let mut scratch = Scratch::default();

@@ -1,6 +1,6 @@
 //! What a run keeps of a stream: redacted as it comes, held in a file that has no name, put on record in parts.
 
-use receipt_kernel::{BlobRecord, Object, Put, RunWriter, Source, Spool, Value};
+use receipt_kernel::{BlobRecord, Object, Put, Redactor, RunWriter, Source, Spool, Value};
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -24,10 +24,10 @@ pub(super) struct Keep {
 }
 
 impl Keep {
-    /// A stream of nothing yet, kept in this folder.
-    pub(super) fn new(folder: &Path) -> io::Result<Self> {
+    /// A stream of nothing yet, kept in this folder, and redacted by this.
+    pub(super) fn new(folder: &Path, redactor: &Redactor) -> io::Result<Self> {
         let file = unnamed_file(folder)?;
-        Ok(Self { spool: Ok(Spool::new(file.try_clone()?)), file, text: Utf8::default() })
+        Ok(Self { spool: Ok(Spool::new(file.try_clone()?).with_redactor(redactor)), file, text: Utf8::default() })
     }
 
     /// The next piece. What cannot be kept is told at the end: until then the stream must go on.
@@ -235,7 +235,7 @@ mod tests {
             (b"01234", &["k.part-0001", "k.part-0002", "k"]),
             (b"01234567", &["k.part-0001", "k.part-0002", "k"]),
         ] {
-            let mut keep = Keep::new(folder.path()).unwrap();
+            let mut keep = Keep::new(folder.path(), &ledger.redactor().unwrap()).unwrap();
             data.chunks(3).for_each(|piece| keep.push(piece));
             let mut items = Vec::new();
             keep.finish().unwrap().put_in_parts_of(4, &mut writer, "k", None, &mut items).unwrap();

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::term::{self, escape};
 use child::{End, Ran, Show, Signals};
 use keep::{Item, Keep, Kept};
-use receipt_kernel::{Evaluation, Ledger, Object, Policy, RunWriter, Value, Verdict};
+use receipt_kernel::{Evaluation, Ledger, Object, Policy, Redactor, RunWriter, Value, Verdict};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -51,12 +51,14 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // All that can be refused is asked for before there is a run.
     let cannot = |source| receipt_kernel::Error::Io { path: folder.to_owned(), source };
-    let keeps = [Keep::new(folder).map_err(cannot)?, Keep::new(folder).map_err(cannot)?];
+    let redactor = ledger.redactor()?;
+    let keep = || Keep::new(folder, &redactor).map_err(cannot);
+    let keeps = [keep()?, keep()?];
     let signals = Signals::catch().map_err(|source| Error::File { what: "signals".to_owned(), source })?;
     let meta = Object::from_iter([("recorded_by", "receipt exec")]);
     let mut writer = ledger.start(&run_id, policy, context.actor(), meta)?;
     walk::reach(&mut writer, walk::COLLECT, "recording a command")?;
-    let mut record = Record::new(writer, folder.to_owned(), path.clone());
+    let mut record = Record::new(writer, redactor.clone(), folder.to_owned(), path.clone());
     record.intend(&args.command)?;
 
     let shown = if context.json { Show::OnStderr } else { Show::Both };
@@ -93,6 +95,7 @@ fn tell_waiting(context: &Context) {
 #[derive(Debug)]
 struct Record {
     writer: RunWriter,
+    redactor: Redactor,
     folder: PathBuf,
     ledger_path: PathBuf,
     items: Vec<Item>,
@@ -105,9 +108,9 @@ struct Record {
 }
 
 impl Record {
-    fn new(writer: RunWriter, folder: PathBuf, ledger_path: PathBuf) -> Self {
+    fn new(writer: RunWriter, redactor: Redactor, folder: PathBuf, ledger_path: PathBuf) -> Self {
         let (items, limits) = (Vec::new(), Vec::new());
-        Self { writer, folder, ledger_path, items, at_best: Verdict::Pass, limits, failure: None }
+        Self { writer, redactor, folder, ledger_path, items, at_best: Verdict::Pass, limits, failure: None }
     }
 
     fn intend(&mut self, command: &[OsString]) -> receipt_kernel::Result<()> {

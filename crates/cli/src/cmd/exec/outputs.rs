@@ -38,7 +38,7 @@ fn put_file(record: &mut Record, key: &str, path: &Path, follow: bool) -> io::Re
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("no longer a file"));
     }
-    let keep = read(&mut file, Keep::new(&record.folder)?)?;
+    let keep = read(&mut file, Keep::new(&record.folder, &record.redactor)?)?;
     record.put_kept(key, keep.finish(), None);
     Ok(())
 }

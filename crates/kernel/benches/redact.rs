@@ -1,0 +1,234 @@
+//! How fast text is redacted, and how much of real text is taken for secrets that it has not: `make bench` prints both
+//! tables and fails where a limit is not kept.
+//!
+//! Speeds are those of one core, the best of some rounds. `CORPUS` names a folder of real texts, by default the sources
+//! that cargo has unpacked on this machine; `SHOW` a rule whose findings there are to be shown.
+
+#![allow(clippy::print_stdout, clippy::cast_precision_loss)] // it prints tables
+
+use receipt_kernel::{Redactor, Rules};
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// Prints a table, and says how many limits were not kept.
+type Bench = fn() -> Outcome<u32>;
+
+fn main() -> Outcome<()> {
+    let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let benches: [(&str, Bench); 3] = [("speed", speeds), ("hostile", worst), ("findings", findings)];
+    let mut missed = 0;
+    for (name, bench) in benches {
+        if only.is_empty() || only.iter().any(|only| name.contains(only.as_str())) {
+            missed += bench()?;
+        }
+    }
+    println!("\n{missed} missed");
+    if missed > 0 { Err("a limit was not kept".into()) } else { Ok(()) }
+}
+
+/// Megabytes a second, the best of some rounds.
+fn speed(text: &[u8], rounds: usize) -> f64 {
+    let round = |_| {
+        let start = Instant::now();
+        std::hint::black_box(Redactor::builtin().redact(text));
+        text.len() as f64 / 1e6 / start.elapsed().as_secs_f64()
+    };
+    (0..rounds).map(round).fold(0.0, f64::max)
+}
+
+/// Log lines of several programs, none of them with a secret.
+fn log(bytes: usize) -> String {
+    let mut text = String::with_capacity(bytes + 256);
+    let mut number: u64 = 0x9E37_79B9;
+    while text.len() < bytes {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (id, ms) = (number >> 32, number >> 54);
+        let _ = match number >> 61 {
+            0 => writeln!(
+                text,
+                "2026-11-25T12:00:{:02}.{ms:03}Z INFO  http: 10.0.3.{} \"GET /api/v2/items/{id}?page=2 HTTP/1.1\" 200 {ms} \"-\" \"curl/8.5.0\"",
+                ms % 60,
+                id % 255
+            ),
+            1 => writeln!(text, "test evidence::store::tests::case_{id} ... ok"),
+            2 => writeln!(
+                text,
+                "{{\"level\":\"debug\",\"ts\":{id},\"msg\":\"cache miss for key items:{id}\",\"took_ms\":{ms}}}"
+            ),
+            3 => writeln!(text, "   Compiling serde_json v1.0.{ms} (/build/vendor/serde_json)"),
+            4 => writeln!(text, "WARN  worker-{}: retrying job {id:016x} after {ms} ms, attempt 3 of 5", id % 16),
+            5 => writeln!(text, "    at com.example.app.Handler.process(Handler.java:{ms}) [app.jar:4.2.{}]", id % 10),
+            6 => writeln!(
+                text,
+                "downloaded https://repo.example.org/artifacts/lib-{ms}.tar.gz sha256:{id:016x}{number:016x}{id:016x}{number:016x}"
+            ),
+            _ => writeln!(text, "the user signed in; the token is valid for {ms} s, the next page is {id}"),
+        };
+    }
+    text
+}
+
+/// What is repeated in texts that are made to be slow: floods, beginnings without ends, long runs.
+fn hostile() -> Outcome<Vec<(String, String)>> {
+    let begin = format!("-----BEGIN {}-----\n", "PRIVATE KEY");
+    let mut texts: Vec<(String, String)> = [
+        "a",
+        "/",
+        "=",
+        "\"",
+        "\\",
+        "-",
+        "%",
+        "%41",
+        "\\u0041",
+        "{",
+        "\u{17F}",
+        " ",
+        "\n",
+        "0",
+        "A",
+        "://",
+        "eyJ",
+        "aGVsbG8g",
+        "password=\"",
+        "password='\\\"",
+        "password = ",
+        "password: ",
+        "--password ",
+        "authorization: ",
+        "token = 'x",
+        "token=a1",
+        "secret=\\\"",
+        "[REDACTED:",
+        "secret = \"[REDACTED:",
+        "bearer   ",
+        "<password>",
+        "password='password=\"",
+        "mysql://",
+        "https://a:",
+        "&access_token=",
+        "cookie: a=",
+        "-----BEGIN ",
+        "key\\\\\"=\\",
+        "aws_secret_access_key=",
+    ]
+    .iter()
+    .map(|piece| (format!("{piece:?} repeated"), (*piece).to_owned()))
+    .collect();
+    texts.push(("BEGIN without END".to_owned(), begin));
+    let rules = Rules::builtin()?;
+    for rule in rules.iter() {
+        for (what, piece) in [("keywords", rule.keywords().concat()), ("example", rule.examples().concat())] {
+            texts.push((format!("{what} of {}", rule.id()), piece));
+        }
+        let first = rule.keywords().first().cloned().unwrap_or_default();
+        for run in ["a", "0"] {
+            texts.push((format!("{first} before a run of {run}"), format!("{first}{}", run.repeat(200))));
+        }
+        texts.push((format!("{first}_ repeated"), format!("{first}_")));
+    }
+    Ok(texts)
+}
+
+#[allow(clippy::unnecessary_wraps)] // as the others are
+fn speeds() -> Outcome<u32> {
+    let clean = log(64 << 20);
+    let hits = Redactor::builtin().redact(clean.as_bytes()).1.hits.len();
+    let fast = speed(clean.as_bytes(), 5);
+    let mut missed = row("clean log text", fast, 300.0, &format!("{hits} taken for secrets"));
+    let start = Instant::now();
+    let mut stream = Redactor::builtin().stream();
+    let mut out = Vec::with_capacity(clean.len());
+    for piece in clean.as_bytes().chunks(1 << 16) {
+        stream.push(piece, &mut out);
+    }
+    stream.finish(&mut out);
+    let streamed = clean.len() as f64 / 1e6 / start.elapsed().as_secs_f64();
+    missed += row("the same as a stream", streamed, 200.0, "");
+    Ok(missed)
+}
+
+/// The slowest of the texts that are made to be slow.
+fn worst() -> Outcome<u32> {
+    let mut slow = Vec::new();
+    for (what, piece) in hostile()? {
+        let text = piece.repeat((256 << 10) / piece.len());
+        slow.push((speed(text.as_bytes(), 2), what));
+    }
+    slow.sort_by(|a: &(f64, String), b| a.0.total_cmp(&b.0));
+    println!("       the slowest of {} texts that are made to be slow:", slow.len());
+    Ok(slow.iter().take(12).map(|(speed, what)| row(what, *speed, 20.0, "")).sum())
+}
+
+fn row(what: &str, got: f64, wanted: f64, note: &str) -> u32 {
+    let mark = if got >= wanted { "ok    " } else { "MISSED" };
+    println!("{mark} {what:<48} {got:>8.1} MB/s  wanted >= {wanted:<6} {note}");
+    u32::from(got < wanted)
+}
+
+/// The files of a folder and its subfolders.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files(&entry.path(), found),
+            Ok(kind) if kind.is_file() => found.push(entry.path()),
+            _ => {}
+        }
+    }
+}
+
+/// Whether a finding is a key for sure, if only one for tests: by its form, or in a file of key material.
+fn is_key(rule: &str, path: &Path) -> bool {
+    let material = path.to_string_lossy().contains("/hpke-") && path.extension().is_some_and(|ending| ending == "json");
+    material || ["age_secret_key", "private_key_block", "json_web_key", "json_web_key_prime"].contains(&rule)
+}
+
+/// What is found in real sources, nearly all of it no secret.
+fn findings() -> Outcome<u32> {
+    let home = std::env::var_os("CARGO_HOME")
+        .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"), PathBuf::from);
+    let corpus = std::env::var_os("CORPUS").map_or_else(|| home.join("registry/src"), PathBuf::from);
+    let show = std::env::var("SHOW").unwrap_or_default();
+    let mut paths = Vec::new();
+    files(&corpus, &mut paths);
+    if paths.is_empty() {
+        println!("SKIPPED: findings in real sources: there is nothing in {}", corpus.display());
+        return Ok(0);
+    }
+    let (mut bytes, mut empty, mut true_ones, mut by_rule) = (0, 0, 0, BTreeMap::<String, u64>::new());
+    for path in paths {
+        let Ok(data) = std::fs::read(&path) else { continue };
+        bytes += data.len();
+        for hit in Redactor::builtin().redact(&data).1.hits {
+            if show == "all" || *show == *hit.pattern_name {
+                let from = usize::try_from(hit.byte_offset)?;
+                let text = &data[from.saturating_sub(40)..data.len().min(from + 60)];
+                println!("{} {}: {:?}", hit.pattern_name, path.display(), String::from_utf8_lossy(text));
+            }
+            if hit.length == 0 {
+                empty += 1;
+            } else if is_key(&hit.pattern_name, &path) {
+                true_ones += 1;
+            } else {
+                *by_rule.entry(hit.pattern_name.to_string()).or_default() += 1;
+            }
+        }
+    }
+    let (megabytes, total) = (bytes as f64 / 1e6, by_rule.values().sum::<u64>());
+    let rate = total as f64 / megabytes;
+    let mark = if rate < 1.0 { "ok    " } else { "MISSED" };
+    println!("{mark} found in {megabytes:.0} MB of real sources: {total}, {rate:.3} per MB, wanted < 1");
+    println!("       beside {true_ones} keys that these sources do have, and {empty} empty values; by rule:");
+    let mut rules: Vec<(&String, &u64)> = by_rule.iter().collect();
+    rules.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    for (rule, count) in rules {
+        println!("       {rule:<48} {count:>8}");
+    }
+    Ok(u32::from(rate >= 1.0))
+}

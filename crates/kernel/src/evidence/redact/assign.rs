@@ -1,0 +1,304 @@
+//! Names and values: the syntaxes in which a value is assigned to a name.
+
+use super::engine::{CONTEXT, LONGEST};
+use super::rules::marker;
+
+pub(super) const DOUBLE: u8 = b'"';
+pub(super) const SINGLE: u8 = b'\'';
+
+/// Names that end in `key` and hold an identifier, not a secret.
+const IDENTIFIERS: [&str; 9] = [
+    "evidence_key",
+    "idempotency_key",
+    "public_key",
+    "primary_key",
+    "foreign_key",
+    "cache_key",
+    "sort_key",
+    "partition_key",
+    "object_key",
+];
+
+/// What makes a secret's name of `key` when written in one word with it. Other words (`monkey`) do not.
+const COMPOUNDS: [&str; 11] =
+    ["api", "access", "secret", "private", "auth", "master", "signing", "encryption", "shared", "account", "ssh"];
+
+/// How long the white space is that begins here; 0 if none does. Python's idea of it: Unicode's and four controls.
+pub(super) fn space(rest: &[u8]) -> usize {
+    match rest {
+        [9..=13 | 28..=32, ..] => 1,
+        [0xC2, 0x85 | 0xA0, ..] => 2,
+        [0xE1, 0x9A, 0x80, ..]
+        | [0xE2, 0x80, 0x80..=0x8A | 0xA8 | 0xA9 | 0xAF, ..]
+        | [0xE2, 0x81, 0x9F, ..]
+        | [0xE3, 0x80, 0x80, ..] => 3,
+        _ => 0,
+    }
+}
+
+pub(super) fn skip_space(data: &[u8], mut at: usize) -> usize {
+    while let width @ 1.. = space(&data[at..]) {
+        at += width;
+    }
+    at
+}
+
+/// How a value is assigned to its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// `=`, `=>`
+    Equals,
+    /// `:`, `:=`
+    Colon,
+    /// The word after `--name`.
+    Argument,
+    /// `<name>` …
+    Element,
+}
+
+/// Where a value is that is assigned to a name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Assigned {
+    /// Where it begins, at its quote if it has one.
+    pub(super) value: usize,
+    /// Whether its name was closed by a quote.
+    pub(super) named: bool,
+    pub(super) how: How,
+}
+
+/// After a name that ends here: past what assigns, to where the value begins.
+pub(super) fn assigned(data: &[u8], tail: usize) -> Option<Assigned> {
+    let backslashes = data[tail..].iter().take_while(|&&byte| byte == b'\\').count();
+    let named = matches!(data.get(tail + backslashes), Some(&(DOUBLE | SINGLE)));
+    let at = skip_space(data, if named { tail + backslashes + 1 } else { tail });
+    let flag = || is_flag(data, tail);
+    let (next, how) = match (data.get(at)?, data.get(at + 1)) {
+        (b'=', Some(b'>')) => (at + 2, How::Equals),
+        (b':', Some(b'=')) => (at + 2, How::Colon),
+        (b'=', _) => (at + 1, How::Equals),
+        (b':', _) => (at + 1, How::Colon),
+        (b'>', _) if at == tail && opens_element(data, tail) => {
+            return Some(Assigned { value: at + 1, named, how: How::Element });
+        }
+        (b',', _) if named && flag() => {
+            let value = skip_space(data, at + 1);
+            let opens = matches!(data.get(value), Some(&(DOUBLE | SINGLE | b'\\')));
+            return opens.then_some(Assigned { value, named, how: How::Argument });
+        }
+        _ if !named && at > tail && flag() && data[tail..at].iter().all(|byte| matches!(byte, b' ' | b'\t')) => {
+            return Some(Assigned { value: at, named, how: How::Argument });
+        }
+        _ => return None,
+    };
+    let value = skip_space(data, next);
+    // The values of a header are often in an array.
+    let array = named && data.get(value) == Some(&b'[');
+    Some(Assigned { value: if array { skip_space(data, value + 1) } else { value }, named, how })
+}
+
+/// Whether the name that ends here is one of a flag.
+pub(super) fn is_flag(data: &[u8], tail: usize) -> bool {
+    name_before(data, tail).first() == Some(&b'-')
+}
+
+/// Whether the name that ends here is that of an element of XML, in a namespace or not.
+fn opens_element(data: &[u8], tail: usize) -> bool {
+    let name = tail - name_before(data, tail).len();
+    match &data[..name] {
+        [.., b'<'] => true,
+        [before @ .., b':'] => {
+            before.len() > name_before(data, name - 1).len() && {
+                let prefix = name - 1 - name_before(data, name - 1).len();
+                data[..prefix].ends_with(b"<")
+            }
+        }
+        _ => false,
+    }
+}
+
+/// The text of an element of XML that begins here.
+pub(super) fn element(data: &[u8], value: usize) -> Option<(usize, usize)> {
+    let limit = data.len().min(value + LONGEST);
+    let length = data[value..limit].iter().position(|byte| *byte == b'<')?;
+    (length > 0 && data.get(value + length + 1) == Some(&b'/')).then_some((value, value + length))
+}
+
+/// How many more characters of a name follow.
+pub(super) fn name_rest(data: &[u8], tail: usize) -> usize {
+    let rest = &data[tail..data.len().min(tail + NAME_REST)];
+    rest.iter().take_while(|byte| is_name(**byte)).count()
+}
+
+const NAME_REST: usize = 48;
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+}
+
+/// The inside of a string that opens here with this quote, which may be an escaped one: `\"` in a string of JSON.
+///
+/// It ends at the quote that closes it on this line, else at the first one that follows; with none in reach the
+/// string was cut short, and ends with its line.
+pub(super) fn quoted(data: &[u8], at: usize, quote: u8) -> Option<(usize, usize)> {
+    let opening = data[at..].iter().take_while(|&&byte| byte == b'\\').count();
+    let start = at + opening + 1;
+    // An even number of backslashes escapes no quote: this one closes the string that they are in.
+    let opens = data.get(start - 1) == Some(&quote) && (opening == 0 || opening % 2 == 1);
+    opens.then_some(())?;
+    let limit = data.len().min(start.saturating_add(LONGEST));
+    let (mut first, mut same_line, mut backslashes) = (None, true, 0);
+    for (offset, &byte) in data[start..limit].iter().enumerate() {
+        let here = start + offset;
+        match byte {
+            b'\\' => backslashes += 1,
+            b'\n' | b'\r' if first.is_some() => break,
+            b'\n' | b'\r' => same_line = false,
+            _ if byte == quote => {
+                let end = here - opening.min(backslashes);
+                if !same_line || closes(backslashes, opening) {
+                    return Some((start, end));
+                }
+                first = first.or(Some(here));
+            }
+            _ => {}
+        }
+        if byte != b'\\' {
+            backslashes = 0;
+        }
+    }
+    Some((start, first.unwrap_or_else(|| unquoted_end(data, start, true).min(limit))))
+}
+
+/// Whether a quote behind so many backslashes closes what a quote behind `opening` of them has opened.
+fn closes(mut backslashes: usize, mut opening: usize) -> bool {
+    // Each level of strings within strings doubles the backslashes and adds the one before the quote.
+    while opening > 0 {
+        if backslashes.is_multiple_of(2) {
+            return true;
+        }
+        (backslashes, opening) = (backslashes / 2, opening / 2);
+    }
+    backslashes.is_multiple_of(2)
+}
+
+/// Whether what stands here cannot belong to a value that has just ended with a quote.
+pub(super) fn ends_value(data: &[u8], at: usize) -> bool {
+    let Some(byte) = data.get(at) else { return true };
+    matches!(byte, b',' | b':' | b';' | b'}' | b']' | b')' | b'>' | b'\\') || space(&data[at..]) > 0
+}
+
+/// Where a word ends: at white space, or at a quote that closes a string around it.
+pub(super) fn word_end(data: &[u8], at: usize) -> usize {
+    run_end(data, at, false, false)
+}
+
+/// Where a value without quotes ends: as a word, or with its line, and at an escaped newline.
+pub(super) fn unquoted_end(data: &[u8], at: usize, line: bool) -> usize {
+    run_end(data, at, line, true)
+}
+
+fn run_end(data: &[u8], mut at: usize, line: bool, escapes: bool) -> usize {
+    while let Some(&byte) = data.get(at) {
+        let stops = match byte {
+            b'\n' | b'\r' => true,
+            DOUBLE | SINGLE => ends_value(data, at + 1),
+            b'\\' => {
+                let after = at + data[at..].iter().take_while(|&&byte| byte == b'\\').count();
+                let stops = match data.get(after) {
+                    Some(&(DOUBLE | SINGLE)) => ends_value(data, after + 1),
+                    Some(b'n' | b'r') => escapes,
+                    _ => false,
+                };
+                if !stops {
+                    at = after - 1;
+                }
+                stops
+            }
+            _ => !line && space(&data[at..]) > 0,
+        };
+        if stops {
+            return at;
+        }
+        at += 1;
+    }
+    data.len()
+}
+
+/// Whether a keyword is the end of a longer word: `sk-` in `task-`. The letter of an escape is none of a word.
+pub(super) fn follows_letter(data: &[u8], head: usize) -> bool {
+    let before = &data[head.saturating_sub(CONTEXT)..head];
+    let is_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    match before {
+        [.., b'%', a, b] | [.., b'\\', b'x', a, b] if is_hex(&[*a, *b]) => false,
+        [.., b'\\', b'u', a, b, c, d] if is_hex(&[*a, *b, *c, *d]) => false,
+        // A terminal's colour: ESC [ numbers m.
+        [colour @ .., b'm'] if !colour.ends_with(b"\\") => {
+            let numbers = colour.iter().rev().take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+            colour.len() == numbers || colour[colour.len() - numbers - 1] != b'['
+        }
+        [.., b'\\', _] | [] => false,
+        [.., last] => last.is_ascii_alphabetic(),
+    }
+}
+
+/// Whether the name that ends with this keyword is one of a secret. All are, but words that merely end in `key`.
+pub(super) fn is_secret_name(data: &[u8], head: usize, tail: usize) -> bool {
+    let keyword = &data[head..tail];
+    let hump = keyword[0].is_ascii_uppercase() && head > 0 && data[head - 1].is_ascii_lowercase();
+    let before = &data[head.saturating_sub(CONTEXT)..head];
+    !keyword.eq_ignore_ascii_case(b"key")
+        || hump
+        || !follows_letter(data, head)
+        || COMPOUNDS.iter().any(|word| ends_with(before, word))
+}
+
+pub(super) fn ends_with(text: &[u8], ending: &str) -> bool {
+    text.len().checked_sub(ending.len()).is_some_and(|at| text[at..].eq_ignore_ascii_case(ending.as_bytes()))
+}
+
+/// The name that ends here.
+pub(super) fn name_before(data: &[u8], tail: usize) -> &[u8] {
+    let before = &data[tail.saturating_sub(CONTEXT)..tail];
+    let length = before.iter().rev().take_while(|byte| is_name(**byte)).count();
+    &before[before.len() - length..]
+}
+
+/// Whether a name that ends in `key` is one of an identifier.
+pub(super) fn is_identifier(name: &[u8]) -> bool {
+    let plain: Vec<u8> = name.iter().map(|&byte| if byte == b'-' { b'_' } else { byte }).collect();
+    plain.eq_ignore_ascii_case(b"key") || IDENTIFIERS.iter().any(|known| ends_with(&plain, known))
+}
+
+/// Whether a value says that it is the SHA-256 of something. Bare digits do not: a random key looks the same.
+pub(super) fn is_digest(value: &[u8]) -> bool {
+    let value = value.strip_prefix(b"blob://").unwrap_or(value);
+    let digits = value.strip_prefix(b"sha256:");
+    digits.is_some_and(|digits| digits.len() == 64 && digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+/// How long a value is, not counting what already stands in the place of a secret.
+pub(super) fn weight(value: &[u8]) -> usize {
+    let mut weight = value.len();
+    for at in (0..value.len()).filter(|&at| value[at] == b'[') {
+        weight -= marker(&value[at..]).unwrap_or(0);
+    }
+    weight
+}
+
+/// Whether a value already stands in the place of a secret, filled up with blanks or not.
+pub(super) fn is_marker(value: &[u8]) -> bool {
+    marker(value).is_some_and(|length| value[length..].iter().all(|byte| *byte == b' '))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quotes_close_at_the_depth_they_opened() {
+        let closing = |opening| (0..8).filter(|&backslashes| closes(backslashes, opening)).collect::<Vec<_>>();
+        assert_eq!(closing(0), [0, 2, 4, 6]);
+        assert_eq!(closing(1), [0, 1, 2, 4, 5, 6]);
+        assert_eq!(closing(3), [0, 1, 2, 3, 4, 5, 6]);
+    }
+}

@@ -1,0 +1,213 @@
+//! Secrets in base64, one level deep: words of it that stand for text are searched as that text. A secret found there is
+//! replaced in the encoding, so that what is around it still decodes.
+
+use super::encoding::Encoding;
+use super::merge::{Group, Then};
+use super::sniff::is_control;
+use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding as Alphabet};
+
+/// The shortest word that is looked at: it has two blocks in it, wherever it begins.
+pub(super) const SHORTEST: usize = 24;
+const BLOCK: usize = 8;
+/// The longest word that is only looked at if it begins as text does.
+const LONG: usize = 4 << 10;
+
+fn is_base64(byte: u8) -> bool {
+    CLASS[usize::from(byte)]
+}
+
+static CLASS: [bool; 256] = {
+    let mut class = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        class[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+        byte += 1;
+    }
+    class
+};
+
+/// How many characters of base64 begin here, of at most so many.
+fn run(data: &[u8], at: usize, most: usize) -> usize {
+    data[at..].iter().take(most).take_while(|byte| is_base64(**byte)).count()
+}
+
+/// How many characters of base64 stand directly before a place, in what there is of the data, so that it can be cut
+/// between the fours that belong together.
+pub(super) fn before(data: &[u8], at: usize) -> usize {
+    if data.get(at).is_none_or(|byte| !is_base64(*byte)) {
+        return 0;
+    }
+    data[..at].iter().rev().take_while(|byte| is_base64(**byte)).count()
+}
+
+/// Base64 that stands in some data.
+struct Word {
+    /// Its characters, without the breaks between its lines.
+    text: Vec<u8>,
+    /// Where each line begins: in the text, and in the data.
+    lines: Vec<(usize, usize)>,
+    end: usize,
+    /// How many `=` follow.
+    padding: usize,
+}
+
+impl Word {
+    /// The word that begins here.
+    fn read(data: &[u8], start: usize) -> Self {
+        let mut word = Self { text: Vec::new(), lines: Vec::new(), end: start, padding: 0 };
+        let mut at = start;
+        loop {
+            let length = run(data, at, usize::MAX);
+            word.lines.push((word.text.len(), at));
+            word.text.extend_from_slice(&data[at..at + length]);
+            word.end = at + length;
+            word.padding = data[word.end..].iter().take(2).take_while(|byte| **byte == b'=').count();
+            // Only between full lines; after the last one comes something else.
+            let line_break = match &data[word.end..] {
+                [b'\n', ..] => 1,
+                [b'\r', b'\n', ..] | [b'\\', b'n', ..] => 2,
+                [b'\\', b'r', b'\\', b'n', ..] => 4,
+                _ => 0,
+            };
+            let next = word.end + line_break;
+            let goes_on = data.get(next).is_some_and(|byte| is_base64(*byte));
+            if line_break == 0 || length < SHORTEST || !length.is_multiple_of(4) || !goes_on {
+                return word;
+            }
+            at = next;
+        }
+    }
+
+    /// Where a character of the text is in the data.
+    fn place(&self, at: usize) -> usize {
+        let line = self.lines.partition_point(|(first, _)| *first <= at).saturating_sub(1);
+        let (first, place) = self.lines[line];
+        place + (at - first)
+    }
+
+    fn alphabet(&self) -> Alphabet {
+        let url = self.text.iter().any(|byte| matches!(byte, b'-' | b'_'));
+        if url { BASE64URL_NOPAD } else { BASE64_NOPAD }
+    }
+
+    /// What it stands for, as far as it goes.
+    fn decode(&self) -> Option<Vec<u8>> {
+        let length = self.text.len();
+        // One character too many stands for nothing.
+        let text = &self.text[..length - usize::from(length % 4 == 1)];
+        self.alphabet().decode(text).ok().or_else(|| self.alphabet().decode(&text[..text.len() / 4 * 4]).ok())
+    }
+}
+
+/// What base64 in the data has, from `from` on; `search` finds the groups of a decoded text.
+pub(super) fn groups(
+    data: &[u8],
+    from: usize,
+    replacement: &dyn Fn(usize) -> String,
+    search: &dyn Fn(&[u8], Encoding) -> Vec<Group>,
+) -> Vec<Group> {
+    let (mut found, mut past) = (Vec::new(), 0);
+    let mut whole = false;
+    for (index, block) in data.as_chunks::<BLOCK>().0.iter().enumerate() {
+        let before = std::mem::replace(&mut whole, is_whole(*block));
+        let at = (index * BLOCK).saturating_sub(BLOCK);
+        if !(before && whole) || at < past {
+            continue;
+        }
+        let mut start = at - data[past..at].iter().rev().take(BLOCK).take_while(|byte| is_base64(**byte)).count();
+        // The letter of an escaped line break is none of the word.
+        if start > 0 && data[start - 1] == b'\\' && matches!(data[start], b'n' | b'r' | b't') {
+            start += 1;
+        }
+        let length = run(data, start, LONG);
+        past = start + length;
+        if length == LONG || length >= SHORTEST && begins_text(&data[start..start + SHORTEST]) {
+            let word = Word::read(data, start);
+            past = word.end;
+            found.extend(in_word(&word, replacement, search).into_iter().filter(|group| group.head >= from));
+        }
+    }
+    found
+}
+
+/// Whether all of a block is base64.
+fn is_whole(block: [u8; BLOCK]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let word = u64::from_le_bytes(block);
+    // All eight at once: none below `+`, which white space and most of what delimits words is; then one by one.
+    let below = word.wrapping_sub(ONES * u64::from(b'+')) & !word & (ONES << 7);
+    below == 0 && block.iter().all(|byte| is_base64(*byte))
+}
+
+/// Whether base64 begins as text does: without control characters, or as UTF-16.
+fn begins_text(base64: &[u8]) -> bool {
+    let mut head = [0; SHORTEST / 4 * 3];
+    for (four, three) in base64.chunks_exact(4).zip(head.chunks_exact_mut(3)) {
+        let bits = four.iter().fold(0_u32, |bits, byte| bits << 6 | u32::from(sextet(*byte)));
+        three.copy_from_slice(&bits.to_be_bytes()[1..]);
+    }
+    !head.iter().copied().any(is_control) || Encoding::of(&head) != Encoding::Bytes
+}
+
+fn sextet(byte: u8) -> u8 {
+    match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' | b'-' => 62,
+        _ => 63,
+    }
+}
+
+fn in_word(
+    word: &Word,
+    replacement: &dyn Fn(usize) -> String,
+    search: &dyn Fn(&[u8], Encoding) -> Vec<Group>,
+) -> Vec<Group> {
+    let Some(text) = word.decode() else { return Vec::new() };
+    let encoding = Encoding::of(&text);
+    let mut found: Vec<Group> = Vec::new();
+    let mut groups = search(&text, encoding).into_iter().peekable();
+    while let Some(mut group) = groups.next() {
+        let (first, mut last) = (group.start / 3 * 3, group.end.div_ceil(3) * 3);
+        // Two secrets in the same three bytes are replaced as one.
+        while let Some(next) = groups.next_if(|next| next.start < last) {
+            group.end = group.end.max(next.end);
+            (group.then, last) = (Then::Replacement, group.end.div_ceil(3) * 3);
+        }
+        let last = last.min(text.len());
+        let start = word.place(first / 3 * 4);
+        let end = if last == text.len() { word.end + word.padding } else { word.place(last / 3 * 4) };
+        let head = word.place(group.head / 3 * 4).min(start);
+        let then = match group.then {
+            Then::Kept(allow) => Then::Kept(allow),
+            _ => Then::Encoded(encode(word, &text, (first, last), &group, encoding, &replacement(group.rule))),
+        };
+        found.push(Group { head, start, end, rule: group.rule, then });
+    }
+    found
+}
+
+/// Some threes of the text with a secret in them replaced, in base64 of the same length modulo four.
+fn encode(
+    word: &Word,
+    text: &[u8],
+    (first, last): (usize, usize),
+    group: &Group,
+    encoding: Encoding,
+    replacement: &str,
+) -> Vec<u8> {
+    let mut bytes = text[first..group.start].to_vec();
+    encoding.write(replacement, &mut bytes);
+    match &group.then {
+        Then::Again(from, to) => bytes.extend_from_slice(&text[*from..*to]),
+        Then::Text(close) => encoding.write(close, &mut bytes),
+        _ => {}
+    }
+    let rest = &text[group.end..last];
+    while !(bytes.len() + rest.len()).is_multiple_of(3) && (last < text.len() || word.padding > 0) {
+        encoding.write(" ", &mut bytes);
+    }
+    bytes.extend_from_slice(rest);
+    word.alphabet().encode(&bytes).into_bytes()
+}

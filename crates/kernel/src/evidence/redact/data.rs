@@ -1,0 +1,167 @@
+//! Values without quotes under names such as `password`: whether this is a line of data that holds a secret, or a line of
+//! a program or of prose that only speaks of one.
+
+use super::assign::{Assigned, How, name_before, space};
+use super::engine::LONGEST;
+
+/// How far from a name its line may begin, in what is kept of the text before.
+const INDENT: usize = 60;
+
+/// What stands in the place of a value: types, and words for nothing.
+const WORDS: [&[u8]; 32] = [
+    b"string",
+    b"str",
+    b"text",
+    b"bytes",
+    b"byte",
+    b"bool",
+    b"boolean",
+    b"int",
+    b"integer",
+    b"number",
+    b"char",
+    b"any",
+    b"none",
+    b"null",
+    b"nil",
+    b"undefined",
+    b"void",
+    b"true",
+    b"false",
+    b"yes",
+    b"no",
+    b"required",
+    b"optional",
+    b"object",
+    b"array",
+    b"option",
+    b"varchar",
+    b"date",
+    b"unknown",
+    b"default",
+    b"self",
+    b"auto",
+];
+
+/// Where a value without quotes ends: at white space, at a quote or at what delimits it.
+pub(super) fn bare_end(data: &[u8], value: usize) -> usize {
+    let mut at = value;
+    while let Some(&byte) = data.get(at) {
+        let delimits = matches!(
+            byte,
+            b'"' | b'\''
+                | b'`'
+                | b'&'
+                | b';'
+                | b','
+                | b'<'
+                | b'>'
+                | b'('
+                | b')'
+                | b'['
+                | b']'
+                | b'{'
+                | b'}'
+                | b'|'
+                | b'\\'
+        );
+        if delimits || space(&data[at..]) > 0 {
+            break;
+        }
+        at += 1;
+    }
+    at
+}
+
+/// Where the value without quotes ends of a name that ends at `tail`, where all around it says that it is data. `bare` and
+/// `word` are where it ends at a delimiter and at white space.
+pub(super) fn data_end(data: &[u8], tail: usize, at: &Assigned, bare: usize, word: usize) -> Option<usize> {
+    let name = name_before(data, tail);
+    let before = &data[..tail - name.len()];
+    let value = at.value;
+    let tight = value == tail + 1;
+    let other = |end: usize| !data[value..end].eq_ignore_ascii_case(name);
+    let (end, whole) = match at.how {
+        How::Argument => (word, data[value] != b'-'),
+        How::Equals if is_query(data, tail, at) => (query_end(data, value, bare), true),
+        How::Equals if tight && begins_word(before) && is_upper(name) => (word, true),
+        How::Equals if tight && begins_word(before) => (bare, !is_code(data, bare) && other(bare)),
+        How::Colon if begins_line(before) && value > tail + 1 => (bare, ends_line(data, bare) && other(bare)),
+        _ => (bare, looks_random(&data[value..bare]) && ends_line(data, bare)),
+    };
+    (whole && is_literal(&data[value..end])).then_some(end)
+}
+
+/// Whether a value is assigned in a query string.
+pub(super) fn is_query(data: &[u8], tail: usize, at: &Assigned) -> bool {
+    let before = &data[..tail - name_before(data, tail).len()];
+    at.how == How::Equals && at.value == tail + 1 && matches!(before.last(), Some(b'?' | b'&'))
+}
+
+/// Where a value in a query string ends, which ends at `bare` at the latest.
+pub(super) fn query_end(data: &[u8], value: usize, bare: usize) -> usize {
+    let near = &data[value..bare.min(value + LONGEST)];
+    near.iter().position(|byte| *byte == b'#').map_or(bare, |length| value + length)
+}
+
+/// Whether a word may begin behind this: at white space, at a quote, or where a shell begins one.
+fn begins_word(before: &[u8]) -> bool {
+    match before {
+        [] | [.., b'\\', b'n' | b't' | b'r'] => true,
+        [.., last] => matches!(last, b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'' | b';' | b'`'),
+    }
+}
+
+/// Whether a line begins here, indented or not, with the marks that lists and traces have; or a string does.
+fn begins_line(before: &[u8]) -> bool {
+    let kept = &before[before.len().saturating_sub(INDENT)..];
+    let marks =
+        kept.iter().rev().take_while(|byte| matches!(byte, b' ' | b'\t' | b'-' | b'>' | b'<' | b'*' | b'+')).count();
+    match &kept[..kept.len() - marks] {
+        [] => before.len() < INDENT,
+        [.., b'\\', b'n' | b'r' | b't'] => true,
+        [.., last] => matches!(last, b'\n' | b'\r') || marks == 0 && matches!(last, b'"' | b'\''),
+    }
+}
+
+/// Whether nothing but a comment follows on the line, or a string ends.
+fn ends_line(data: &[u8], end: usize) -> bool {
+    let blanks = data[end..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    matches!(
+        &data[end + blanks..],
+        [] | [b'\n' | b'\r' | b'#' | b'"' | b'\'', ..] | [b'\\', b'n' | b'r' | b'"' | b'\'', ..]
+    )
+}
+
+/// Whether what follows a value belongs to a program.
+fn is_code(data: &[u8], end: usize) -> bool {
+    matches!(data.get(end), Some(b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b';' | b'<' | b'>' | b'|'))
+}
+
+fn is_upper(name: &[u8]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
+}
+
+/// Whether a value is written out: not taken from a variable, not a type, not masked.
+fn is_literal(text: &[u8]) -> bool {
+    let names = matches!(text, [b'$' | b'%' | b'{' | b'<' | b'*' | b'@' | b'=' | b'&' | b'!' | b'|' | b'(', ..]);
+    let masked = text.iter().all(|byte| matches!(byte, b'*' | b'.' | b'-' | b'_' | b'#')) || is_filler(text);
+    !names && !masked && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// `xxxx`
+fn is_filler(text: &[u8]) -> bool {
+    text.len() > 2 && text.iter().all(|byte| matches!(byte, b'x' | b'X'))
+}
+
+/// Whether a word is no word of a language or a program: letters and digits mixed, and nothing that joins names.
+fn looks_random(text: &[u8]) -> bool {
+    let head = &text[..text.len().min(256)];
+    head.len() >= 8
+        && head.iter().any(u8::is_ascii_digit)
+        && head.iter().any(u8::is_ascii_alphabetic)
+        && !head.contains(&b'.')
+        && !head.contains(&b':')
+        && !head.contains(&b'/')
+        && !head.contains(&b'_')
+}

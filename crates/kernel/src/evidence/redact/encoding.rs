@@ -1,0 +1,100 @@
+//! How data holds its text: as bytes that have ASCII in them, or as UTF-16; and the letters beyond ASCII that are a case
+//! of one.
+
+/// Letters outside ASCII that are a case of an ASCII letter, and which.
+pub(super) const FOLDED: [(char, u8); 4] =
+    [('\u{17F}', b's'), ('\u{212A}', b'k'), ('\u{130}', b'i'), ('\u{131}', b'i')];
+
+/// How data holds its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// UTF-8, or whatever else has ASCII in its bytes.
+    Bytes,
+    /// UTF-16, the high byte first or last.
+    Utf16 { big: bool },
+}
+
+impl Encoding {
+    /// By byte order mark; without one, UTF-16 is what alternates with NUL from its beginning.
+    pub(super) fn of(data: &[u8]) -> Self {
+        let sample = &data[..data.len().min(32) & !1];
+        let wide =
+            |low: usize| sample.len() >= 8 && sample.chunks_exact(2).all(|unit| unit[low] != 0 && unit[1 - low] == 0);
+        match data {
+            [0xFF, 0xFE, ..] => Self::Utf16 { big: false },
+            [0xFE, 0xFF, ..] => Self::Utf16 { big: true },
+            _ if wide(0) => Self::Utf16 { big: false },
+            _ if wide(1) => Self::Utf16 { big: true },
+            _ => Self::Bytes,
+        }
+    }
+
+    pub(super) fn units(self, data: &[u8]) -> impl Iterator<Item = u16> + '_ {
+        let big = matches!(self, Self::Utf16 { big: true });
+        data.chunks_exact(2).map(move |unit| {
+            if big { u16::from_be_bytes([unit[0], unit[1]]) } else { u16::from_le_bytes([unit[0], unit[1]]) }
+        })
+    }
+
+    pub(super) fn write(self, text: &str, out: &mut Vec<u8>) {
+        match self {
+            Self::Bytes => out.extend_from_slice(text.as_bytes()),
+            Self::Utf16 { big: true } => out.extend(text.encode_utf16().flat_map(u16::to_be_bytes)),
+            Self::Utf16 { big: false } => out.extend(text.encode_utf16().flat_map(u16::to_le_bytes)),
+        }
+    }
+
+    pub(super) fn characters(self, data: &[u8]) -> u64 {
+        let count = match self {
+            Self::Bytes => match std::str::from_utf8(data) {
+                Ok(text) => text.chars().count(),
+                Err(_) => data.utf8_chunks().map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum(),
+            },
+            Self::Utf16 { .. } => char::decode_utf16(self.units(data)).count() + data.len() % 2,
+        };
+        count as u64
+    }
+
+    /// The nearest place at or before `at` that splits no character.
+    pub(super) fn boundary(self, data: &[u8], at: usize) -> usize {
+        match self {
+            Self::Bytes => (at.saturating_sub(3)..=at)
+                .rev()
+                .find(|&place| data.get(place).is_none_or(|byte| byte & 0xC0 != 0x80))
+                .unwrap_or(at),
+            Self::Utf16 { .. } => {
+                let even = at & !1;
+                let low = data.get(even..).and_then(|rest| self.units(rest).next());
+                if even >= 2 && low.is_some_and(|unit| unit & 0xFC00 == 0xDC00) { even - 2 } else { even }
+            }
+        }
+    }
+}
+
+/// One byte for a code unit: itself if ASCII, a space for white space, and 0xFF for what no rule asks for.
+pub(super) fn narrow(unit: u16) -> u8 {
+    let Some(letter) = char::from_u32(u32::from(unit)) else { return 0xFF };
+    let folded = FOLDED.iter().find(|(from, _)| *from == letter).map(|(_, to)| *to);
+    match u8::try_from(unit) {
+        Ok(byte) if byte.is_ascii() => byte,
+        _ if letter.is_whitespace() => b' ',
+        _ => folded.unwrap_or(0xFF),
+    }
+}
+
+/// Data with each letter of [`FOLDED`] made ASCII, and by how much, from where on, places moved to the left.
+pub(super) fn fold(data: &[u8]) -> (Vec<u8>, Vec<(usize, usize)>) {
+    let (mut folded, mut moves, mut at) = (Vec::with_capacity(data.len()), Vec::new(), 0);
+    let mut buffer = [0; 4];
+    while let Some(&byte) = data.get(at) {
+        let letter = FOLDED
+            .iter()
+            .find(|(from, _)| byte >= 0xC4 && data[at..].starts_with(from.encode_utf8(&mut buffer).as_bytes()));
+        folded.push(letter.map_or(byte, |(_, to)| *to));
+        at += letter.map_or(1, |(from, _)| from.len_utf8());
+        if letter.is_some() {
+            moves.push((folded.len(), at - folded.len()));
+        }
+    }
+    (folded, moves)
+}

@@ -1,0 +1,118 @@
+//! Payloads: the strings of a JSON object, redacted by what they hold and by the name they stand under.
+
+use super::Redactor;
+use super::encoding::Encoding;
+use super::merge::{Group, Then};
+use receipt_core::json::{Object, Text, Value};
+use std::sync::Arc;
+
+impl Redactor {
+    /// Replaces every secret in the strings of a payload, and says how many.
+    ///
+    /// A string under the name of a secret (`password`, `client_secret`, `api-key`, …) is replaced whole, and so is
+    /// each string of an array under one. A key is replaced where it is itself a secret.
+    pub fn redact_object(&self, payload: &mut Object) -> usize {
+        self.redact_object_by(payload, &mut |_| {})
+    }
+
+    /// The same; `found` is told the rule of each.
+    pub fn redact_object_by(&self, payload: &mut Object, found: &mut dyn FnMut(&Arc<str>)) -> usize {
+        let mut hits = 0;
+        let mut count = |rule: usize| {
+            hits += 1;
+            found(self.rule(rule).0);
+        };
+        let mut open: Vec<(Arc<[usize]>, &mut Value)> = Vec::new();
+        self.redact_keys(payload, &mut count);
+        open.extend(payload.iter_mut().map(|(key, value)| (self.rules_of_name(key), value)));
+        while let Some((rules, value)) = open.pop() {
+            match value {
+                Value::String(text) => self.redact_string(&rules, text, &mut count),
+                Value::Array(items) => open.extend(items.iter_mut().map(|item| (Arc::clone(&rules), item))),
+                Value::Object(object) => {
+                    self.redact_keys(object, &mut count);
+                    open.extend(object.iter_mut().map(|(key, value)| (self.rules_of_name(key), value)));
+                }
+                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            }
+        }
+        hits
+    }
+
+    /// The rules under which the value of a member is a secret because of its name.
+    fn rules_of_name(&self, key: &Text) -> Arc<[usize]> {
+        let found = self.engine.as_ref().map(|engine| engine.named(key.as_bytes())).unwrap_or_default();
+        found.into()
+    }
+
+    fn redact_string(&self, rules: &[usize], text: &mut Text, count: &mut dyn FnMut(usize)) {
+        let value = text.as_bytes();
+        let secret = self.engine.as_ref().and_then(|engine| {
+            rules.iter().find(|rule| engine.is_secret(**rule, value) && engine.allowed(**rule, value).is_none())
+        });
+        if let Some(rule) = secret {
+            count(*rule);
+            *text = (&**self.rule(*rule).1).into();
+            return;
+        }
+        let groups = self.groups(value, Encoding::Bytes, 0);
+        if groups.iter().any(is_replaced) {
+            groups.iter().filter(|group| is_replaced(group)).for_each(|group| count(group.rule));
+            *text = self.replaced(text, &groups);
+        }
+    }
+
+    /// Replaces the secrets in an object's keys, keeping the keys distinct.
+    fn redact_keys(&self, object: &mut Object, count: &mut dyn FnMut(usize)) {
+        let dirty = |key: &Text| self.groups(key.as_bytes(), Encoding::Bytes, 0).iter().any(is_replaced);
+        if !object.iter().any(|(key, _)| dirty(key)) {
+            return;
+        }
+        let (mut hits, mut kept) = (0_usize, Object::new());
+        for (key, value) in std::mem::take(object) {
+            let groups = self.groups(key.as_bytes(), Encoding::Bytes, 0);
+            for group in groups.iter().filter(|group| is_replaced(group)) {
+                hits += 1;
+                count(group.rule);
+            }
+            let name = if groups.is_empty() { key } else { self.replaced(&key, &groups) };
+            let plain = name.to_string_lossy();
+            let taken = |name: &Text| kept.get(&name.to_string_lossy()).is_some();
+            let numbered = (hits..).map(|number| Text::from(format!("{plain} ({number})")));
+            let name = std::iter::once(name).chain(numbered).find(|name| !taken(name)).unwrap_or_default();
+            kept.insert(name, value);
+        }
+        *object = kept;
+    }
+
+    /// A text with its secrets replaced, lone surrogates and all.
+    pub(super) fn replaced(&self, text: &Text, groups: &[Group]) -> Text {
+        let (mut out, mut at) = (Text::default(), 0);
+        let mut groups = groups.iter().filter(|group| is_replaced(group)).peekable();
+        let push = |out: &mut Text, text: &str| text.chars().for_each(|letter| out.push(u32::from(letter)));
+        for point in text.code_points().map(Some).chain([None]) {
+            while let Some(group) = groups.next_if(|group| group.end <= at) {
+                let replacement = self.rule(group.rule).1;
+                match &group.then {
+                    Then::Encoded(bytes) => push(&mut out, &String::from_utf8_lossy(bytes)),
+                    _ => push(&mut out, replacement),
+                }
+                match &group.then {
+                    Then::Again(from, to) => push(&mut out, &String::from_utf8_lossy(&text.as_bytes()[*from..*to])),
+                    Then::Text(close) => push(&mut out, close),
+                    _ => {}
+                }
+            }
+            let Some(point) = point else { break };
+            if groups.peek().is_none_or(|group| at < group.start) {
+                out.push(point);
+            }
+            at += char::from_u32(point).map_or(3, char::len_utf8);
+        }
+        out
+    }
+}
+
+fn is_replaced(group: &Group) -> bool {
+    !matches!(group.then, Then::Kept(_))
+}

@@ -1,0 +1,529 @@
+//! The rules as data: what each kind of secret looks like, read from TOML to typed values.
+//!
+//! `rules.toml` has the built-in ones and says at its top what each field means. A user's file has the same form: a rule
+//! of an id that is there replaces it, another one is added, and `off = ["id"]` switches rules off.
+
+use super::allow::Allow;
+use crate::error::{Error, Result};
+use receipt_core::canonical;
+use receipt_core::json::{Limits, Object, Value};
+use regex::bytes::{Regex, RegexBuilder};
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, OnceLock};
+use toml::{Table, Value as Toml};
+
+/// The built-in rules.
+const BUILTIN: &str = include_str!("../rules.toml");
+
+/// The most rules that a set may have, and the most bytes of its file.
+const MAX_RULES: usize = 4096;
+const MAX_FILE: usize = 4 << 20;
+
+/// How large an expression may become.
+const MAX_PATTERN: usize = 4 << 20;
+
+/// What every replacement begins and ends with, so that what was redacted is known again under any rules.
+const MARKER: (&str, &str) = ("[REDACTED:", "]");
+
+/// A set of rules and what is allowed in spite of them.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    pub(super) rules: Vec<Rule>,
+    pub(super) allow: Vec<Allow>,
+}
+
+/// What one kind of secret looks like.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Its name in reports.
+    pub(super) id: Arc<str>,
+    /// What stands in its place.
+    pub(super) replacement: Arc<str>,
+    pub(super) keywords: Vec<String>,
+    /// Bits a character that the secret has at least.
+    pub(super) entropy: Option<f64>,
+    /// What must stand there, and which part of it is the secret.
+    pub(super) shape: Shape,
+    /// Texts, or values, that it finds, and one that it does not; with `<class:count>` for random characters.
+    examples: Vec<String>,
+    counterexample: String,
+    /// The name that the tests give to its values.
+    name: String,
+}
+
+/// What must stand at a rule's keyword.
+#[derive(Clone, Debug)]
+pub(super) enum Shape {
+    Pattern(Form),
+    Value(Named),
+    /// A PEM or PGP block, keyword included, up to its end line; cut short, to the end of its base64.
+    Pem,
+    /// An address with an `@` in it, keyword included, up to white space.
+    Address,
+}
+
+/// A secret that is known by its own form.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    pub(super) pattern: Pattern,
+    /// Which group of it is the secret.
+    pub(super) group: usize,
+    /// What may stand before the keyword and still belong to the match.
+    pub(super) lead: Option<Box<[bool; 256]>>,
+    pub(super) boundary: Boundary,
+    lead_text: String,
+}
+
+/// What must not stand directly before a match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Boundary {
+    /// Anything may.
+    None,
+    /// No letter in lower case: `sk-` in `task-`.
+    Lower,
+    /// No letter and no digit.
+    Word,
+}
+
+/// A secret that only its name gives away.
+#[derive(Clone, Debug)]
+pub(super) struct Named {
+    /// What all of the value must match; `None` for anything.
+    pub(super) pattern: Option<Pattern>,
+    /// The name ends with the keyword.
+    pub(super) ends: bool,
+    pub(super) quotes: Quotes,
+    pub(super) bare: Bare,
+    /// How many bytes the value has at least, not counting what was redacted before.
+    pub(super) least: usize,
+    /// Names that merely end in `key`, names of identifiers, and values that say that they are digests, do not count.
+    pub(super) guarded: bool,
+}
+
+/// The quotes that a value may stand in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quotes {
+    Either,
+    Double,
+    Single,
+    None,
+}
+
+/// Where a value without quotes ends, and whether it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bare {
+    /// It does not count.
+    None,
+    /// At white space or at a delimiter.
+    Plain,
+    /// The same, where the syntax is one of data rather than of a program.
+    Data,
+    /// At white space.
+    Word,
+    /// With its line.
+    Line,
+}
+
+/// An expression that is compiled when it is first needed.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    text: String,
+    compiled: Arc<OnceLock<Option<Regex>>>,
+}
+
+impl Pattern {
+    pub(super) fn new(text: String) -> Self {
+        Self { text, compiled: Arc::default() }
+    }
+
+    /// `None` for one that does not compile; a set that was checked has none.
+    pub(super) fn regex(&self) -> Option<&Regex> {
+        self.compiled.get_or_init(|| self.compile().ok()).as_ref()
+    }
+
+    fn compile(&self) -> std::result::Result<Regex, regex::Error> {
+        RegexBuilder::new(&self.text).unicode(false).size_limit(MAX_PATTERN).build()
+    }
+
+    pub(super) fn check(&self, at: &str) -> Result<()> {
+        self.compile().map(drop).map_err(|error| invalid(at, &error.to_string()))
+    }
+}
+
+pub(super) fn invalid(at: &str, problem: &str) -> Error {
+    Error::RulesInvalid { at: at.to_owned(), problem: problem.to_owned() }
+}
+
+impl Rules {
+    /// The built-in rules.
+    ///
+    /// # Errors
+    /// None in a build that was tested; the signature is that of [`Self::with`].
+    pub fn builtin() -> Result<Self> {
+        Self::default().read(BUILTIN, false)
+    }
+
+    /// These rules with a user's on top: rules added, replaced and switched off by id, and exceptions added. `text` is a
+    /// TOML file as `docs/EVIDENCE.md` describes it.
+    ///
+    /// # Errors
+    /// [`Error::RulesInvalid`]: a file that is not understood in full is refused, so that no rule is missing silently.
+    ///
+    /// ```
+    /// use receipt_kernel::{Redactor, Rules};
+    ///
+    /// let rules = Rules::builtin()?.with("[[rule]]\nid = \"badge\"\nkeywords = [\"badge-\"]\npattern = 'badge-[0-9]{4}'\n")?;
+    /// let (clean, _) = Redactor::new(rules)?.redact(b"the badge-1234 opens it");
+    /// assert_eq!(&*clean, b"the [REDACTED:badge] opens it");
+    /// # Ok::<(), receipt_kernel::Error>(())
+    /// ```
+    pub fn with(self, text: &str) -> Result<Self> {
+        self.read(text, true)
+    }
+
+    fn read(mut self, text: &str, check: bool) -> Result<Self> {
+        if text.len() > MAX_FILE {
+            return Err(invalid("the file", "it is too large"));
+        }
+        let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
+            invalid(&format!("line {line}"), error.message())
+        })?;
+        let rules = tables(&mut table, "rule")?.into_iter().map(|table| Rule::read(table, check));
+        let rules = rules.collect::<Result<Vec<_>>>()?;
+        let allow = tables(&mut table, "allow")?.into_iter().map(Allow::read).collect::<Result<Vec<_>>>()?;
+        let off = Fields { table: &mut table, at: "the file" }.strings("off")?.unwrap_or_default();
+        Fields { table: &mut table, at: "the file" }.end()?;
+        for (index, rule) in rules.iter().enumerate() {
+            if rules[..index].iter().any(|other| other.id == rule.id) {
+                return Err(invalid(&rule.id, "there are two rules of this id"));
+            }
+        }
+        for rule in rules {
+            match self.rules.iter_mut().find(|held| held.id == rule.id) {
+                Some(held) => *held = rule,
+                None => self.rules.push(rule),
+            }
+        }
+        for id in off {
+            let before = self.rules.len();
+            self.rules.retain(|rule| *rule.id != *id);
+            if self.rules.len() == before {
+                return Err(invalid(&id, "it is to be switched off, but there is no rule of this id"));
+            }
+        }
+        for entry in allow {
+            if let Some(id) = entry.rules.iter().find(|id| !self.rules.iter().any(|rule| *rule.id == ***id)) {
+                return Err(invalid(&entry.id, &format!("it allows something of rule {id:?}, which is not there")));
+            }
+            self.allow.retain(|held| held.id != entry.id);
+            self.allow.push(entry);
+        }
+        if self.rules.len() > MAX_RULES {
+            return Err(invalid("the file", "there are too many rules"));
+        }
+        Ok(self)
+    }
+
+    /// The ids, in the order in which the rules are tried.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| &*rule.id)
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// The rules themselves.
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    /// SHA-256 of the canonical JSON of all that decides what is redacted, as `sha256:<hex>`.
+    ///
+    /// # Errors
+    /// Where the rules are too large to be written.
+    pub fn digest(&self) -> Result<String> {
+        let whole = Object::from_iter([
+            ("rules", Value::from(self.rules.iter().map(Rule::to_value).collect::<Vec<_>>())),
+            ("allow", Value::from(self.allow.iter().map(Allow::to_value).collect::<Vec<_>>())),
+        ]);
+        let bytes = canonical::to_bytes(&whole.into(), Limits::WRITE)?;
+        Ok(format!("sha256:{}", data_encoding::HEXLOWER.encode(&Sha256::digest(bytes))))
+    }
+}
+
+impl Rule {
+    /// Its name in reports.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// What stands in the place of what it finds.
+    pub fn replacement(&self) -> &str {
+        &self.replacement
+    }
+
+    /// In any case of the letters: it is tried where one of these stands.
+    pub fn keywords(&self) -> &[String] {
+        &self.keywords
+    }
+
+    /// Texts that it finds, or values where it goes by name, with `<class:count>` in them for random characters: `d`
+    /// digits, `h` and `H` hexadecimal, `l` and `u` letters, `w` letters and digits, `b` base64, `s` URL-safe base64.
+    pub fn examples(&self) -> &[String] {
+        &self.examples
+    }
+
+    /// What looks similar, and is not found.
+    pub fn counterexample(&self) -> &str {
+        &self.counterexample
+    }
+
+    /// A name under which its values are found; `None` for a rule that goes by form.
+    pub fn name(&self) -> Option<&str> {
+        matches!(self.shape, Shape::Value(_)).then_some(&self.name)
+    }
+
+    /// What of it decides what is redacted.
+    fn to_value(&self) -> Value {
+        let mut object = Object::from_iter([
+            ("id", Value::from(&*self.id)),
+            ("replacement", Value::from(&*self.replacement)),
+            ("keywords", Value::from(self.keywords.clone())),
+            ("entropy", Value::from(self.entropy.unwrap_or_default().to_string())),
+        ]);
+        match &self.shape {
+            Shape::Pem => object.insert("block", "pem"),
+            Shape::Address => object.insert("block", "address"),
+            Shape::Pattern(form) => {
+                object.insert("pattern", form.pattern.text.as_str());
+                object.insert("group", form.group);
+                object.insert("lead", form.lead_text.as_str());
+                object.insert("boundary", format!("{:?}", form.boundary).to_lowercase())
+            }
+            Shape::Value(named) => {
+                object.insert("value", named.pattern.as_ref().map_or(ANYTHING, |pattern| &pattern.text));
+                object.insert("ends", named.ends);
+                object.insert("quotes", format!("{:?}", named.quotes).to_lowercase());
+                object.insert("bare", format!("{:?}", named.bare).to_lowercase());
+                object.insert("least", named.least);
+                object.insert("guarded", named.guarded)
+            }
+        };
+        object.into()
+    }
+
+    fn read(mut table: Table, check: bool) -> Result<Self> {
+        let id = Fields { table: &mut table, at: "a rule" }.string("id")?.unwrap_or_default();
+        let mut fields = Fields { table: &mut table, at: &id };
+        if id.is_empty() || id.len() > 48 || !id.bytes().all(is_id) {
+            return Err(invalid(&id, "an id is 1 to 48 of a-z, 0-9 and _"));
+        }
+        let keywords = fields.strings("keywords")?.unwrap_or_default();
+        let sound = |word: &String| word.len() >= 3 && word.is_ascii() && *word == word.to_ascii_lowercase();
+        if keywords.is_empty() || !keywords.iter().all(sound) {
+            return Err(fields.invalid("keywords", "expected some of at least 3 ASCII characters in lower case"));
+        }
+        let replacement = fields.string("replacement")?.unwrap_or_else(|| format!("{}{id}{}", MARKER.0, MARKER.1));
+        if marker(replacement.as_bytes()) != Some(replacement.len()) {
+            return Err(fields.invalid("replacement", "expected [REDACTED:name] with a name of a-z, 0-9 and _"));
+        }
+        let entropy = fields.number("entropy")?;
+        let shape = fields.shape(check)?;
+        let rule = Self {
+            replacement: replacement.into(),
+            entropy,
+            shape,
+            examples: fields.strings("examples")?.unwrap_or_default(),
+            counterexample: fields.string("counterexample")?.unwrap_or_default(),
+            name: fields.string("name")?.unwrap_or_else(|| keywords[0].clone()),
+            keywords,
+            id: id.as_str().into(),
+        };
+        fields.end()?;
+        Ok(rule)
+    }
+}
+
+/// The value of a rule that takes any.
+const ANYTHING: &str = "(?s).*";
+
+fn is_id(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')
+}
+
+/// How long what stands in the place of a secret is, where a text begins with it.
+pub(super) fn marker(text: &[u8]) -> Option<usize> {
+    let rest = text.strip_prefix(MARKER.0.as_bytes())?;
+    let name = rest.iter().take_while(|byte| is_id(**byte)).count();
+    let ends = (1..=48).contains(&name) && rest[name..].starts_with(MARKER.1.as_bytes());
+    ends.then_some(MARKER.0.len() + name + MARKER.1.len())
+}
+
+/// The tables of an array of them, taken out.
+fn tables(table: &mut Table, name: &str) -> Result<Vec<Table>> {
+    let expected = || invalid(name, "expected tables, as in [[rule]]");
+    match table.remove(name) {
+        None => Ok(Vec::new()),
+        Some(Toml::Array(items)) => {
+            let tables = items.into_iter().map(|item| match item {
+                Toml::Table(table) => Ok(table),
+                _ => Err(expected()),
+            });
+            tables.collect()
+        }
+        Some(_) => Err(expected()),
+    }
+}
+
+/// A table whose members are taken out one by one, so that what is left is unknown.
+pub(super) struct Fields<'t> {
+    pub(super) table: &'t mut Table,
+    pub(super) at: &'t str,
+}
+
+impl Fields<'_> {
+    pub(super) fn invalid(&self, field: &str, problem: &str) -> Error {
+        invalid(&format!("{}: {field}", self.at), problem)
+    }
+
+    pub(super) fn string(&mut self, field: &str) -> Result<Option<String>> {
+        match self.table.remove(field) {
+            None => Ok(None),
+            Some(Toml::String(text)) => Ok(Some(text)),
+            Some(_) => Err(self.invalid(field, "expected a string")),
+        }
+    }
+
+    pub(super) fn strings(&mut self, field: &str) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.table.remove(field) else { return Ok(None) };
+        let Toml::Array(items) = value else { return Err(self.invalid(field, "expected an array of strings")) };
+        let strings = items.into_iter().map(|item| match item {
+            Toml::String(text) => Ok(text),
+            _ => Err(self.invalid(field, "expected an array of strings")),
+        });
+        strings.collect::<Result<Vec<_>>>().map(Some)
+    }
+
+    fn bool(&mut self, field: &str) -> Result<bool> {
+        match self.table.remove(field) {
+            None => Ok(false),
+            Some(Toml::Boolean(value)) => Ok(value),
+            Some(_) => Err(self.invalid(field, "expected true or false")),
+        }
+    }
+
+    fn count(&mut self, field: &str) -> Result<usize> {
+        match self.table.remove(field) {
+            None => Ok(0),
+            Some(Toml::Integer(value)) => {
+                usize::try_from(value).map_err(|_| self.invalid(field, "expected a number from 0 on"))
+            }
+            Some(_) => Err(self.invalid(field, "expected a number from 0 on")),
+        }
+    }
+
+    fn number(&mut self, field: &str) -> Result<Option<f64>> {
+        match self.table.remove(field) {
+            None => Ok(None),
+            Some(Toml::Float(value)) if value.is_finite() => Ok(Some(value)),
+            Some(Toml::Integer(value)) => Ok(i32::try_from(value).ok().map(f64::from)),
+            Some(_) => Err(self.invalid(field, "expected a number")),
+        }
+    }
+
+    /// One of some words, by its place among them.
+    fn word<T: Copy>(&mut self, field: &str, words: &[(&str, T)], otherwise: T) -> Result<T> {
+        let Some(text) = self.string(field)? else { return Ok(otherwise) };
+        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            self.invalid(field, &format!("expected one of {}", known.join(", ")))
+        })
+    }
+
+    pub(super) fn end(&self) -> Result<()> {
+        match self.table.keys().next() {
+            None => Ok(()),
+            Some(field) => Err(self.invalid(field, "there is no such field")),
+        }
+    }
+
+    fn shape(&mut self, check: bool) -> Result<Shape> {
+        let (pattern, value, block) = (self.string("pattern")?, self.string("value")?, self.string("block")?);
+        match (pattern, value, block.as_deref()) {
+            (Some(pattern), None, None) => self.form(&pattern, check).map(Shape::Pattern),
+            (None, Some(value), None) => self.named(&value, check).map(Shape::Value),
+            (None, None, Some("pem")) => Ok(Shape::Pem),
+            (None, None, Some("address")) => Ok(Shape::Address),
+            (None, None, Some(_)) => Err(self.invalid("block", "expected pem or address")),
+            _ => Err(self.invalid("pattern", "expected one of pattern, value and block")),
+        }
+    }
+
+    fn form(&mut self, pattern: &str, check: bool) -> Result<Form> {
+        let pattern = Pattern::new(format!(r"\A(?:{pattern})"));
+        let lead_text = self.string("lead")?.unwrap_or_default();
+        let lead = if lead_text.is_empty() { None } else { Some(self.class(&lead_text)?) };
+        let boundary = match self.table.remove("boundary") {
+            None | Some(Toml::Boolean(true)) => Boundary::Word,
+            Some(Toml::Boolean(false)) => Boundary::None,
+            Some(Toml::String(word)) if word == "lower" => Boundary::Lower,
+            Some(_) => return Err(self.invalid("boundary", "expected true, false or \"lower\"")),
+        };
+        let group = self.count("group")?;
+        if check {
+            pattern.check(&format!("{}: pattern", self.at))?;
+            if pattern.regex().is_none_or(|regex| regex.captures_len() <= group) {
+                return Err(self.invalid("group", "the pattern has no such group"));
+            }
+        }
+        Ok(Form { pattern, group, lead, boundary, lead_text })
+    }
+
+    /// The bytes of a class of characters.
+    fn class(&self, text: &str) -> Result<Box<[bool; 256]>> {
+        let whole = Pattern::new(format!(r"\A{text}\z"));
+        whole.check(&format!("{}: lead", self.at))?;
+        let mut class = Box::new([false; 256]);
+        for (byte, entry) in (0..=u8::MAX).zip(class.iter_mut()) {
+            *entry = whole.regex().is_some_and(|regex| regex.is_match(&[byte]));
+        }
+        Ok(class)
+    }
+
+    fn named(&mut self, value: &str, check: bool) -> Result<Named> {
+        let pattern = (value != ANYTHING).then(|| Pattern::new(format!(r"\A(?:{value})\z")));
+        if let (true, Some(pattern)) = (check, &pattern) {
+            pattern.check(&format!("{}: value", self.at))?;
+        }
+        let quotes = [
+            ("either", Quotes::Either),
+            ("double", Quotes::Double),
+            ("single", Quotes::Single),
+            ("none", Quotes::None),
+        ];
+        let bare = [
+            ("none", Bare::None),
+            ("plain", Bare::Plain),
+            ("data", Bare::Data),
+            ("word", Bare::Word),
+            ("line", Bare::Line),
+        ];
+        Ok(Named {
+            pattern,
+            ends: self.bool("ends")?,
+            quotes: self.word("quotes", &quotes, Quotes::Either)?,
+            bare: self.word("bare", &bare, Bare::Plain)?,
+            least: self.count("least")?,
+            guarded: self.bool("guarded")?,
+        })
+    }
+}
