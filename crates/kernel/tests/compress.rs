@@ -311,3 +311,22 @@ fn after_its_time_no_copy_of_a_frame_is_left_in_any_file() {
     connect(&path).execute_batch("UPDATE blobs SET state = 'expired_hash_only'").unwrap();
     assert_eq!(evidence(&ledger).0, Verdict::Fail, "its state says expired, its bytes are still there");
 }
+
+#[test]
+fn a_secret_is_found_and_redacted_in_what_lies_compressed() {
+    let scene = scene();
+    let data = format!("{}\nthe door opens with badge-7351\n", String::from_utf8(log(1_500_000)).unwrap());
+    let old = put(&scene.ledger, "r", data.as_bytes());
+    scene
+        .ledger
+        .set_own_rules(Some("[[rule]]\nid = \"badge\"\nkeywords = [\"badge-\"]\npattern = 'badge-[0-9]{4}'\n"))
+        .unwrap();
+    let ledger = Ledger::open(&scene.path).unwrap();
+    assert_eq!(ledger.scan(&[]).unwrap().findings.len(), 1);
+    let redacted = ledger.redact(&old, &actor()).unwrap();
+    assert!(ledger.blob(&old).is_err());
+    assert!(*ledger.blob(&redacted.new.hash).unwrap() == *data.replace("badge-7351", "[REDACTED:badge]").as_bytes());
+    assert_eq!(count(&scene.path, "SELECT count(DISTINCT sha256) FROM blob_pieces"), 1);
+    assert_eq!(evidence(&ledger).0, Verdict::Pass);
+    assert_eq!(ledger.scan(&[]).unwrap().findings.len(), 0);
+}

@@ -260,15 +260,14 @@ fn evidence(path: &Path) -> Verdict {
 
 /// Lets an operation fail at its first statement, its second, and so on until it ends; gives how many there were.
 fn at_every_statement(fault: Fault, operation: &mut dyn FnMut(&Plan) -> Result<(), Error>) -> u64 {
-    let mut at = 1;
+    let mut plan = Plan::new(fault, 1);
     loop {
-        let plan = Plan::new(fault, at);
         let done = operation(&plan);
         if !plan.was_met() {
             done.unwrap();
-            return at - 1;
+            return plan.at - 1;
         }
-        at += 1;
+        plan = Plan::new(fault, plan.at + 1);
     }
 }
 

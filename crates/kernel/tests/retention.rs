@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // in helpers of tests
 
 use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
+use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::evidence::retention::Plan;
 use receipt_kernel::{
@@ -302,6 +303,7 @@ fn two_who_retain_at_once_receipt_each_blob_once() {
 #[test]
 fn a_blob_goes_from_live_to_hash_only_to_purged_and_each_step_is_receipted() {
     let scene = scene();
+    assert_eq!(Retention::default().hash, Ttl::Forever, "by default it is never purged");
     scene.set(|retention| retention.hash = Ttl::Seconds(DAY.cast_unsigned() * 365));
     let hash = scene.put("a", "k", "data", EvidenceClass::Sealed);
     assert_eq!(scene.state(&hash), "live");
@@ -371,6 +373,64 @@ fn evidence_that_is_put_again_is_kept_from_then_on_and_what_had_gone_is_stored_a
     assert_eq!(scene.plan_on(80).due, []);
     assert_eq!(scene.retain_on(82).expired, 1);
     assert_eq!(scene.ledger.audit().unwrap().overall_verdict(), Verdict::Pass);
+}
+
+#[test]
+fn evidence_that_had_gone_and_is_put_again_lives_from_then_on_and_its_event_says_that_it_was_restored() {
+    let scene = scene();
+    let hash = scene.put("a", "k", "data", EvidenceClass::Public);
+    scene.retain_on(31);
+    let restored = |run: &str| {
+        let mut found = Vec::new();
+        let visit = &mut |event: receipt_core::run::Event| {
+            if event.event_type == EventType::EvidencePut {
+                found.push(event.payload.get("meta").and_then(|meta| meta.get("restored")).cloned());
+            }
+        };
+        scene.ledger.events(run, visit).unwrap();
+        found
+    };
+    scene.put("b", "k", "data", EvidenceClass::Public);
+    scene.put("c", "k", "data", EvidenceClass::Public);
+    assert_eq!((restored("a"), restored("c")), (vec![None], vec![None]));
+    assert_eq!(restored("b"), [Some(Value::from(true))]);
+    let connection = Connection::open(&scene.path).unwrap();
+    let sql = "SELECT state, created_at, expired_at FROM blobs WHERE sha256 = ?1";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let row: (String, String, Option<String>) = connection.query_row(sql, [hash.to_hex()], row).unwrap();
+    assert_eq!(row, ("live".to_owned(), at(31).to_string(), None));
+    assert_eq!(scene.evidence(), (Verdict::Pass, vec![]));
+}
+
+#[test]
+fn of_two_classes_for_the_same_bytes_the_stricter_one_stays_and_row_and_answer_agree() {
+    let scene = scene();
+    let class = |hash: &BlobHash| {
+        let (record, fact) = scene.ledger.blob_record(hash).unwrap();
+        assert!(matches!(fact, BlobFact::Intact { .. }));
+        record.unwrap().class
+    };
+    // What is put sealed is ciphertext, with an address of its own: public bytes do not become sealed by it.
+    let public = scene.put("a", "k", "data", EvidenceClass::Public);
+    let sealed = scene.put("b", "k", "data", EvidenceClass::Sealed);
+    assert_ne!(public, sealed);
+    assert_eq!((class(&public), class(&sealed)), (EvidenceClass::Public, EvidenceClass::Sealed));
+    // The ciphertext, put as if it were public, stays sealed, and the answer says so.
+    let ciphertext = scene.ledger.blob(&sealed).unwrap();
+    let record = scene.start("c").put("k", &ciphertext, Put::text()).unwrap();
+    assert_eq!((record.hash, record.class, class(&sealed)), (sealed, EvidenceClass::Sealed, EvidenceClass::Sealed));
+    // What is there as public and arrives in a bundle as sealed becomes sealed.
+    let other = Ledger::in_memory();
+    other
+        .start("d", Policy::structural().unwrap(), actor(), Object::new())
+        .unwrap()
+        .put("k", &ciphertext, Put::of_type("application/vnd.age"))
+        .unwrap();
+    assert_eq!(other.blob_record(&sealed).unwrap().0.unwrap().class, EvidenceClass::Public);
+    let mut bundle = Vec::new();
+    scene.ledger.export(&Export::of(RunId::new("b")), &mut bundle).unwrap();
+    assert!(other.import(&Verify::default(), &mut bundle.as_slice()).unwrap().new);
+    assert_eq!(other.blob_record(&sealed).unwrap().0.unwrap().class, EvidenceClass::Sealed);
 }
 
 #[test]
