@@ -1,0 +1,23 @@
+"""``claims.evidence_binding``: each claim cites evidence that is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..types import InvariantResult, Reason, Verdict
+from ._judge import judge, texts
+
+__all__ = ["ClaimsEvidenceBindingInvariant", "InvariantResult", "Reason", "Verdict"]
+
+
+class ClaimsEvidenceBindingInvariant:
+    """In the modes that it concerns, each claim of ``claims_map`` cites blobs that are in the store."""
+
+    invariant_id = "claims.evidence_binding"
+
+    def __init__(self, *, require_in_modes: tuple[str, ...] = ("factual", "mixed")) -> None:
+        self.require_in_modes = tuple(texts("require_in_modes", require_in_modes))
+
+    def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
+        """Judges the run of a context ``{"store": store, "run_id": id}``."""
+        return judge(ctx, self.invariant_id, {"require_in_modes": list(self.require_in_modes)})

@@ -1,0 +1,20 @@
+"""``ledger.chain_valid``: the events are there, in order, unchanged, and each column is its envelope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..types import InvariantResult, Reason, Verdict
+from ._judge import judge
+
+__all__ = ["InvariantResult", "LedgerChainValidInvariant", "Reason", "Verdict"]
+
+
+class LedgerChainValidInvariant:
+    """Seq 1, 2, 3…; each ``prev_event_hash`` the event before; each hash its bytes; each column its envelope."""
+
+    invariant_id = "ledger.chain_valid"
+
+    def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
+        """Judges the run of a context ``{"store": store, "run_id": id}``."""
+        return judge(ctx, self.invariant_id, {})
