@@ -321,11 +321,11 @@ impl Run {
         key: &str,
         data: &Bound<'_, PyAny>,
         content_type: &str,
-        class: &str,
+        evidence_class: &str,
         kind: Option<String>,
         meta: &[u8],
     ) -> PyResult<Stored> {
-        let put = put_of(content_type, class, kind, meta)?;
+        let put = put_of(content_type, evidence_class, kind, meta)?;
         let record = if data.hasattr("read")? {
             let mut reader = Reader { file: data.clone().unbind() };
             self.with(py, |run| run.put_reader(key, &mut reader, put))?

@@ -235,8 +235,8 @@ impl Store {
     }
 
     /// Stores bytes that the kernel redacts.
-    fn put(&self, py: Python<'_>, data: &Bound<'_, PyAny>, content_type: &str, class: &str) -> PyResult<Put> {
-        let (data, class) = (cursor::bytes_of(data)?, class_of(class)?);
+    fn put(&self, py: Python<'_>, data: &Bound<'_, PyAny>, content_type: &str, evidence_class: &str) -> PyResult<Put> {
+        let (data, class) = (cursor::bytes_of(data)?, class_of(evidence_class)?);
         let record = self.with(py, |store| {
             let recipients = self.recipients.as_ref();
             store.put(Incoming::redacted(&data, &self.redactor, content_type, class, recipients)?)
@@ -245,16 +245,16 @@ impl Store {
     }
 
     /// Stores bytes as they are, with what somebody else says of their redaction.
-    #[pyo3(signature = (data, content_type, class, redaction_json=None))]
+    #[pyo3(signature = (data, content_type, evidence_class, redaction_json=None))]
     fn put_plain(
         &self,
         py: Python<'_>,
         data: &Bound<'_, PyAny>,
         content_type: &str,
-        class: &str,
+        evidence_class: &str,
         redaction_json: Option<String>,
     ) -> PyResult<Put> {
-        let (data, class) = (cursor::bytes_of(data)?, class_of(class)?);
+        let (data, class) = (cursor::bytes_of(data)?, class_of(evidence_class)?);
         let record = self.with(py, |store| {
             let recipients = self.recipients.as_ref();
             let data = Cow::Owned(data);
@@ -264,8 +264,14 @@ impl Store {
     }
 
     /// Stores what a binary file object gives, redacted by the kernel, in memory that does not grow with it.
-    fn put_stream(&self, py: Python<'_>, file: &Bound<'_, PyAny>, content_type: &str, class: &str) -> PyResult<Put> {
-        let class = class_of(class)?;
+    fn put_stream(
+        &self,
+        py: Python<'_>,
+        file: &Bound<'_, PyAny>,
+        content_type: &str,
+        evidence_class: &str,
+    ) -> PyResult<Put> {
+        let class = class_of(evidence_class)?;
         let mut spool = self.spool(class)?;
         loop {
             let piece = file.call_method1("read", (1 << 20,))?;

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..types import InvariantResult, Reason, Verdict
+from ..types import EvidenceStrength, InvariantResult, Reason, Verdict
+from ._helpers import build_blob_kind_map, get_run_mode, load_evidence_json
 from ._judge import judge, texts
 
-__all__ = ["ConfidenceSanityInvariant", "InvariantResult", "Reason", "Verdict"]
+__all__ = [
+    "ConfidenceSanityInvariant",
+    "EvidenceStrength",
+    "InvariantResult",
+    "Reason",
+    "Verdict",
+    "build_blob_kind_map",
+    "get_run_mode",
+    "load_evidence_json",
+]
 
 
 class ConfidenceSanityInvariant:

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..envelope import canonical_json, compute_hash
 from ..types import InvariantResult, Reason, Verdict
 from ._judge import judge
 
-__all__ = ["InvariantResult", "LedgerChainValidInvariant", "Reason", "Verdict"]
+__all__ = [
+    "InvariantResult",
+    "LedgerChainValidInvariant",
+    "Reason",
+    "Verdict",
+    "canonical_json",
+    "compute_hash",
+]
 
 
 class LedgerChainValidInvariant:

@@ -5,9 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from ..types import InvariantResult, Reason, Verdict
+from ._helpers import get_evidence_blob_sha, get_run_mode, load_evidence_json
 from ._judge import judge, texts
 
-__all__ = ["InvariantResult", "OutputBoundToClaimsInvariant", "Reason", "Verdict"]
+__all__ = [
+    "InvariantResult",
+    "OutputBoundToClaimsInvariant",
+    "Reason",
+    "Verdict",
+    "get_evidence_blob_sha",
+    "get_run_mode",
+    "load_evidence_json",
+]
 
 
 class OutputBoundToClaimsInvariant:

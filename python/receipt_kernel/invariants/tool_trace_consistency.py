@@ -5,9 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from ..types import InvariantResult, Reason, Verdict
+from ._helpers import collect_run_blob_refs, get_run_mode, load_evidence_json, parse_blob_ref
 from ._judge import judge, texts
 
-__all__ = ["InvariantResult", "Reason", "ToolTraceConsistencyInvariant", "Verdict"]
+__all__ = [
+    "InvariantResult",
+    "Reason",
+    "ToolTraceConsistencyInvariant",
+    "Verdict",
+    "collect_run_blob_refs",
+    "get_run_mode",
+    "load_evidence_json",
+    "parse_blob_ref",
+]
 
 
 class ToolTraceConsistencyInvariant:
