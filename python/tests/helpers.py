@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import pathlib
+import subprocess
+import sys
 from typing import Any
 
 from receipt_kernel import BlobRef, InvariantResult
@@ -113,3 +115,20 @@ def verdict(result: InvariantResult) -> str:
 
 def codes(result: InvariantResult) -> list[str]:
     return [reason.code for reason in result.reasons]
+
+
+ON_FILE = """
+import json, sqlite3, sys
+conn = sqlite3.connect(sys.argv[1])
+rows = conn.execute(sys.argv[2]).fetchall()
+conn.commit()
+json.dump(rows, sys.stdout)
+"""
+
+
+def on_file(db_path: str, sql: str) -> list[list[Any]]:
+    """Runs SQL on a file in a process of its own: two SQLite libraries in one process lose each other's locks."""
+    command = [sys.executable, "-c", ON_FILE, db_path, sql]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    rows: list[list[Any]] = json.loads(done.stdout)
+    return rows
