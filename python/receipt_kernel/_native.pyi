@@ -1,6 +1,19 @@
 from typing import Any, final
 
 __version__: str
+__all__ = [
+    "ForeignRun",
+    "Ledger",
+    "Policy",
+    "Run",
+    "Store",
+    "__version__",
+    "canonical_json",
+    "check_invariant",
+    "compute_hash",
+    "compute_hash_raw",
+    "redact",
+]
 
 _Put = tuple[str, str, int, str]
 _Due = tuple[str, str, int, str, str, str]

@@ -5,19 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-from ._native import canonical_json, compute_hash, compute_hash_raw
+from ._native import canonical_json, compute_hash, compute_hash_raw  # noqa: F401 - 0.1.0 has them here too
 from .types import EVENT_SCHEMA_VERSION, VALID_EVENT_TYPES
-
-__all__ = [
-    "EVENT_SCHEMA_VERSION",
-    "VALID_EVENT_TYPES",
-    "canonical_json",
-    "compute_hash",
-    "compute_hash_raw",
-    "make_envelope",
-    "seal_envelope",
-    "verify_envelope_hash",
-]
 
 
 def make_envelope(

@@ -7,15 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 
-__all__ = [
-    "IntegrityError",
-    "LedgerError",
-    "PlaintextSealedWarning",
-    "RetentionWarning",
-    "StoreError",
-    "UnknownRunError",
-]
-
 
 class StoreError(ValueError, sqlite3.OperationalError):
     """A store could not do what was asked; nothing of it was written."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from . import _native
+from ._json import loads
 from .envelope import canonical_json
 from .errors import LedgerError
 from .invariants._judge import of_dict
 from .store_sqlite import SqliteReceiptStore
 from .types import BlobRef, InvariantResult, Verdict
 
-__all__ = ["Ledger", "Policy", "Run", "evaluate", "verify"]
 
 _Actor = tuple[str, str]
 _PYTHON: _Actor = ("system", "python")
@@ -59,7 +58,7 @@ class Policy:
 
     def to_dict(self) -> dict[str, Any]:
         """The policy in full, as RUN_START commits to it."""
-        value: dict[str, Any] = json.loads(self._native.to_json())
+        value: dict[str, Any] = loads(self._native.to_json())
         return value
 
     def __repr__(self) -> str:
@@ -111,7 +110,7 @@ class Ledger:
 
     def events(self, run_id: str) -> list[dict[str, Any]]:
         """A run's envelopes in their order."""
-        events: list[dict[str, Any]] = json.loads(self._ledger.events(run_id))
+        events: list[dict[str, Any]] = loads(self._ledger.events(run_id))
         return events
 
     def get_events(self, run_id: str, event_type: str | None = None) -> list[dict[str, Any]]:
@@ -128,13 +127,13 @@ class Ledger:
         return self._verify(run_id, None, None)
 
     def _verify(self, run_id: str | None, checkpoint: bytes | None, vkey: str | None) -> dict[str, Any]:
-        report: dict[str, Any] = json.loads(self._ledger.verify(run_id, checkpoint, vkey))
+        report: dict[str, Any] = loads(self._ledger.verify(run_id, checkpoint, vkey))
         return report
 
     def evaluate(self, run_id: str, policy: Policy | None = None) -> dict[str, Any]:
         """Judges a run as it is now, by a policy or by the one that it committed to, and records nothing."""
         evaluation = self._ledger.evaluate(run_id, None if policy is None else policy._native)
-        value: dict[str, Any] = json.loads(evaluation)
+        value: dict[str, Any] = loads(evaluation)
         return value
 
 
@@ -187,7 +186,7 @@ class Run:
 
     def evaluate(self) -> dict[str, Any]:
         """Judges the run by the policy that it committed to, and records it."""
-        evaluation: dict[str, Any] = json.loads(self._run.evaluate())
+        evaluation: dict[str, Any] = loads(self._run.evaluate())
         return evaluation
 
     def decide(self, payload: Mapping[str, Any]) -> str:
@@ -259,7 +258,7 @@ def _ask(invariant: Any, ctx: dict[str, Any]) -> InvariantResult:
 def _evaluate_store(store: SqliteReceiptStore, run_id: str, policy: Policy | None) -> dict[str, Any]:
     chosen = Policy.structural() if policy is None else policy
     evaluation = store._native.evaluate_policy(run_id, chosen._native)
-    value: dict[str, Any] = json.loads(evaluation)
+    value: dict[str, Any] = loads(evaluation)
     return value
 
 
@@ -284,7 +283,7 @@ def verify(
         note = Path(checkpoint).read_bytes()
     ledger = _native.Ledger(os.fspath(path), "read", None, None)
     try:
-        report: dict[str, Any] = json.loads(ledger.verify(run_id, note, vkey))
+        report: dict[str, Any] = loads(ledger.verify(run_id, note, vkey))
         return report
     finally:
         ledger.close()

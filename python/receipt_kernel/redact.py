@@ -7,8 +7,6 @@ from typing import Any
 
 from . import _native
 
-__all__ = ["RedactionHit", "RedactionReport", "redact"]
-
 
 @dataclass(frozen=True)
 class RedactionHit:

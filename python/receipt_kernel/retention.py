@@ -6,20 +6,11 @@ import warnings
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from .envelope import canonical_json, make_envelope
+from .envelope import canonical_json, make_envelope  # noqa: F401 - 0.1.0 has them here too
 from .errors import RetentionWarning
 from .store_sqlite import SqliteReceiptStore
-from .types import BlobState, EvidenceClass, RetentionPolicy
+from .types import BlobState, EvidenceClass, RetentionPolicy  # noqa: F401 - 0.1.0 has them here too
 
-__all__ = [
-    "BlobState",
-    "EvidenceClass",
-    "RetentionPolicy",
-    "compute_expiry_ts",
-    "find_expired_blobs",
-    "make_envelope",
-    "purge_expired",
-]
 
 #: Beyond this many seconds something is kept for ever: no instant that can be written is as far away.
 _FOREVER = 400_000_000_000

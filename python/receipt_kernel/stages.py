@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["DEFAULT_STAGE_GRAPH", "MINIMAL_STAGE_GRAPH", "StageGraph"]
-
 
 @dataclass
 class StageGraph:

@@ -8,25 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from . import _native
-from .envelope import canonical_json, compute_hash, compute_hash_raw, seal_envelope
+from ._json import loads
+from .envelope import canonical_json, compute_hash, compute_hash_raw, seal_envelope  # noqa: F401 - 0.1.0 has them here too
 from .errors import PlaintextSealedWarning
 from .redact import RedactionReport, redact
-from .types import EVENT_SCHEMA_VERSION, BlobRef, BlobState, EvidenceClass
+from .types import EVENT_SCHEMA_VERSION, BlobRef, BlobState, EvidenceClass  # noqa: F401 - 0.1.0 has them here too
 
-__all__ = [
-    "EVENT_SCHEMA_VERSION",
-    "STORE_SCHEMA_VERSION",
-    "BlobRef",
-    "BlobState",
-    "EvidenceClass",
-    "RedactionReport",
-    "SqliteReceiptStore",
-    "canonical_json",
-    "compute_hash",
-    "compute_hash_raw",
-    "redact",
-    "seal_envelope",
-]
 
 #: The version of the tables.
 STORE_SCHEMA_VERSION = 1
@@ -102,7 +89,7 @@ class SqliteReceiptStore:
         if row is None:
             return None
         names = ("run_id", "policy_id", "policy_version", "stage_graph_id", "created_at")
-        return {**dict(zip(names, row, strict=False)), "meta": json.loads(row[5])}
+        return {**dict(zip(names, row, strict=False)), "meta": loads(row[5])}
 
     def append_event(self, run_id: str, envelope: dict[str, Any]) -> str:
         """Appends an event behind the last one of its run; durable when it returns. Gives its reference.
@@ -123,7 +110,7 @@ class SqliteReceiptStore:
         """A run's events in their order; of one type, as their envelopes name it, where one is given."""
         if not isinstance(run_id, str):
             return []
-        events: list[dict[str, Any]] = json.loads(self._native.get_events(run_id))
+        events: list[dict[str, Any]] = loads(self._native.get_events(run_id))
         if not event_type:
             return events
         return [event for event in events if isinstance(event, dict) and event.get("event_type") == event_type]
@@ -131,7 +118,7 @@ class SqliteReceiptStore:
     def get_event_by_ref(self, ref: str) -> dict[str, Any] | None:
         """The event of a reference, such as ``event://run/1``; ``None`` where there is none."""
         text = self._native.get_event(ref) if isinstance(ref, str) else None
-        return None if text is None else json.loads(text)
+        return None if text is None else loads(text)
 
     def event_count(self, run_id: str) -> int:
         """How many events a run has."""
@@ -207,7 +194,7 @@ class _Connection:
     method of the store that writes commits it too.
     """
 
-    def __init__(self, native: _native.Store) -> None:
+    def __init__(self, native: _native.Store, /) -> None:
         self._native = native
 
     def cursor(self) -> _Cursor:
@@ -243,7 +230,7 @@ class _Connection:
     def __enter__(self) -> _Connection:
         return self
 
-    def __exit__(self, kind: object, *exc: object) -> None:
+    def __exit__(self, kind: object, exc: object, traceback: object, /) -> None:
         if kind is None:
             self.commit()
         else:
@@ -253,13 +240,14 @@ class _Connection:
 class _Cursor:
     """The rows that a statement gave."""
 
-    def __init__(self, native: _native.Store) -> None:
+    rowcount: int = -1
+    lastrowid: int | None = None
+    description: tuple[tuple[Any, ...], ...] | None = None
+    arraysize: int = 1
+
+    def __init__(self, native: _native.Store, /) -> None:
         self._native = native
         self._rows: Iterator[tuple[Any, ...]] = iter(())
-        self.description: tuple[tuple[Any, ...], ...] | None = None
-        self.rowcount = -1
-        self.lastrowid: int | None = None
-        self.arraysize = 1
 
     def execute(self, sql: str, params: Any = ()) -> _Cursor:
         """Runs one statement."""

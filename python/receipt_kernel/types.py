@@ -6,20 +6,6 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-__all__ = [
-    "EVENT_SCHEMA_VERSION",
-    "KIND_TO_STRENGTH",
-    "VALID_EVENT_TYPES",
-    "BlobRef",
-    "BlobState",
-    "EvidenceClass",
-    "EvidenceStrength",
-    "InvariantResult",
-    "Reason",
-    "RetentionPolicy",
-    "Verdict",
-    "strength_for_kind",
-]
 
 #: The version of the envelope.
 EVENT_SCHEMA_VERSION = 1

@@ -7,6 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use receipt_kernel::core::canonical::{write_float, write_utf8, write_wtf8};
+use receipt_kernel::core::json::Limits;
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
@@ -217,6 +218,10 @@ impl Writer {
         let py = obj.py();
         let text = py.get_type::<PyInt>().call_method1(intern!(py, "__repr__"), (obj,))?;
         let text: String = text.extract()?;
+        let digits = text.trim_start_matches('-').len();
+        if self.rules != Rules::Dumps && Limits::WRITE.int_digits.is_some_and(|limit| digits > limit) {
+            return Err(PyValueError::new_err(format!("an integer of {digits} digits cannot be recorded")));
+        }
         self.plain(&text)
     }
 

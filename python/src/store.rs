@@ -84,10 +84,19 @@ impl Store {
         !matches!(self.process.load(Ordering::Acquire), 0) && self.process.load(Ordering::Acquire) != std::process::id()
     }
 
-    /// Does something with the store, without the GIL.
+    /// Does something with the store, without the GIL. A file that is not there is an error.
     fn with<T: Send>(
         &self,
         py: Python<'_>,
+        work: impl Send + FnOnce(&mut CompatibleStore) -> Result<T>,
+    ) -> PyResult<T> {
+        self.opened(py, false, work)
+    }
+
+    fn opened<T: Send>(
+        &self,
+        py: Python<'_>,
+        create: bool,
         work: impl Send + FnOnce(&mut CompatibleStore) -> Result<T>,
     ) -> PyResult<T> {
         if self.is_another_process() {
@@ -103,7 +112,7 @@ impl Store {
             let store = match &mut *held {
                 Some(store) => store,
                 none => {
-                    let store = none.insert(CompatibleStore::open(&self.path)?);
+                    let store = none.insert(CompatibleStore::open(&self.path, create)?);
                     self.process.store(std::process::id(), Ordering::Release);
                     store
                 }
@@ -180,7 +189,7 @@ impl Store {
     }
 
     fn initialize_schema(&self, py: Python<'_>) -> PyResult<()> {
-        self.with(py, |store| store.initialize_schema())
+        self.opened(py, true, |store| store.initialize_schema())
     }
 
     fn ensure_run(&self, py: Python<'_>, row: [String; 4], meta_json: String) -> PyResult<()> {

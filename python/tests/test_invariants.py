@@ -881,7 +881,7 @@ def test_a_claims_map_that_cannot_be_read_says_why() -> None:
         (BINDING, run().expired(text), "unknown", ["CLAIMS_MAP_EXPIRED"]),
         (CLOSED, run().expired(text), "unknown", ["CLAIMS_MAP_EXPIRED"]),
         (MODES, run().expired(text), "warn", ["BLOB_EXPIRED"]),
-        (BINDING, run().corrupt(text), "fail", ["CLAIMS_MAP_CORRUPT"]),
+        (BINDING, run().corrupt(text), "fail", ["BLOB_MALFORMED"]),
         (BINDING, run().missing(text), "fail", ["CLAIMS_MAP_MISSING"]),
         (BINDING, run().removed(text), "fail", ["EXPIRED_WITHOUT_RECEIPT"]),
     )

@@ -5,16 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = [
-    "build_blob_class_map",
-    "build_blob_kind_map",
-    "collect_run_blob_refs",
-    "find_evidence_by_key",
-    "get_evidence_blob_sha",
-    "get_run_mode",
-    "load_evidence_json",
-    "parse_blob_ref",
-]
 
 _PREFIX = "blob://sha256:"
 

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..types import EvidenceStrength, InvariantResult, Reason, Verdict
-from ._helpers import build_blob_kind_map, get_run_mode, load_evidence_json
+from ..types import EvidenceStrength, InvariantResult, Reason, Verdict  # noqa: F401 - 0.1.0 has them here too
+from ._helpers import build_blob_kind_map, get_run_mode, load_evidence_json  # noqa: F401 - 0.1.0 has them here too
 from ._judge import judge, texts
-
-__all__ = [
-    "ConfidenceSanityInvariant",
-    "EvidenceStrength",
-    "InvariantResult",
-    "Reason",
-    "Verdict",
-    "build_blob_kind_map",
-    "get_run_mode",
-    "load_evidence_json",
-]
 
 
 class ConfidenceSanityInvariant:

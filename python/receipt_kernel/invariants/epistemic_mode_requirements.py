@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..types import InvariantResult, Reason, Verdict
-from ._helpers import get_evidence_blob_sha, get_run_mode
+from ..types import InvariantResult, Reason, Verdict  # noqa: F401 - 0.1.0 has them here too
+from ._helpers import get_evidence_blob_sha, get_run_mode  # noqa: F401 - 0.1.0 has them here too
 from ._judge import judge, texts
 
-__all__ = [
-    "DEFAULT_MODE_REQUIREMENTS",
-    "EpistemicModeRequirementsInvariant",
-    "InvariantResult",
-    "Reason",
-    "Verdict",
-    "get_evidence_blob_sha",
-    "get_run_mode",
-]
 
 #: The evidence keys that each mode asks for.
 DEFAULT_MODE_REQUIREMENTS: dict[str, tuple[str, ...]] = {

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..envelope import canonical_json, compute_hash
-from ..types import InvariantResult, Reason, Verdict
+from ..envelope import canonical_json, compute_hash  # noqa: F401 - 0.1.0 has them here too
+from ..types import InvariantResult, Reason, Verdict  # noqa: F401 - 0.1.0 has them here too
 from ._judge import judge
-
-__all__ = [
-    "InvariantResult",
-    "LedgerChainValidInvariant",
-    "Reason",
-    "Verdict",
-    "canonical_json",
-    "compute_hash",
-]
 
 
 class LedgerChainValidInvariant:

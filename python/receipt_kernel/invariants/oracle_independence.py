@@ -4,21 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..types import InvariantResult, Reason, Verdict
-from ._helpers import build_blob_class_map, build_blob_kind_map, get_run_mode, load_evidence_json
+from ..types import InvariantResult, Reason, Verdict  # noqa: F401 - 0.1.0 has them here too
+from ._helpers import build_blob_class_map, build_blob_kind_map, get_run_mode, load_evidence_json  # noqa: F401 - 0.1.0 has them here too
 from ._judge import judge, texts
 
-__all__ = [
-    "DEFAULT_ORACLE_POLICY",
-    "InvariantResult",
-    "OracleIndependenceInvariant",
-    "Reason",
-    "Verdict",
-    "build_blob_class_map",
-    "build_blob_kind_map",
-    "get_run_mode",
-    "load_evidence_json",
-]
 
 #: The least oracle class for claims of each mode and confidence: any oracle will do.
 DEFAULT_ORACLE_POLICY: dict[tuple[str, ...], int] = {

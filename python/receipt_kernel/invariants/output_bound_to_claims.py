@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..types import InvariantResult, Reason, Verdict
-from ._helpers import get_evidence_blob_sha, get_run_mode, load_evidence_json
+from ..types import InvariantResult, Reason, Verdict  # noqa: F401 - 0.1.0 has them here too
+from ._helpers import get_evidence_blob_sha, get_run_mode, load_evidence_json  # noqa: F401 - 0.1.0 has them here too
 from ._judge import judge, texts
-
-__all__ = [
-    "InvariantResult",
-    "OutputBoundToClaimsInvariant",
-    "Reason",
-    "Verdict",
-    "get_evidence_blob_sha",
-    "get_run_mode",
-    "load_evidence_json",
-]
 
 
 class OutputBoundToClaimsInvariant:

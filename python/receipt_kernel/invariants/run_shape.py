@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..types import InvariantResult, Reason, Verdict
+from ..types import InvariantResult, Reason, Verdict  # noqa: F401 - 0.1.0 has them here too
 from ._judge import judge, texts
-
-__all__ = ["InvariantResult", "Reason", "SingleFinalizeInvariant", "StageRequiredPathInvariant", "Verdict"]
 
 
 class SingleFinalizeInvariant:

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..types import InvariantResult, Reason, Verdict
-from ._helpers import collect_run_blob_refs, get_run_mode, load_evidence_json, parse_blob_ref
+from ..types import InvariantResult, Reason, Verdict  # noqa: F401 - 0.1.0 has them here too
+from ._helpers import collect_run_blob_refs, get_run_mode, load_evidence_json, parse_blob_ref  # noqa: F401 - 0.1.0 has them here too
 from ._judge import judge, texts
-
-__all__ = [
-    "InvariantResult",
-    "Reason",
-    "ToolTraceConsistencyInvariant",
-    "Verdict",
-    "collect_run_blob_refs",
-    "get_run_mode",
-    "load_evidence_json",
-    "parse_blob_ref",
-]
 
 
 class ToolTraceConsistencyInvariant:

@@ -1,15 +1,16 @@
 //! Evidence in the compatible store: put without an event, and read back hashed.
 
 use super::CompatibleStore;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::evidence::redact::{Redactor, Report};
 use crate::evidence::seal::Recipients;
 use crate::evidence::{self, SEALED_TYPE, Source};
 use crate::store::ReadTransaction;
 use crate::store::sqlite;
-use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
+use receipt_core::evidence::{BlobRecord, EvidenceClass};
 use receipt_core::id::BlobHash;
 use rusqlite::OptionalExtension;
+use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 /// Evidence on its way in: redacted, and encrypted where there are recipients for sealed evidence.
@@ -126,12 +127,9 @@ impl CompatibleStore {
     /// # Errors
     /// Where the file cannot be read.
     pub fn blob(&self, hash: &BlobHash) -> Result<Option<Vec<u8>>> {
-        if !self.blob_is_live(hash)? {
-            return Ok(None);
-        }
         let mut bytes = Vec::new();
-        sqlite::look(&self.connection)?.blob_bytes(hash, &mut |piece| bytes.extend_from_slice(piece))?;
-        Ok((BlobHash::of(&bytes) == *hash).then_some(bytes))
+        let live = self.live_bytes(hash, &mut |piece| bytes.extend_from_slice(piece))?;
+        Ok(live.then_some(bytes))
     }
 
     /// Whether a blob's bytes are there and are what was put. They are hashed.
@@ -139,11 +137,23 @@ impl CompatibleStore {
     /// # Errors
     /// Where the file cannot be read.
     pub fn blob_is_live(&self, hash: &BlobHash) -> Result<bool> {
-        match crate::store::blob_fact(&sqlite::look(&self.connection)?, hash, false) {
-            BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => Ok(true),
-            BlobFact::Unreadable { problem } => Err(Error::store(problem)),
-            _ => Ok(false),
+        self.live_bytes(hash, &mut |_| ())
+    }
+
+    /// Shows the bytes of a live blob, and whether they hash to its name.
+    fn live_bytes(&self, hash: &BlobHash, visit: &mut dyn FnMut(&[u8])) -> Result<bool> {
+        let seen = sqlite::look(&self.connection)?;
+        let mut live = false;
+        seen.blob(hash, &mut |row| live = row.state.as_str() == Some("live") && row.is_blob)?;
+        if !live {
+            return Ok(false);
         }
+        let mut hasher = Sha256::new();
+        seen.blob_bytes(hash, &mut |piece| {
+            hasher.update(piece);
+            visit(piece);
+        })?;
+        Ok(BlobHash::from_bytes(hasher.finalize().into()) == *hash)
     }
 
     /// A blob's row.

@@ -51,13 +51,14 @@ pub struct RunColumns {
 }
 
 impl CompatibleStore {
-    /// Opens a file, or makes it, readable by its owner only. Its tables are made by [`Self::initialize_schema`].
+    /// Opens a file that is there, or with `create` makes it, readable by its owner only. Its tables are made by
+    /// [`Self::initialize_schema`].
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::NotALedger`]; [`Error::NewerSchema`] also for a ledger that holds its evidence compressed.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+    /// [`Error::NotFound`]; [`Error::Io`]; [`Error::NotALedger`]; [`Error::NewerSchema`] also for a ledger that holds its evidence compressed.
+    pub fn open(path: impl AsRef<Path>, create: bool) -> Result<Self> {
         let path = path.as_ref();
-        Ok(Self { connection: sqlite::connect_compatible(path)?, path: path.to_owned(), cache: None })
+        Ok(Self { connection: sqlite::connect_compatible(path, create)?, path: path.to_owned(), cache: None })
     }
 
     /// Makes the tables that are missing.

@@ -488,22 +488,22 @@ impl SqliteStore {
     }
 }
 
-/// A connection for the compatible store, which makes its file as the Python package does, where there is none. Nothing
-/// that the kernel's triggers forbid is forbidden on it.
+/// A connection for the compatible store. Nothing that the kernel's triggers forbid is forbidden on it.
 ///
 /// # Errors
-/// [`Error::Io`], [`Error::OldSqlite`], [`Error::NotALedger`]; [`Error::NewerSchema`] also for a file that holds evidence
+/// [`Error::NotFound`], [`Error::Io`], [`Error::OldSqlite`], [`Error::NotALedger`]; [`Error::NewerSchema`] also for a file that holds evidence
 /// compressed, which raw SQL cannot read.
-pub(crate) fn connect_compatible(path: &Path) -> Result<Connection> {
+pub(crate) fn connect_compatible(path: &Path, create: bool) -> Result<Connection> {
     if rusqlite::version_number() < MIN_SQLITE {
         return Err(Error::OldSqlite { found: rusqlite::version() });
     }
     if path != Path::new(":memory:") {
-        match private_file().create_new(true).open(path) {
+        let made = if create { private_file().create_new(true).open(path).map(drop) } else { Ok(()) };
+        match made {
             Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(Error::Io { path: path.to_owned(), source });
             }
-            _ => {}
+            _ => SqliteStore::existing(path)?,
         }
     }
     let connection =
