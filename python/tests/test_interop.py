@@ -11,7 +11,9 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -46,9 +48,17 @@ def reference() -> str:
 
 
 @pytest.fixture(scope="module")
-def alone(reference: str, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+def folder() -> Iterator[pathlib.Path]:
+    """In memory where that is to be had: what is tested is bytes, and not the disk."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with tempfile.TemporaryDirectory(dir=memory) as name:
+        yield pathlib.Path(name)
+
+
+@pytest.fixture(scope="module")
+def alone(reference: str, folder: pathlib.Path) -> list[dict[str, Any]]:
     """The runs as the reference writes, continues and reads them with nobody else's help."""
-    ledger = tmp_path_factory.mktemp("alone") / "ledger.db"
+    ledger = folder / "alone.db"
     work(reference, "write", ledger)
     work(reference, "continue", ledger)
     return work(reference, "verify", ledger)
@@ -75,11 +85,11 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_who_writes_and_who_goes_on_makes_no_difference_to_a_byte(
-    order: str, reference: str, alone: list[dict[str, Any]], tmp_path: pathlib.Path
+    order: str, reference: str, alone: list[dict[str, Any]], folder: pathlib.Path
 ) -> None:
     pythons = {"ours": OURS, "reference": reference}
     writer, continuer = (pythons[name] for name in ORDERS[order])
-    ledger = tmp_path / "ledger.db"
+    ledger = folder / f"{order}.db"
     work(writer, "write", ledger)
     assert chain_verdicts(work(continuer, "verify", ledger)) == {"pass"}
     work(continuer, "continue", ledger)
@@ -90,8 +100,8 @@ def test_who_writes_and_who_goes_on_makes_no_difference_to_a_byte(
             assert ours[member] == theirs[member] == expected[member], (order, expected["run"], member)
 
 
-def test_the_two_take_turns_on_one_file(reference: str, alone: list[dict[str, Any]], tmp_path: pathlib.Path) -> None:
-    ledger = tmp_path / "ledger.db"
+def test_the_two_take_turns_on_one_file(reference: str, alone: list[dict[str, Any]], folder: pathlib.Path) -> None:
+    ledger = folder / "turns.db"
     for turn in range(10):
         work(OURS if turn % 2 else reference, "write", ledger, turn * 5, 5)
         work(reference if turn % 2 else OURS, "continue", ledger, turn * 5, 5)
