@@ -6,6 +6,9 @@ import json
 import pathlib
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from receipt_kernel import BlobRef, InvariantResult
@@ -132,3 +135,26 @@ def on_file(db_path: str, sql: str) -> list[list[Any]]:
     done = subprocess.run(command, capture_output=True, check=True, timeout=60)
     rows: list[list[Any]] = json.loads(done.stdout)
     return rows
+
+
+def progress_during(call: Callable[[], Any]) -> tuple[float, int]:
+    """How long a call took, and how often another thread got its turn meanwhile."""
+    ticks = 0
+    done = threading.Event()
+
+    def count() -> None:
+        nonlocal ticks
+        while not done.is_set():
+            ticks += 1
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    time.sleep(0.01)
+    before = ticks
+    began = time.monotonic()
+    call()
+    took, seen = time.monotonic() - began, ticks - before
+    done.set()
+    thread.join()
+    return took, seen

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from helpers import TS, Recorder, draft, on_file
+from helpers import TS, Recorder, draft, on_file, progress_during
 from receipt_kernel import BlobRef
 from receipt_kernel.envelope import canonical_json, compute_hash, verify_envelope_hash
 from receipt_kernel.redact import RedactionReport
@@ -884,29 +884,6 @@ def test_a_child_of_a_fork_opens_the_file_for_itself(db_path: str) -> None:
     assert status == 0
     assert Recorder(store, start=False).event("DECISION") == "event://r1/3"
     store.close()
-
-
-def progress_during(call: Any) -> tuple[float, int]:
-    """How long a call took, and how often another thread got its turn meanwhile."""
-    ticks = 0
-    done = threading.Event()
-
-    def count() -> None:
-        nonlocal ticks
-        while not done.is_set():
-            ticks += 1
-            time.sleep(0.001)
-
-    thread = threading.Thread(target=count)
-    thread.start()
-    time.sleep(0.01)
-    before = ticks
-    began = time.monotonic()
-    call()
-    took, seen = time.monotonic() - began, ticks - before
-    done.set()
-    thread.join()
-    return took, seen
 
 
 @pytest.mark.ours
