@@ -74,9 +74,11 @@ impl Writer {
         if let Ok(text) = obj.cast::<PyString>() {
             self.string(text)
         } else if obj.is_none() {
-            self.plain("null")
+            self.plain("null");
+            Ok(())
         } else if let Ok(flag) = obj.cast_exact::<PyBool>() {
-            self.plain(if flag.is_true() { "true" } else { "false" })
+            self.plain(if flag.is_true() { "true" } else { "false" });
+            Ok(())
         } else if obj.is_instance_of::<PyInt>() {
             self.integer(obj)
         } else if let Ok(number) = obj.cast::<PyFloat>() {
@@ -184,9 +186,9 @@ impl Writer {
         if let Ok(number) = key.cast::<PyFloat>() {
             self.float(number)?;
         } else if let Ok(flag) = key.cast_exact::<PyBool>() {
-            self.plain(if flag.is_true() { "true" } else { "false" })?;
+            self.plain(if flag.is_true() { "true" } else { "false" });
         } else if key.is_none() {
-            self.plain("null")?;
+            self.plain("null");
         } else if key.is_instance_of::<PyInt>() {
             self.integer(key)?;
         } else {
@@ -205,9 +207,8 @@ impl Writer {
         Ok(())
     }
 
-    fn plain(&mut self, text: &str) -> PyResult<()> {
+    fn plain(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
-        Ok(())
     }
 
     fn integer(&mut self, obj: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -222,7 +223,8 @@ impl Writer {
         if self.rules != Rules::Dumps && Limits::WRITE.int_digits.is_some_and(|limit| digits > limit) {
             return Err(PyValueError::new_err(format!("an integer of {digits} digits cannot be recorded")));
         }
-        self.plain(&text)
+        self.plain(&text);
+        Ok(())
     }
 
     fn string(&mut self, text: &Bound<'_, PyString>) -> PyResult<()> {

@@ -44,7 +44,6 @@ pub(crate) struct ForeignRun {
 #[pymethods]
 impl ForeignRun {
     #[new]
-    #[expect(clippy::needless_pass_by_value, reason = "Python's lists become ours")]
     fn new(run_id: &str, envelopes: Vec<Vec<u8>>) -> Self {
         let mut builder = SnapshotBuilder::new(RunId::new(run_id));
         for envelope in &envelopes {

@@ -76,6 +76,9 @@ fn same_process(py: Python<'_>, process: u32) -> PyResult<()> {
     Err(errors::of_class(py, "LedgerError", problem.to_owned()))
 }
 
+/// A run in a list: its id, how many events it has, whether it has ended, the verdict on record.
+type Listed = (String, u64, bool, Option<&'static str>);
+
 /// A ledger file.
 #[pyclass(frozen, module = "receipt_kernel._native")]
 pub(crate) struct Ledger {
@@ -166,7 +169,7 @@ impl Ledger {
     }
 
     /// Every run: id, how many events, whether it has ended, the verdict on record.
-    fn runs(&self, py: Python<'_>) -> PyResult<Vec<(String, u64, bool, Option<&'static str>)>> {
+    fn runs(&self, py: Python<'_>) -> PyResult<Vec<Listed>> {
         self.with(py, |ledger| {
             let mut runs = Vec::new();
             ledger.runs(&mut |id, facts| {

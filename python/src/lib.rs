@@ -2,6 +2,8 @@
 //!
 //! What Python passes in and takes out is bytes, text and JSON; classes, enums and defaults are Python's own.
 
+#![expect(clippy::needless_pass_by_value, reason = "what Python passes becomes ours where the call begins")]
+
 mod canonical;
 mod cursor;
 mod errors;

@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 /// A store in a file or in memory: opened when it is first used, and again when it is used after it was closed.
 #[pyclass(frozen, module = "receipt_kernel._native")]
 pub(crate) struct Store {
-    store: Mutex<Option<CompatibleStore>>,
+    held: Mutex<Option<CompatibleStore>>,
     path: PathBuf,
     /// The process that opened it; 0 while it is not open.
     process: AtomicU32,
@@ -37,7 +37,7 @@ impl Drop for Store {
     fn drop(&mut self) {
         // The connection is the parent's: closing it here would end the parent's locks and log.
         if self.is_another_process() {
-            std::mem::forget(self.store.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+            std::mem::forget(self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 }
@@ -108,7 +108,7 @@ impl Store {
             return Err(errors::of_class(py, "StoreError", problem.to_owned()));
         }
         let done = py.detach(|| {
-            let mut held = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
             let store = match &mut *held {
                 Some(store) => store,
                 none => {
@@ -165,7 +165,7 @@ impl Store {
         let recipients = recipients.map_err(|error| errors::of_store(py, &error))?;
         let redactor = redactor(py, rules)?;
         let (process, closed) = (AtomicU32::new(0), AtomicBool::new(false));
-        Ok(Self { store: Mutex::new(None), path, process, closed, redactor, recipients })
+        Ok(Self { held: Mutex::new(None), path, process, closed, redactor, recipients })
     }
 
     /// Whether sealed evidence is encrypted.
@@ -179,7 +179,7 @@ impl Store {
             return Ok(());
         }
         let closed = py.detach(|| {
-            let store = self.store.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let store = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
             self.process.store(0, Ordering::Release);
             // One that was never used holds nothing that could be gone.
             self.closed.fetch_or(store.is_some(), Ordering::AcqRel);

@@ -262,7 +262,7 @@ impl Members {
         let value = json::parse(json, Limits::WRITE)?;
         let shape = || Error::Json { offset: 0, problem: JsonProblem::Shape { wanted: "an object" } };
         let mut members = Self::default();
-        for (key, value) in value.as_object().ok_or_else(shape)?.iter() {
+        for (key, value) in value.as_object().ok_or_else(shape)? {
             let surrogate = || Error::Json { offset: 0, problem: JsonProblem::SurrogateKey };
             members.insert(key.as_str().ok_or_else(surrogate)?, canonical::to_bytes(value, INNER)?);
         }

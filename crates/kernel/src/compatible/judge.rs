@@ -83,7 +83,7 @@ impl CompatibleStore {
 
     fn mark(&self, run_id: &RunId) -> Result<Mark> {
         let number =
-            |sql| Ok::<i64, rusqlite::Error>(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?);
+            |sql| -> rusqlite::Result<i64> { self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0)) };
         let mut log = self.path.as_os_str().to_owned();
         log.push("-wal");
         Ok(Mark {

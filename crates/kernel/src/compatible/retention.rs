@@ -297,7 +297,7 @@ impl<'p> Maintenance<'p> {
         blobs: &[BlobRef],
     ) -> Result<()> {
         let texts = |pairs: &[(&'static str, &str)]| {
-            Object::from_iter(pairs.iter().map(|(key, value)| (*key, Value::from(*value)))).into()
+            pairs.iter().map(|(key, value)| (*key, Value::from(*value))).collect::<Object>().into()
         };
         let blobs = blobs.iter().map(BlobRef::to_string).collect::<Vec<_>>();
         let refs = Object::from_iter([("blobs", Value::from(blobs)), ("events", Value::Array(Vec::new()))]);

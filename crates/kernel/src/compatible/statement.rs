@@ -82,7 +82,7 @@ impl CompatibleStore {
         }
         let mut statement = self.connection.prepare(sql)?;
         bind(&mut statement, parameters)?;
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut outcome = Outcome { changed: -1, ..Outcome::default() };
         let mut rows = statement.raw_query();
         while let Some(row) = rows.next()? {
