@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import receipt_kernel
-from helpers import Recorder, on_file, progress_during
+from helpers import ROOT, Recorder, on_file, progress_during
 from receipt_kernel import BlobRef, InvariantResult, Reason, Verdict
 from receipt_kernel.envelope import verify_envelope_hash
 from receipt_kernel.invariants import LedgerChainValidInvariant
@@ -274,6 +274,53 @@ def test_verify_finds_an_edit(ledger: Any, policy: Any, db_path: str) -> None:
     content = next(check for check in report["checks"] if check["check"] == "content")
     assert report["overall_verdict"] == content["verdict"] == "fail"
     assert content["reasons"][0]["code"] == "EVENT_HASH_MISMATCH"
+
+
+def test_verify_finds_an_edit_of_the_row_of_a_run(ledger: Any, policy: Any, db_path: str) -> None:
+    whole_run(ledger, policy)
+    ledger.close()
+    for column in ("policy_id", "policy_version", "stage_graph_id"):
+        ((before,),) = on_file(db_path, f"select {column} from runs")
+        on_file(db_path, f"update runs set {column} = 'edited'")
+        assert receipt_kernel.verify(db_path)["overall_verdict"] == "fail", column
+        on_file(db_path, f"update runs set {column} = '{before}'")
+    assert receipt_kernel.verify(db_path)["overall_verdict"] == "pass"
+
+
+def receipt_binary() -> str:
+    for profile in ("release", "debug"):
+        path = ROOT / "target" / profile / "receipt"
+        if path.exists():
+            return str(path)
+    pytest.skip("no receipt binary in target: cargo build --bin receipt")
+
+
+def test_a_checkpoint_from_outside_shows_that_the_tail_was_cut(policy: Any, db_path: str, tmp_path: pathlib.Path) -> None:
+    receipt = receipt_binary()
+
+    def command(*arguments: str) -> str:
+        environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+        command = [receipt, "--ledger", db_path, "--quiet", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    command("init", "--origin", "example.org/ci")
+    with receipt_kernel.Ledger(db_path, create=False) as ledger:
+        whole_run(ledger, policy)
+    vkey = command("keygen", "example.org/ci", "ledger.key").strip()
+    note = command("checkpoint", "--key", "ledger.key")
+
+    def tail() -> str:
+        checks = receipt_kernel.verify(db_path, checkpoint=note, vkey=vkey)["checks"]
+        return str(next(check["verdict"] for check in checks if check["check"] == "tail"))
+
+    assert tail() == "pass"
+    triggers = on_file(db_path, "select name from sqlite_master where type = 'trigger' and tbl_name = 'events'")
+    for (name,) in triggers:
+        on_file(db_path, f'drop trigger "{name}"')
+    on_file(db_path, "delete from events where seq = (select max(seq) from events)")
+    assert tail() == "fail"
 
 
 def test_an_evaluation_says_what_each_invariant_found(ledger: Any, policy: Any, db_path: str) -> None:

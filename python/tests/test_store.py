@@ -755,6 +755,46 @@ def test_secrets_in_events_are_redacted_where_that_was_asked_for(db_path: str) -
     assert b"a1B2a1B2" not in pathlib.Path(db_path).read_bytes()
 
 
+# Of the documentation of the age program: nobody here has the other half.
+RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
+
+
+@pytest.mark.ours
+def test_sealed_evidence_without_recipients_is_stored_as_it_is_with_a_warning(store: SqliteReceiptStore) -> None:
+    from receipt_kernel import PlaintextSealedWarning
+
+    with pytest.warns(PlaintextSealedWarning):
+        blob = store.put_blob(b"for few", evidence_class="sealed")
+    assert store.get_blob(blob.sha256) == b"for few" and blob.evidence_class == "sealed"
+
+
+@pytest.mark.ours
+@pytest.mark.filterwarnings("error")
+def test_sealed_evidence_is_encrypted_to_the_recipients(db_path: str) -> None:
+    store = SqliteReceiptStore(db_path, recipients=[RECIPIENT])  # type: ignore[call-arg]
+    store.initialize_schema()
+    blob = store.put_blob(b"for few: canary-7f3a91", evidence_class="sealed")
+    data = store.get_blob(blob.sha256)
+    assert data is not None and data.startswith(b"age-encryption.org/v1") and b"canary" not in data
+    assert blob.content_type == "application/vnd.age" and blob.evidence_class == "sealed"
+    assert blob.sha256 == hashlib.sha256(data).hexdigest() and blob.bytes_len == len(data)
+    public = store.put_blob(b"for all")
+    assert store.get_blob(public.sha256) == b"for all"
+    store.close()
+    assert b"canary-7f3a91" not in pathlib.Path(db_path).read_bytes()
+
+
+@pytest.mark.ours
+def test_rules_of_ones_own_are_added_and_wrong_ones_refused(db_path: str) -> None:
+    rules = '[[rule]]\nid = "badge"\nkeywords = ["badge-"]\npattern = "badge-[0-9]{4}"\n'
+    store = SqliteReceiptStore(db_path, rules=rules)  # type: ignore[call-arg]
+    store.initialize_schema()
+    assert store.get_blob(store.put_blob(b"the door: badge-7351").sha256) == b"the door: [REDACTED:badge]"
+    store.close()
+    with pytest.raises(ValueError):
+        SqliteReceiptStore(db_path, rules="nonsense = 1").initialize_schema()  # type: ignore[call-arg]
+
+
 # Many at once
 
 

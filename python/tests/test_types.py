@@ -358,3 +358,28 @@ def test_all_of_types_is_importable_by_star() -> None:
     names: dict[str, Any] = {}
     exec("from receipt_kernel import *", names)
     assert names["Verdict"] is Verdict
+
+
+@pytest.mark.ours
+def test_errors_are_value_errors_and_those_of_sqlite3_where_its_users_catch_them() -> None:
+    import sqlite3
+
+    assert issubclass(receipt_kernel.StoreError, ValueError) and issubclass(receipt_kernel.StoreError, sqlite3.OperationalError)
+    assert issubclass(receipt_kernel.UnknownRunError, ValueError) and issubclass(receipt_kernel.UnknownRunError, sqlite3.IntegrityError)
+    assert issubclass(receipt_kernel.LedgerError, ValueError)
+    for warning in (receipt_kernel.PlaintextSealedWarning, receipt_kernel.RetentionWarning):
+        assert issubclass(warning, UserWarning)
+
+
+@pytest.mark.ours
+def test_every_public_name_has_a_docstring() -> None:
+    missing = []
+    for name in ("", "envelope", "store_sqlite", "types", "stages", "redact", "retention", "invariants", *HOMES):
+        owner = module(name) if name not in HOMES else getattr(module(HOMES[name][0]), name)
+        if not inspect.getdoc(owner):
+            missing.append(name)
+        for member, value in vars(owner).items():
+            ours = getattr(value, "__module__", None) or ""
+            if not member.startswith("_") and inspect.isroutine(value) and ours.startswith("receipt_kernel") and not inspect.getdoc(value):
+                missing.append(f"{name}.{member}")
+    assert missing == []
