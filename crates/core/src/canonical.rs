@@ -141,11 +141,12 @@ pub fn write_string(out: &mut Vec<u8>, text: &Text) {
 }
 
 /// Appends UTF-8 text as a string with its quotes.
-pub(crate) fn write_utf8(out: &mut Vec<u8>, text: &str) {
+pub fn write_utf8(out: &mut Vec<u8>, text: &str) {
     write_wtf8(out, text.as_bytes());
 }
 
-fn write_wtf8(out: &mut Vec<u8>, mut rest: &[u8]) {
+/// Appends text as a string with its quotes: UTF-8 in which halves of surrogate pairs may stand, as three bytes each.
+pub fn write_wtf8(out: &mut Vec<u8>, mut rest: &[u8]) {
     out.push(b'"');
     while !rest.is_empty() {
         let plain = rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
@@ -232,7 +233,7 @@ pub(crate) fn write_i64(out: &mut Vec<u8>, value: i64) {
 
 /// Appends a finite float as Python's `repr`: positional where the decimal exponent is from -4 to 15, else
 /// scientific with at least two digits of exponent.
-fn write_float(out: &mut Vec<u8>, value: f64) {
+pub fn write_float(out: &mut Vec<u8>, value: f64) {
     let mut buffer = zmij::Buffer::new();
     let shortest = buffer.format_finite(value);
     let (sign, shortest) = shortest.strip_prefix('-').map_or(("", shortest), |rest| ("-", rest));

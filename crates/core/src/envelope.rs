@@ -15,6 +15,7 @@ use crate::scan::{
 };
 use crate::stage::Stage;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -177,10 +178,7 @@ impl Draft {
         for (key, value) in extra {
             write_extra(&mut text, key, value)?;
         }
-        text.pop();
-        text.push(b'}');
-        let hash = hash_around(&text, hash_at..hash_at + NO_HASH.len());
-        text[hash_at + NO_HASH.len() - 66..hash_at + NO_HASH.len() - 2].copy_from_slice(&id::hex(hash.as_bytes()));
+        let hash = close(&mut text, hash_at);
         Ok(Sealed { link, event_type: self.event_type, hash, text })
     }
 
@@ -199,25 +197,128 @@ impl Draft {
                     ("stage_graph_id", &self.policy.stage_graph_id),
                 ],
             ),
-            "prev_event_hash" => match link.prev {
-                Some(hash) => {
-                    out.extend_from_slice(b"\"sha256:");
-                    out.extend_from_slice(&id::hex(hash.as_bytes()));
-                    out.push(b'"');
-                }
-                None => out.extend_from_slice(b"null"),
-            },
             "refs" => {
                 write_list(out, b"{\"blobs\":[", self.blobs.iter().map(BlobRef::to_string));
                 write_list(out, b"],\"events\":[", self.events.iter().map(EventRef::to_string));
                 out.extend_from_slice(b"]}");
             }
-            "run_id" => write_text(out, link.run_id.as_str()),
-            "seq" => canonical::write_i64(out, link.seq.get()),
             "stage" => write_text(out, self.stage.as_str()),
-            _ => write_plain(out, &self.ts.to_string()),
+            "ts" => write_plain(out, &self.ts.to_string()),
+            _ => write_place(out, name, link),
         }
         Ok(())
+    }
+}
+
+/// The members that say where an event stands, which no writer decides.
+const PLACE: [&str; 4] = ["event_hash", "prev_event_hash", "run_id", "seq"];
+
+/// One of [`PLACE`] but the hash.
+fn write_place(out: &mut Vec<u8>, name: &str, link: &Link) {
+    match (name, link.prev) {
+        ("run_id", _) => write_text(out, link.run_id.as_str()),
+        ("seq", _) => canonical::write_i64(out, link.seq.get()),
+        (_, Some(hash)) => {
+            out.extend_from_slice(b"\"sha256:");
+            out.extend_from_slice(&id::hex(hash.as_bytes()));
+            out.push(b'"');
+        }
+        (_, None) => out.extend_from_slice(b"null"),
+    }
+}
+
+/// Ends the text, whose last member has a comma behind it, hashes it, and writes the hash into its place.
+fn close(text: &mut Vec<u8>, hash_at: usize) -> EventHash {
+    text.pop();
+    text.push(b'}');
+    let hash = hash_around(text, hash_at..hash_at + NO_HASH.len());
+    text[hash_at + NO_HASH.len() - 66..hash_at + NO_HASH.len() - 2].copy_from_slice(&id::hex(hash.as_bytes()));
+    hash
+}
+
+/// An envelope that somebody else has made, before it has its place: its members by name, each as canonical JSON.
+///
+/// ```
+/// use receipt_core::chain::Link;
+/// use receipt_core::envelope::Members;
+/// use receipt_core::id::RunId;
+///
+/// let envelope = br#"{"actor":{"id":"a","kind":"k"},"event_schema_version":1,"event_type":"DECISION","payload":{},"policy":{
+///     "policy_id":"p","policy_version":"1","stage_graph_id":"g"},"refs":{"blobs":[],"events":[]},"stage":"DECIDE",
+///     "ts":"2026-01-01T00:00:00+00:00"}"#;
+/// let sealed = Members::parse(envelope)?.seal(Link::first(RunId::new("r")))?;
+/// assert!(sealed.text.starts_with(br#"{"actor":{"id":"a","kind":"k"},"event_hash":"sha256:"#));
+/// # Ok::<(), receipt_core::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Members(BTreeMap<String, Vec<u8>>);
+
+impl Members {
+    /// From JSON in any form.
+    ///
+    /// # Errors
+    /// [`Error::Json`] for what is no JSON object, or over a limit.
+    pub fn parse(json: &[u8]) -> Result<Self, Error> {
+        let value = json::parse(json, Limits::WRITE)?;
+        let shape = || Error::Json { offset: 0, problem: JsonProblem::Shape { wanted: "an object" } };
+        let mut members = Self::default();
+        for (key, value) in value.as_object().ok_or_else(shape)?.iter() {
+            let surrogate = || Error::Json { offset: 0, problem: JsonProblem::SurrogateKey };
+            members.insert(key.as_str().ok_or_else(surrogate)?, canonical::to_bytes(value, INNER)?);
+        }
+        Ok(members)
+    }
+
+    /// Sets a member, whose bytes must be canonical. A place of the caller's is forgotten: the store gives it.
+    pub fn insert(&mut self, name: &str, canonical: Vec<u8>) {
+        if !PLACE.contains(&name) {
+            self.0.insert(name.to_owned(), canonical);
+        }
+    }
+
+    /// The canonical bytes of a member.
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+
+    /// Gives the envelope its place, hashes it, and reads it back: what is sealed is an envelope of version 1.
+    ///
+    /// # Errors
+    /// [`Error::Draft`] where it is none; [`Error::Json`] where a member was not canonical.
+    pub fn seal(&self, link: Link) -> Result<Sealed, Error> {
+        let mut text = Vec::with_capacity(512 + self.0.values().map(Vec::len).sum::<usize>());
+        text.push(b'{');
+        let mut hash_at = 0;
+        let mut place = PLACE.iter().peekable();
+        let mut place_before = |text: &mut Vec<u8>, next: Option<&str>| {
+            while let Some(name) = place.next_if(|name| next.is_none_or(|next| **name < next)) {
+                if *name == "event_hash" {
+                    hash_at = text.len();
+                    text.extend_from_slice(NO_HASH);
+                } else {
+                    write_name(text, name);
+                    write_place(text, name, &link);
+                    text.push(b',');
+                }
+            }
+        };
+        for (name, value) in &self.0 {
+            place_before(&mut text, Some(name));
+            canonical::write_utf8(&mut text, name);
+            text.push(b':');
+            text.extend_from_slice(value);
+            text.push(b',');
+        }
+        place_before(&mut text, None);
+        let hash = close(&mut text, hash_at);
+        let mut scratch = Scratch::default();
+        let envelope = Envelope::read(&text, &mut scratch)?;
+        let problem = || Error::Json { offset: 0, problem: JsonProblem::NotCanonical };
+        if envelope.form != Form::Compact || envelope.hash != hash || !envelope.is_of(link.run_id.as_str()) {
+            return Err(problem());
+        }
+        let event_type = envelope.event_type;
+        Ok(Sealed { link, event_type, hash, text })
     }
 }
 

@@ -515,7 +515,9 @@ fn lossy(bytes: &[u8]) -> String {
 /// only be of the right types.
 fn run_row_mismatches(row: Option<&RunRow<'_>>, facts: &RunFacts, policy_json: &[u8]) -> Vec<Reason> {
     let Some(row) = row else {
-        return vec![Reason::new("RUN_ROW_MISSING", "the run has events and no row in runs")];
+        let missing = || Reason::new("RUN_ROW_MISSING", "the run has events and no row in runs");
+        // With no events either there is no run at all.
+        return if facts.events > 0 { vec![missing()] } else { Vec::new() };
     };
     let texts = [
         ("policy_id", row.policy_id),

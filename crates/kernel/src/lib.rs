@@ -9,6 +9,7 @@ pub mod anchor;
 pub mod audit;
 pub mod bundle;
 pub mod clock;
+pub mod compatible;
 pub mod drill;
 pub mod error;
 pub mod evidence;

@@ -129,14 +129,16 @@ fn check_decision_ref(result: &mut InvariantResult, run: &Snapshot, finalize: &E
         result.find(Verdict::Fail, Reason::new("NO_DECISION_REF", msg));
         return;
     }
-    let decides = |event: &Event| {
-        matches!(event.event_type, EventType::Decision | EventType::Evaluation) && event.seq < finalize.seq
+    let earlier = |text: &Text| {
+        let target = text.as_str().and_then(EventRef::parse).filter(|target| target.run_id == *run.run_id())?;
+        run.events().iter().find(|event| event.seq == target.seq && event.seq < finalize.seq)
     };
-    let resolves = |text: &Text| {
-        let target = text.as_str().and_then(EventRef::parse).filter(|target| target.run_id == *run.run_id());
-        target.is_some_and(|target| run.events().iter().any(|event| event.seq == target.seq && decides(event)))
-    };
-    if !finalize.events.iter().any(resolves) {
+    if finalize.events.iter().any(|text| earlier(text).is_none()) {
+        let msg = "RUN_FINALIZE refers to something that is no earlier event of this run";
+        result.find(Verdict::Fail, Reason::new("BAD_DECISION_REF", msg).at(run.event_ref(finalize)));
+    }
+    let decides = |event: &Event| matches!(event.event_type, EventType::Decision | EventType::Evaluation);
+    if !finalize.events.iter().filter_map(earlier).any(decides) {
         let msg = "RUN_FINALIZE refers to no earlier DECISION or EVALUATION of this run";
         result.find(Verdict::Fail, Reason::new("BAD_DECISION_REF", msg).at(run.event_ref(finalize)));
     }

@@ -3,8 +3,9 @@
 use super::Invariant;
 use super::params::Params;
 use crate::error::Error;
+use crate::id::RunId;
 use crate::json::Object;
-use crate::run::{Area, Snapshot};
+use crate::run::{Area, RunFacts, Snapshot};
 use crate::verdict::{InvariantResult, Reason, Verdict};
 
 /// Seq 1, 2, 3…; each `prev_event_hash` the event before; each hash that of its bytes; each column its envelope.
@@ -30,7 +31,13 @@ impl Invariant for LedgerChainValid {
     }
 
     fn judge(&self, run: &Snapshot) -> InvariantResult {
-        let facts = run.facts();
+        Self::of_facts(run.run_id(), run.facts())
+    }
+}
+
+impl LedgerChainValid {
+    /// What it says of a run whose rows were read and whose events were not kept.
+    pub fn of_facts(run: &RunId, facts: &RunFacts) -> InvariantResult {
         let mut result = InvariantResult::new(Self::ID, Verdict::Pass);
         for finding in facts.findings.iter().filter(|finding| finding.area != Area::Path) {
             result.find(Verdict::Fail, finding.reason.clone());
@@ -39,7 +46,10 @@ impl Invariant for LedgerChainValid {
             let reason = Reason::new("MORE_FINDINGS", format!("and {} more findings", facts.more_findings));
             result.find(Verdict::Fail, reason);
         }
-        if facts.events > 0 && result.verdict == Verdict::Pass {
+        if facts.events == 0 {
+            result.find(Verdict::Unknown, Reason::new("NO_EVENTS", format!("No events found for run_id={run}")));
+        }
+        if result.verdict == Verdict::Pass {
             return result.with("event_count", facts.events);
         }
         result

@@ -46,6 +46,10 @@ impl Invariant for StageRequiredPath {
     }
 
     fn judge(&self, run: &Snapshot) -> InvariantResult {
+        if run.facts().events == 0 {
+            let msg = format!("No events found for run_id={}", run.run_id());
+            return InvariantResult::new(Self::ID, Verdict::Unknown).because(Reason::new("NO_EVENTS", msg));
+        }
         let mut visited: Vec<&Stage> = run.events().iter().map(|event| &event.stage).collect();
         visited.dedup();
         let mut result = InvariantResult::new(Self::ID, Verdict::Pass)

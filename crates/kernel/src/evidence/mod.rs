@@ -158,6 +158,11 @@ impl<'a> Source<'a> {
     /// Redacts bytes that are in memory by other rules.
     pub fn redacted_by(redactor: &Redactor, data: &'a [u8]) -> Self {
         let (bytes, report) = redactor.redact(data);
+        Self::plain(bytes, report)
+    }
+
+    /// Bytes that have been redacted, or are not to be.
+    pub(crate) fn plain(bytes: Cow<'a, [u8]>, report: Report) -> Self {
         let (hash, len) = (BlobHash::of(&bytes), bytes.len() as u64);
         Self { hash, len, report, bytes: Bytes::Memory(bytes), recipients: Vec::new() }
     }
@@ -175,10 +180,15 @@ impl<'a> Source<'a> {
     /// # Errors
     /// As [`Self::sealed`].
     pub fn sealed_by(redactor: &Redactor, data: &[u8], recipients: &Recipients) -> Result<Source<'static>> {
-        let failed = |error: std::io::Error| Error::store(error.to_string());
         let (bytes, report) = redactor.redact(data);
+        Source::encrypted(&bytes, report, recipients)
+    }
+
+    /// Bytes that have been redacted, or are not to be, encrypted.
+    pub(crate) fn encrypted(bytes: &[u8], report: Report, recipients: &Recipients) -> Result<Source<'static>> {
+        let failed = |error: std::io::Error| Error::store(error.to_string());
         let mut sealer = recipients.seal(Vec::new()).map_err(failed)?;
-        sealer.push(&bytes).map_err(failed)?;
+        sealer.push(bytes).map_err(failed)?;
         let (bytes, hash, len) = sealer.finish().map_err(failed)?;
         let bytes = Bytes::Memory(Cow::Owned(bytes));
         Ok(Source { bytes, hash, len, report, recipients: recipients.names().to_vec() })
@@ -399,8 +409,7 @@ impl Stored {
     }
 }
 
-/// Writes the bytes where they are not there already. Of two classes for the same bytes the stricter one stays, of two
-/// types the first; bytes that were gone are stored again, and the event says so.
+/// Puts evidence into the store; sealed evidence only as ciphertext.
 pub(crate) fn store(
     transaction: &mut dyn WriteTransaction,
     source: &mut Source<'_>,
@@ -409,11 +418,25 @@ pub(crate) fn store(
 ) -> Result<Stored> {
     let sealed = source.is_sealed().then(|| (put.content_type.clone(), source.recipients.clone()));
     // Of what is sealed the row says no more than that it is.
-    let (own_type, own_class) = match &sealed {
+    let (content_type, class) = match &sealed {
         Some(_) => (SEALED_TYPE, EvidenceClass::Sealed),
         None if put.class == EvidenceClass::Sealed => return Err(Error::NoRecipient),
         None => (put.content_type.as_str(), put.class),
     };
+    let redaction = sealed.is_none().then(|| source.report.to_json());
+    let (record, restored) = keep(transaction, source, (content_type, class), redaction.as_deref(), now)?;
+    Ok(Stored { record, report: source.report.clone(), restored, sealed })
+}
+
+/// Writes the bytes where they are not there already. Of two classes for the same bytes the stricter one stays, of two
+/// types the first; bytes that were gone are stored again, which is what the flag says.
+pub(crate) fn keep(
+    transaction: &mut dyn WriteTransaction,
+    source: &mut Source<'_>,
+    (own_type, own_class): (&str, EvidenceClass),
+    redaction_json: Option<&str>,
+    now: Timestamp,
+) -> Result<(BlobRecord, bool)> {
     let mut held = None;
     transaction.blob(&source.hash, &mut |row| {
         let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
@@ -430,14 +453,12 @@ pub(crate) fn store(
         class,
     };
     if !intact {
-        let redaction = sealed.is_none().then(|| source.report.to_json());
-        let blob = NewBlob { record: &record, created_at: now, redaction_json: redaction.as_deref() };
+        let blob = NewBlob { record: &record, created_at: now, redaction_json };
         source.read(&mut |data| transaction.put_blob(&blob, data))?;
     } else if held_class != Some(class) {
         transaction.set_class(&record)?;
     }
-    let restored = !intact && fact != BlobFact::Missing;
-    Ok(Stored { record, report: source.report.clone(), restored, sealed })
+    Ok((record, !intact && fact != BlobFact::Missing))
 }
 
 impl Source<'_> {

@@ -141,27 +141,19 @@ impl SqliteStore {
         if mode == Mode::ReadWrite {
             store.initialize().map_err(|error| not_a_ledger(path, error))?;
         }
-        store.layout = store.read_layout()?.unwrap_or(Layout::Shared);
+        store.layout = read_layout(&store.connection)?.unwrap_or(Layout::Shared);
         Ok(store)
     }
 
     /// Makes what is missing of the schema, in one transaction; a file of a newer schema is left alone.
     fn initialize(&mut self) -> Result<()> {
-        let deadline = Instant::now() + BUSY_LIMIT;
         // Before anything is written: a file of a newer schema, or of something else, stays as it is.
-        self.read_layout()?;
+        read_layout(&self.connection)?;
         self.check_owner()?;
         // Takes effect in a file that is still empty: pages that retention frees go back to the disk.
         self.connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-        // The switch to WAL does not wait in the busy handler.
-        while let Err(error) = self.connection.pragma_update(None, "journal_mode", "WAL") {
-            let error = Error::from(error);
-            if !matches!(error, Error::Busy) || Instant::now() > deadline {
-                return Err(error);
-            }
-            thread::sleep(Duration::from_millis(5));
-        }
-        let found = self.read_layout()?;
+        switch_to_wal(&self.connection)?;
+        let found = read_layout(&self.connection)?;
         let is_new = found.is_none();
         self.layout = found.unwrap_or(self.layout);
         let complete: i64 = self.connection.query_row(
@@ -200,25 +192,6 @@ impl SqliteStore {
                 Err(Error::NotALedger { path: self.path.clone(), problem })
             }
             _ => Ok(()),
-        }
-    }
-
-    /// How evidence lies in this file, by its version; `None` where it has no version yet.
-    fn read_layout(&self) -> Result<Option<Layout>> {
-        let has_meta = self
-            .connection
-            .query_row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_meta'", [], |_| Ok(()))
-            .optional()?;
-        if has_meta.is_none() {
-            return Ok(None);
-        }
-        let query = "SELECT CAST(value AS TEXT) FROM schema_meta WHERE key = 'store_schema_version'";
-        let found: Option<String> = self.connection.query_row(query, [], |row| row.get(0)).optional()?;
-        match found {
-            None => Ok(None),
-            Some(found) if found == SCHEMA_VERSION.to_string() => Ok(Some(Layout::Shared)),
-            Some(found) if found == pieces::VERSION => Ok(Some(Layout::Compressed)),
-            Some(found) => Err(Error::NewerSchema { found, supported: SCHEMA_VERSION }),
         }
     }
 
@@ -266,6 +239,65 @@ impl SqliteStore {
         copy.pragma_update(None, "journal_mode", "DELETE")?;
         copy.close().map_err(|(_, error)| error.into())
     }
+}
+
+/// How evidence lies in a file, by its version; `None` where it has no version yet.
+fn read_layout(connection: &Connection) -> Result<Option<Layout>> {
+    let has_meta = connection
+        .query_row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_meta'", [], |_| Ok(()))
+        .optional()?;
+    if has_meta.is_none() {
+        return Ok(None);
+    }
+    let query = "SELECT CAST(value AS TEXT) FROM schema_meta WHERE key = 'store_schema_version'";
+    let found: Option<String> = connection.query_row(query, [], |row| row.get(0)).optional()?;
+    match found {
+        None => Ok(None),
+        Some(found) if found == SCHEMA_VERSION.to_string() => Ok(Some(Layout::Shared)),
+        Some(found) if found == pieces::VERSION => Ok(Some(Layout::Compressed)),
+        Some(found) => Err(Error::NewerSchema { found, supported: SCHEMA_VERSION }),
+    }
+}
+
+/// The switch does not wait in the busy handler.
+fn switch_to_wal(connection: &Connection) -> Result<()> {
+    let deadline = Instant::now() + BUSY_LIMIT;
+    while let Err(error) = connection.pragma_update(None, "journal_mode", "WAL") {
+        let error = Error::from(error);
+        if !matches!(error, Error::Busy) || Instant::now() > deadline {
+            return Err(error);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+/// Removed content is overwritten where it lay (secure_delete); the log is emptied into the file, and free pages are given
+/// back. `false` where a reader of what was before stands in the way.
+pub(crate) fn scrub(connection: &mut Connection) -> Result<bool> {
+    let mut vacuum = connection.prepare("PRAGMA incremental_vacuum")?;
+    let mut pages = vacuum.query([])?;
+    while pages.next()?.is_some() {}
+    drop(pages);
+    drop(vacuum);
+    // Not in the busy handler: a reader may hold what was before for as long as it likes.
+    let deadline = Instant::now() + SCRUB_LIMIT;
+    connection.busy_timeout(Duration::ZERO)?;
+    let checkpoint = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    let done = loop {
+        match checkpoint() {
+            Ok(0) => break Ok(true),
+            Ok(_) if Instant::now() > deadline => break Ok(false),
+            Ok(_) => thread::sleep(Duration::from_millis(20)),
+            Err(error) => match Error::from(error) {
+                Error::Busy if Instant::now() > deadline => break Ok(false),
+                Error::Busy => thread::sleep(Duration::from_millis(20)),
+                error => break Err(error),
+            },
+        }
+    };
+    connection.busy_handler(Some(wait))?;
+    done
 }
 
 fn partial_name(to: &Path) -> PathBuf {
@@ -354,7 +386,7 @@ fn wait(tries: i32) -> bool {
     true
 }
 
-fn rollback(connection: &Connection) {
+pub(crate) fn rollback(connection: &Connection) {
     if !connection.is_autocommit() {
         // Where the rollback itself fails SQLite has rolled back already.
         let _ = connection.execute_batch("ROLLBACK");
@@ -414,30 +446,7 @@ impl Store for SqliteStore {
         if self.mode == Mode::ReadOnly {
             return Err(Error::ReadOnly);
         }
-        let mut vacuum = self.connection.prepare("PRAGMA incremental_vacuum")?;
-        let mut pages = vacuum.query([])?;
-        while pages.next()?.is_some() {}
-        drop(pages);
-        drop(vacuum);
-        // Not in the busy handler: a reader may hold what was before for as long as it likes.
-        let deadline = Instant::now() + SCRUB_LIMIT;
-        self.connection.busy_timeout(Duration::ZERO)?;
-        let checkpoint =
-            || self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        let done = loop {
-            match checkpoint() {
-                Ok(0) => break Ok(true),
-                Ok(_) if Instant::now() > deadline => break Ok(false),
-                Ok(_) => thread::sleep(Duration::from_millis(20)),
-                Err(error) => match Error::from(error) {
-                    Error::Busy if Instant::now() > deadline => break Ok(false),
-                    Error::Busy => thread::sleep(Duration::from_millis(20)),
-                    error => break Err(error),
-                },
-            }
-        };
-        self.connection.busy_handler(Some(wait))?;
-        done
+        scrub(&mut self.connection)
     }
 }
 
@@ -462,10 +471,12 @@ const TABLES: [(&str, &[&str]); 4] = [
     ("schema_meta", &["key", "value"]),
 ];
 
-/// A transaction; rolled back when dropped.
-pub(super) struct SqliteTransaction<'c> {
+/// A transaction; rolled back when dropped, unless it is somebody else's.
+pub(crate) struct SqliteTransaction<'c> {
     pub(super) connection: &'c Connection,
     layout: Layout,
+    /// Whether it began here, and not with raw SQL on a connection of the compatible store.
+    own: bool,
     /// Kept at hand: a batch runs it for every event.
     insert_event: Option<CachedStatement<'c>>,
 }
@@ -473,12 +484,64 @@ pub(super) struct SqliteTransaction<'c> {
 impl SqliteStore {
     fn begin(&self, begin: &str) -> Result<SqliteTransaction<'_>> {
         self.connection.prepare_cached(begin)?.execute([])?;
-        Ok(SqliteTransaction { connection: &self.connection, layout: self.layout, insert_event: None })
+        Ok(SqliteTransaction { connection: &self.connection, layout: self.layout, own: true, insert_event: None })
     }
 }
 
+/// A connection for the compatible store. Nothing that the kernel's triggers forbid is forbidden on it.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Io`], [`Error::OldSqlite`], [`Error::NotALedger`]; [`Error::NewerSchema`] also for a file that holds evidence
+/// compressed, which raw SQL cannot read.
+pub(crate) fn connect_compatible(path: &Path, create: bool) -> Result<Connection> {
+    if rusqlite::version_number() < MIN_SQLITE {
+        return Err(Error::OldSqlite { found: rusqlite::version() });
+    }
+    if path != Path::new(":memory:") {
+        let made = if create { private_file().create_new(true).open(path).map(drop) } else { Ok(()) };
+        match made {
+            Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::Io { path: path.to_owned(), source });
+            }
+            _ => SqliteStore::existing(path)?,
+        }
+    }
+    let connection =
+        connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Mode::ReadWrite).map_err(|error| not_a_ledger(path, error))?;
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    if read_layout(&connection)? == Some(Layout::Compressed) {
+        return Err(Error::NewerSchema { found: pieces::VERSION.to_owned(), supported: SCHEMA_VERSION });
+    }
+    Ok(connection)
+}
+
+/// Makes the tables of the compatible store where they are missing.
+pub(crate) fn initialize_compatible(connection: &Connection, script: &str) -> Result<()> {
+    read_layout(connection)?;
+    switch_to_wal(connection)?;
+    let script = format!("BEGIN IMMEDIATE; {script} COMMIT;");
+    connection.execute_batch(&script).map_err(|error| {
+        rollback(connection);
+        error.into()
+    })
+}
+
+/// What a connection of the compatible store sees now, inside whatever transaction is open on it.
+pub(crate) fn look(connection: &Connection) -> Result<SqliteTransaction<'_>> {
+    let own = connection.is_autocommit();
+    if own {
+        connection.prepare_cached("BEGIN")?.execute([])?;
+    }
+    Ok(SqliteTransaction { connection, layout: Layout::Shared, own, insert_event: None })
+}
+
+/// The writes of a transaction that somebody else has begun, and will end.
+pub(crate) fn join(connection: &Connection) -> SqliteTransaction<'_> {
+    SqliteTransaction { connection, layout: Layout::Shared, own: false, insert_event: None }
+}
+
 impl<'c> SqliteTransaction<'c> {
-    pub(super) fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
+    pub(crate) fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
         Ok(self.connection.prepare_cached(sql)?)
     }
 
@@ -526,7 +589,9 @@ impl SqliteTransaction<'_> {
 
 impl Drop for SqliteTransaction<'_> {
     fn drop(&mut self) {
-        rollback(self.connection);
+        if self.own {
+            rollback(self.connection);
+        }
     }
 }
 

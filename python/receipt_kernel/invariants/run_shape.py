@@ -1,0 +1,31 @@
+"""``run.single_finalize`` and ``run.stage_required_path``: how a run ends, and the way that it takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..types import InvariantResult, Reason, Verdict  # noqa: F401 - 0.1.0 has them here too
+from ._judge import judge, texts
+
+
+class SingleFinalizeInvariant:
+    """There is exactly one RUN_FINALIZE."""
+
+    invariant_id = "run.single_finalize"
+
+    def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
+        """Judges the run of a context ``{"store": store, "run_id": id}``."""
+        return judge(ctx, self.invariant_id, {})
+
+
+class StageRequiredPathInvariant:
+    """The required stages were walked, in order."""
+
+    invariant_id = "run.stage_required_path"
+
+    def __init__(self, required_path: list[str]) -> None:
+        self.required_path = texts("required_path", required_path)
+
+    def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
+        """Judges the run of a context ``{"store": store, "run_id": id}``."""
+        return judge(ctx, self.invariant_id, {"required_path": self.required_path})

@@ -1,0 +1,33 @@
+//! The native half of the Python package: what it does in Rust, with the GIL released wherever no Python object is touched.
+//!
+//! What Python passes in and takes out is bytes, text and JSON; classes, enums and defaults are Python's own.
+
+mod canonical;
+mod cursor;
+mod errors;
+mod judge;
+mod ledger;
+mod redact;
+mod store;
+
+use pyo3::prelude::*;
+
+/// The native half of `receipt_kernel`.
+#[pymodule]
+mod _native {
+    #[pymodule_export]
+    use super::canonical::{canonical_json, compute_hash, compute_hash_raw};
+    #[pymodule_export]
+    use super::judge::{ForeignRun, check_invariant};
+    #[pymodule_export]
+    use super::ledger::{Ledger, Policy, Run};
+    #[pymodule_export]
+    use super::redact::redact;
+    #[pymodule_export]
+    use super::store::Store;
+
+    /// The version of the package and of the kernel in it.
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "Python names it so")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

@@ -1,0 +1,36 @@
+//! Redaction, as the Python function gives it.
+
+use crate::errors;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use receipt_kernel::{Redactor, Rules};
+use std::borrow::Cow;
+
+/// What stands for a hit: the rule, where it began and how long it was in characters, and what stands there now.
+type Hit = (String, u64, u64, String);
+
+/// A redactor of the built-in rules, and of those of a text where there is one.
+pub(crate) fn redactor(py: Python<'_>, rules: Option<&str>) -> PyResult<Redactor> {
+    match rules {
+        None => Ok(Redactor::builtin().clone()),
+        Some(text) => {
+            py.detach(|| Redactor::new(Rules::builtin()?.with(text)?)).map_err(|error| errors::of_store(py, &error))
+        }
+    }
+}
+
+/// Replaces the secrets in bytes by the built-in rules. Gives the bytes and what was replaced.
+#[pyfunction]
+pub(crate) fn redact<'py>(py: Python<'py>, data: Bound<'py, PyBytes>) -> (Bound<'py, PyBytes>, Vec<Hit>) {
+    let bytes = data.as_bytes();
+    let (clean, report) = py.detach(|| Redactor::builtin().redact(bytes));
+    let hits = report
+        .hits
+        .iter()
+        .map(|hit| (hit.pattern_name.to_string(), hit.offset, hit.length, hit.replacement.to_string()));
+    let hits = hits.collect();
+    match clean {
+        Cow::Borrowed(_) => (data.clone(), hits),
+        Cow::Owned(clean) => (PyBytes::new(py, &clean), hits),
+    }
+}
