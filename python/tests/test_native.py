@@ -77,7 +77,10 @@ def test_a_run_is_written_from_start_to_end(ledger: Any, policy: Any) -> None:
     run.advance("EVALUATE")
     evaluation = run.evaluate()
     assert evaluation["overall_verdict"] == "pass"
-    assert [result["invariant_id"] for result in evaluation["results"]] == ["ledger.chain_valid", "receipt.completeness"]
+    assert [result["invariant_id"] for result in evaluation["results"]] == [
+        "ledger.chain_valid",
+        "receipt.completeness",
+    ]
     run.advance("DECIDE")
     run.decide({"decision_id": "ship", "basis": ["it passed"], "action_plan": "release"})
     assert run.finalize("done")["overall_verdict"] == "pass"
@@ -146,8 +149,13 @@ def test_a_batch_is_written_whole_or_not_at_all(ledger: Any, policy: Any) -> Non
     assert run.append_batch([]) == []
 
 
-@pytest.mark.parametrize("event_type", ["RUN_START", "RUN_FINALIZE", "STAGE_ADVANCE", "EVIDENCE_PUT", "EVALUATION", "BLOB_EXPIRE", "BOGUS", ""])
-def test_events_that_the_ledger_writes_itself_are_not_appended_by_hand(ledger: Any, policy: Any, event_type: str) -> None:
+@pytest.mark.parametrize(
+    "event_type",
+    ["RUN_START", "RUN_FINALIZE", "STAGE_ADVANCE", "EVIDENCE_PUT", "EVALUATION", "BLOB_EXPIRE", "BOGUS", ""],
+)
+def test_events_that_the_ledger_writes_itself_are_not_appended_by_hand(
+    ledger: Any, policy: Any, event_type: str
+) -> None:
     run = ledger.start("r1", policy)
     with pytest.raises(ValueError):
         run.append(event_type, {})
@@ -174,7 +182,13 @@ def test_evidence_is_put_from_bytes_files_and_paths(ledger: Any, policy: Any, tm
     path.write_bytes(data)
     run = ledger.start("r1", policy)
     with open(path, "rb") as file:
-        blobs = {run.put("a", data), run.put("b", path), run.put("c", file), run.put("d", io.BytesIO(data)), run.put("e", memoryview(data))}
+        blobs = {
+            run.put("a", data),
+            run.put("b", path),
+            run.put("c", file),
+            run.put("d", io.BytesIO(data)),
+            run.put("e", memoryview(data)),
+        }
     assert len(blobs) == 1
     assert blobs.pop().sha256 == hashlib.sha256(data).hexdigest()
     for wrong in ("text", None, 5, io.StringIO("text")):
@@ -295,7 +309,9 @@ def receipt_binary() -> str:
     pytest.skip("no receipt binary in target: cargo build --bin receipt")
 
 
-def test_a_checkpoint_from_outside_shows_that_the_tail_was_cut(policy: Any, db_path: str, tmp_path: pathlib.Path) -> None:
+def test_a_checkpoint_from_outside_shows_that_the_tail_was_cut(
+    policy: Any, db_path: str, tmp_path: pathlib.Path
+) -> None:
     receipt = receipt_binary()
 
     def command(*arguments: str) -> str:
@@ -328,10 +344,18 @@ def test_an_evaluation_says_what_each_invariant_found(ledger: Any, policy: Any, 
     evaluation = ledger.evaluate("r1")
     assert evaluation["overall_verdict"] == "fail"
     missing = evaluation["results"][1]
-    assert (missing["invariant_id"], missing["verdict"], missing["reasons"][0]["code"]) == ("receipt.completeness", "fail", "MISSING_KEY")
+    assert (missing["invariant_id"], missing["verdict"], missing["reasons"][0]["code"]) == (
+        "receipt.completeness",
+        "fail",
+        "MISSING_KEY",
+    )
     run.put("log", b"x")
     assert ledger.evaluate("r1")["overall_verdict"] == "pass"
-    assert ledger.evaluate("r1", policy) == receipt_kernel.evaluate(ledger, "r1") == receipt_kernel.evaluate(ledger, "r1", policy)
+    assert (
+        ledger.evaluate("r1", policy)
+        == receipt_kernel.evaluate(ledger, "r1")
+        == receipt_kernel.evaluate(ledger, "r1", policy)
+    )
     assert len(ledger.events("r1")) == 2
     ledger.close()
     assert receipt_kernel.evaluate(db_path, "r1")["overall_verdict"] == "pass"
@@ -369,13 +393,19 @@ def test_an_invariant_of_ones_own_counts_and_one_that_raises_is_unknown(ledger: 
     assert overall() == "pass"
 
 
-def test_a_store_of_the_old_interface_can_be_evaluated_and_verified_natively(store: SqliteReceiptStore, db_path: str, policy: Any) -> None:
+def test_a_store_of_the_old_interface_can_be_evaluated_and_verified_natively(
+    store: SqliteReceiptStore, db_path: str, policy: Any
+) -> None:
     run = Recorder(store)
     run.put("log", b"x")
     run.evaluation()
     run.finalize()
     evaluation = receipt_kernel.evaluate(store, "r1", policy, invariants=[Quiet()])
-    assert [result["invariant_id"] for result in evaluation["results"]] == ["ledger.chain_valid", "receipt.completeness", "mine.quiet"]
+    assert [result["invariant_id"] for result in evaluation["results"]] == [
+        "ledger.chain_valid",
+        "receipt.completeness",
+        "mine.quiet",
+    ]
     assert evaluation["overall_verdict"] == "pass"
     store.close()
     assert receipt_kernel.verify(db_path)["overall_verdict"] == "pass"
@@ -388,7 +418,10 @@ def test_a_policy_is_what_its_text_says(policy: Any, tmp_path: pathlib.Path) -> 
     assert (policy.id, policy.version) == ("release", "1.0")
     assert policy.digest.startswith("sha256:") and len(policy.digest) == 71
     text = policy.to_dict()
-    assert text["id"] == "release" and [row["id"] for row in text["invariants"]] == ["ledger.chain_valid", "receipt.completeness"]
+    assert text["id"] == "release" and [row["id"] for row in text["invariants"]] == [
+        "ledger.chain_valid",
+        "receipt.completeness",
+    ]
     (tmp_path / "policy.toml").write_text(POLICY)
     assert receipt_kernel.Policy.from_file(tmp_path / "policy.toml").digest == policy.digest
     assert receipt_kernel.Policy.from_toml(POLICY.replace('"log"', '"other"')).digest != policy.digest
@@ -397,8 +430,14 @@ def test_a_policy_is_what_its_text_says(policy: Any, tmp_path: pathlib.Path) -> 
 @pytest.mark.parametrize(
     "text",
     [
-        "", "id = 'x'", POLICY + "unknown = 1\n", POLICY.replace("ledger.chain_valid", "no.such"), POLICY.replace("keys", "kyes"),
-        "id = 'x'\nversion = '1'\nstage_graph = 'v1_default'\n", POLICY.replace('"v1_default"', '"nowhere"'), "{",
+        "",
+        "id = 'x'",
+        POLICY + "unknown = 1\n",
+        POLICY.replace("ledger.chain_valid", "no.such"),
+        POLICY.replace("keys", "kyes"),
+        "id = 'x'\nversion = '1'\nstage_graph = 'v1_default'\n",
+        POLICY.replace('"v1_default"', '"nowhere"'),
+        "{",
     ],
 )
 def test_a_policy_that_is_not_understood_or_asks_nothing_is_an_error(text: str) -> None:
@@ -484,7 +523,7 @@ def test_a_panic_or_an_error_of_rust_is_an_exception_and_the_process_goes_on(db_
         lambda: receipt_kernel.verify(db_path),
         lambda: SqliteReceiptStore(db_path).initialize_schema(),
     ):
-        with pytest.raises(Exception, match="."):
+        with pytest.raises((ValueError, OSError)):
             call()
     assert pathlib.Path(db_path).read_bytes().startswith(b"this is no database")
 
@@ -495,7 +534,17 @@ def test_a_panic_or_an_error_of_rust_is_an_exception_and_the_process_goes_on(db_
 def test_a_program_that_uses_every_name_type_checks_strictly(tmp_path: pathlib.Path) -> None:
     pytest.importorskip("mypy")
     program = pathlib.Path(__file__).with_name("typed_program.py")
-    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path), "--follow-imports", "silent", str(program)]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--cache-dir",
+        str(tmp_path),
+        "--follow-imports",
+        "silent",
+        str(program),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
