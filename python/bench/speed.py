@@ -92,7 +92,7 @@ def judged_run(store: Any) -> None:
         for n, ref in enumerate(oracle)
     ]
     put("claims_map", {"claims": claims, "output_ref": output})
-    for n in range(EVENTS - 127):
+    for n in range(EVENTS - 126):
         store.append_event(
             "run",
             draft("DECISION", {"decision_id": f"d{n}", "basis": ["because " * 5], "action_plan": "go on", "n": n / 7}),
@@ -118,17 +118,20 @@ def work(measure: str, folder: pathlib.Path) -> float:
     from receipt_kernel.store_sqlite import SqliteReceiptStore
 
     if measure == "canonical":
-        payload = {
-            "decision_id": "d",
-            "n": 7,
-            "ratio": 0.125,
-            "tags": ["a", "b", None, True],
-            "text": "na\u00efve " * 20,
-            "more": {str(n): n for n in range(90)},
-        }
+        results = [
+            {
+                "invariant_id": invariant.invariant_id,
+                "verdict": "pass",
+                "reasons": [],
+                "evidence_refs": [],
+                "meta": {"n": n},
+            }
+            for n, invariant in enumerate(all_thirteen()[:8])
+        ]
+        payload = {"results": results, "overall_verdict": "pass", "evidence_complete": True, "seconds": 0.125}
         size = len(canonical_json(payload))
-        assert 1000 <= size <= 1100, size
-        return timed(lambda: compute_hash(canonical_json(payload)), 5000)
+        assert 900 <= size <= 1100, size
+        return min(timed(lambda: compute_hash(canonical_json(payload)), 500) for _ in range(20))
     if measure == "redact":
         log = b"".join(
             b"2026-01-01T00:00:%02dZ INFO worker-%d served /index.html in %d ms\n" % (n % 60, n % 9, n % 997)
@@ -151,8 +154,10 @@ def work(measure: str, folder: pathlib.Path) -> float:
             if measure == "thirteen" or invariant.invariant_id == "ledger.chain_valid"
         ]
         ctx = {"store": store, "run_id": "run"}
-        assert {invariant.evaluate(ctx).verdict.value for invariant in chosen} == {"pass"}
-        result = timed(lambda: [invariant.evaluate(ctx) for invariant in chosen])
+        verdicts: list[str] = []
+        # The first evaluation of this process: what a store keeps for the next one is not measured.
+        result = timed(lambda: verdicts.extend(invariant.evaluate(ctx).verdict.value for invariant in chosen))
+        assert set(verdicts) == {"pass"} and len(verdicts) == len(chosen), verdicts
     elif measure == "append":
         store.ensure_run("run", "p", "1", "v1_default")
         drafts = iter([draft("DECISION", {"decision_id": f"d{n}", "text": "x" * 700, "n": n}) for n in range(300)])
