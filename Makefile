@@ -8,9 +8,9 @@ REFERENCE := receipt-kernel==0.1.0
 # What tools/verify.py checks signatures with.
 ED25519 := cryptography==50.0.2
 
-.PHONY: test lint unit doc deny bench fuzz reference ed25519 age clean
+.PHONY: test lint unit doc deny python wheel bench bench-python fuzz reference ed25519 age clean
 
-test: reference ed25519 age lint unit doc deny
+test: reference ed25519 age lint unit doc deny python
 	@echo "all checks passed"
 
 lint:
@@ -48,6 +48,35 @@ age:
 	@if age --version >/dev/null 2>&1 && age-keygen --version >/dev/null 2>&1; then :; \
 	elif [ "$$(id -u)" = 0 ] && apt-get --version >/dev/null 2>&1 && apt-get install -y -q age >/dev/null 2>&1; then :; \
 	else echo "SKIPPED: tests against the age program: it is not installed, and cannot be here (apt-get install age)"; fi
+
+# The Python package: a wheel, installed into an environment of its own, and its tests against what is installed there.
+PYENV := $(CURDIR)/target/python-venv
+WHEELS := $(CURDIR)/target/wheels
+PYTOOLS := maturin==1.16.0 pytest==9.2.0 mypy==2.4.1 typing_extensions
+python: reference $(PYENV)/tools
+	@if test -x $(PYENV)/bin/maturin; then \
+	  rm -rf $(WHEELS)/test && \
+	  $(PYENV)/bin/maturin build --quiet --profile dev --locked -m python/Cargo.toml -i $(PYENV)/bin/python --out $(WHEELS)/test && \
+	  $(PYENV)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/test/*.whl && \
+	  cd target && RECEIPT_REFERENCE_PYTHON=$(CURDIR)/$(VENV)/bin/python $(PYENV)/bin/python -m pytest -q -rs -c ../python/pyproject.toml --rootdir ../python ../python/tests && \
+	  $(PYENV)/bin/python -m mypy.stubtest receipt_kernel; \
+	fi
+
+$(PYENV)/tools:
+	@mkdir -p target
+	@if $(PYTHON) -m venv $(PYENV) >/dev/null 2>&1 && $(PYENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PYTOOLS); then \
+	  touch $@; \
+	else rm -rf $(PYENV); echo "SKIPPED: the Python package: no Python 3.10 with venv and pip, or no network"; fi
+
+# The wheel that is published.
+wheel: $(PYENV)/tools
+	$(PYENV)/bin/maturin build --release --locked -m python/Cargo.toml -i $(PYENV)/bin/python --out $(WHEELS)
+
+# The speed of the Python package against the one that it replaces, from the wheel that is published.
+bench-python: reference wheel
+	$(PYTHON) -m venv $(CURDIR)/target/bench-venv
+	$(CURDIR)/target/bench-venv/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/*.whl
+	cd target && $(PYTHON) ../python/bench/speed.py --ours $(CURDIR)/target/bench-venv/bin/python --reference $(CURDIR)/$(VENV)/bin/python --folder $(CURDIR)/target
 
 bench: reference
 	$(CARGO) build --release --locked --bin receipt
