@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import receipt_kernel
-from helpers import ROOT, Recorder, on_file, progress_during
+from helpers import RECIPIENT, ROOT, Recorder, on_file, progress_during
 from receipt_kernel import BlobRef, InvariantResult, Reason, Verdict
 from receipt_kernel.envelope import verify_envelope_hash
 from receipt_kernel.invariants import LedgerChainValidInvariant
@@ -206,6 +206,17 @@ def test_sealed_evidence_is_never_stored_in_the_clear(ledger: Any, policy: Any) 
     with pytest.raises(ValueError):
         run.put("k", b"x", evidence_class="bogus")
     assert len(ledger.events("r1")) == 1
+
+
+def test_sealed_evidence_is_encrypted_to_the_ledgers_recipients(db_path: str, policy: Any) -> None:
+    with receipt_kernel.Ledger(db_path, recipients=[RECIPIENT]) as ledger:
+        blob = ledger.start("r1", policy).put("k", b"for few: canary-7f3a91", evidence_class="sealed")
+        assert (blob.content_type, blob.evidence_class) == ("application/vnd.age", "sealed")
+        assert ledger.get_blob(blob.sha256).startswith(b"age-encryption.org/v1")
+        assert ledger.verify()["overall_verdict"] != "fail"
+    assert b"canary-7f3a91" not in pathlib.Path(db_path).read_bytes()
+    with pytest.raises(ValueError):
+        receipt_kernel.Ledger(db_path, recipients=["age1nonsense"])
 
 
 def test_secrets_are_redacted_in_evidence_and_in_payloads(ledger: Any, policy: Any, db_path: str) -> None:

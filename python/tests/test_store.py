@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from helpers import TS, Recorder, draft, on_file, progress_during
+from helpers import RECIPIENT, TS, Recorder, draft, on_file, progress_during
 from receipt_kernel import BlobRef
 from receipt_kernel.envelope import canonical_json, compute_hash, verify_envelope_hash
 from receipt_kernel.redact import RedactionReport
@@ -848,10 +848,6 @@ def test_secrets_in_events_are_redacted_where_that_was_asked_for(db_path: str) -
     assert secret not in json.dumps(event) and verify_envelope_hash(event)
     store.close()
     assert b"a1B2a1B2" not in pathlib.Path(db_path).read_bytes()
-
-
-# Of the documentation of the age program: nobody here has the other half.
-RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 
 
 @pytest.mark.ours
