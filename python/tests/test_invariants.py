@@ -1168,6 +1168,85 @@ def test_a_claimed_call_needs_a_trace_and_the_trace_may_come_after_the_claims() 
     )
 
 
+# Figures that programs read out of results
+
+FIGURES: dict[str, tuple[Any, Callable[[], Scene], dict[str, Any]]] = {
+    "how many evaluations, and what the last one evaluated": (
+        EVALUATION,
+        lambda: (
+            Scene(None)
+            .evaluated("warn")
+            .evaluated("pass", {"verdict": "pass"}, {"invariant_id": "y", "verdict": "pass"})
+        ),
+        {"evaluation_count": 2, "invariants_evaluated": ["y"]},
+    ),
+    "the verdict of the ending": (
+        ENDING,
+        lambda: Scene(None).evaluated("fail").ended("fail"),
+        {"overall_verdict": "fail"},
+    ),
+    "how many claims are bound": (
+        BINDING,
+        lambda: claiming(cites(ref("e")), cites(ref("e"))),
+        {"mode": "factual", "claim_count": 2},
+    ),
+    "how many claims there were where one is unbound": (
+        BINDING,
+        lambda: claiming(cites(ref("e")), cites()),
+        {"mode": "factual", "claim_count": 2},
+    ),
+    "what a mode misses": (MODES, Scene, {"mode": "factual", "missing": ["claims_map"]}),
+    "which calls have no trace": (
+        TOOLS,
+        lambda: Scene().claims({"tool_call_ids": ["t2", "t1"]}),
+        {"mode": "factual", "required_ids": ["t1", "t2"]},
+    ),
+    "what is outside": (CLOSED, lambda: Scene().claims(cites(ref("x"))), {"mode": "factual", "orphans": [ref("x")]}),
+    "how many refs are inside": (
+        CLOSED,
+        lambda: claiming(cites(ref("e"), "event://r1/1")),
+        {"mode": "factual", "refs_checked": 1},
+    ),
+    "the keys in the order they were put in": (
+        ReceiptCompletenessInvariant(),
+        lambda: Scene(None).has("k", "1").has("j", "2").has("k", "3"),
+        {"found_keys": ["k", "j"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_results_carry_their_figures(name: str) -> None:
+    invariant, story, figures = FIGURES[name]
+    meta = story().judge(invariant).meta
+    assert {key: meta.get(key) for key in figures} == figures
+
+
+def test_evidence_refs_of_a_binding_are_sorted_and_each_stands_once() -> None:
+    run = Scene().has("a", "1").has("b", "2").claims(cites(ref("2"), ref("1"), ref("1")), cites(ref("2")))
+    assert run.judge(BINDING).evidence_refs == sorted({ref("1"), ref("2")})
+
+
+MESSAGES: dict[str, tuple[Any, Callable[[], Scene], str]] = {
+    "no end": (ONCE, Scene, "Run has no RUN_FINALIZE event"),
+    "no finalize": (ENDING, Scene, "No RUN_FINALIZE event found in run"),
+    "missing key": (RECEIPT, Scene, "Required evidence key 'k' not found in EVIDENCE_PUT events"),
+    "mode": (MODES, Scene, "mode=factual missing required evidence: ['claims_map']"),
+    "outside": (CLOSED, lambda: Scene().claims(cites(ref("x"))), "claims reference 1 blob(s) not produced by this run"),
+    "no output": (OUTPUT, Scene, "final_output evidence blob required in factual/mixed mode"),
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_findings_say_what_they_always_said(name: str) -> None:
+    invariant, story, message = MESSAGES[name]
+    result = story().judge(invariant)
+    assert verdict(result) == "fail"
+    (reason,) = result.reasons
+    assert reason.msg == message
+    assert reason.pointers == ((ref("x"),) if name == "outside" else ())
+
+
 # Malformed things
 
 
