@@ -54,8 +54,16 @@ def draft(event_type: str, payload: dict[str, Any], blobs: list[str] | None = No
     from receipt_kernel.envelope import make_envelope
 
     return make_envelope(
-        event_type=event_type, stage="COLLECT", policy_id="p", policy_version="1", stage_graph_id="v1_default",
-        actor_kind="agent", actor_id="bench", payload=payload, blob_refs=blobs, ts="2026-01-01T00:00:00.000001+00:00",
+        event_type=event_type,
+        stage="COLLECT",
+        policy_id="p",
+        policy_version="1",
+        stage_graph_id="v1_default",
+        actor_kind="agent",
+        actor_id="bench",
+        payload=payload,
+        blob_refs=blobs,
+        ts="2026-01-01T00:00:00.000001+00:00",
     )
 
 
@@ -71,7 +79,10 @@ def judged_run(store: Any) -> None:
 
     store.ensure_run("run", "p", "1", "v1_default")
     store.append_event("run", draft("RUN_START", {"meta": {"mode": "factual"}}))
-    oracle = [put(f"oracle-{n}", {"n": n, "log": "ok " * 30}, evidence_kind="oracle:test_log", oracle_class=1) for n in range(100)]
+    oracle = [
+        put(f"oracle-{n}", {"n": n, "log": "ok " * 30}, evidence_kind="oracle:test_log", oracle_class=1)
+        for n in range(100)
+    ]
     tools = [put(f"tool-{n}", {"out": n}, evidence_kind="tool:output") for n in range(20)]
     output = put("final_output", b"the answer")
     calls = [{"id": f"t{n}", "ok": True, "output_ref": ref} for n, ref in enumerate(tools)]
@@ -81,8 +92,11 @@ def judged_run(store: Any) -> None:
         for n, ref in enumerate(oracle)
     ]
     put("claims_map", {"claims": claims, "output_ref": output})
-    for n in range(EVENTS - 127):
-        store.append_event("run", draft("DECISION", {"decision_id": f"d{n}", "basis": ["because " * 5], "action_plan": "go on", "n": n / 7}))
+    for n in range(EVENTS - 126):
+        store.append_event(
+            "run",
+            draft("DECISION", {"decision_id": f"d{n}", "basis": ["because " * 5], "action_plan": "go on", "n": n / 7}),
+        )
     results = [{"invariant_id": "ledger.chain_valid", "verdict": "pass"}]
     evaluation = {"results": results, "overall_verdict": "pass", "evidence_complete": True}
     decided = store.append_event("run", draft("EVALUATION", evaluation))
@@ -104,27 +118,46 @@ def work(measure: str, folder: pathlib.Path) -> float:
     from receipt_kernel.store_sqlite import SqliteReceiptStore
 
     if measure == "canonical":
-        payload = {"decision_id": "d", "n": 7, "ratio": 0.125, "tags": ["a", "b", None, True], "text": "na\u00efve " * 20, "more": {str(n): n for n in range(90)}}
+        results = [
+            {
+                "invariant_id": invariant.invariant_id,
+                "verdict": "pass",
+                "reasons": [],
+                "evidence_refs": [],
+                "meta": {"n": n},
+            }
+            for n, invariant in enumerate(all_thirteen()[:8])
+        ]
+        payload = {"results": results, "overall_verdict": "pass", "evidence_complete": True, "seconds": 0.125}
         size = len(canonical_json(payload))
-        assert 1000 <= size <= 1100, size
-        return timed(lambda: compute_hash(canonical_json(payload)), 5000)
+        assert 900 <= size <= 1100, size
+        return min(timed(lambda: compute_hash(canonical_json(payload)), 500) for _ in range(20))
     if measure == "redact":
-        log = b"".join(b"2026-01-01T00:00:%02dZ INFO worker-%d served /index.html in %d ms\n" % (n % 60, n % 9, n % 997) for n in range(180_000))
+        log = b"".join(
+            b"2026-01-01T00:00:%02dZ INFO worker-%d served /index.html in %d ms\n" % (n % 60, n % 9, n % 997)
+            for n in range(180_000)
+        )
         data = log[:10_000_000]
         assert redact(data, "text/plain", "public")[0] == data
         return timed(lambda: redact(data, "text/plain", "public"))
-    ledger = folder / f"{measure}.db"
-    made = (folder / "judged.db") if measure in ("chain", "thirteen") else ledger
-    store = SqliteReceiptStore(str(made))
+    ledger = folder / ("judged.db" if measure in ("build", "chain", "thirteen") else f"{measure}.db")
+    store = SqliteReceiptStore(str(ledger))
     store.initialize_schema()
-    if measure in ("chain", "thirteen"):
-        if store.event_count("run") == 0:
-            judged_run(store)
+    if measure == "build":
+        judged_run(store)
         assert store.event_count("run") == EVENTS
-        chosen = [invariant for invariant in all_thirteen() if measure == "thirteen" or invariant.invariant_id == "ledger.chain_valid"]
+        result = 0.0
+    elif measure in ("chain", "thirteen"):
+        chosen = [
+            invariant
+            for invariant in all_thirteen()
+            if measure == "thirteen" or invariant.invariant_id == "ledger.chain_valid"
+        ]
         ctx = {"store": store, "run_id": "run"}
-        assert {invariant.evaluate(ctx).verdict.value for invariant in chosen} == {"pass"}
-        result = timed(lambda: [invariant.evaluate(ctx) for invariant in chosen])
+        verdicts: list[str] = []
+        # The first evaluation of this process: what a store keeps for the next one is not measured.
+        result = timed(lambda: verdicts.extend(invariant.evaluate(ctx).verdict.value for invariant in chosen))
+        assert set(verdicts) == {"pass"} and len(verdicts) == len(chosen), verdicts
     elif measure == "append":
         store.ensure_run("run", "p", "1", "v1_default")
         drafts = iter([draft("DECISION", {"decision_id": f"d{n}", "text": "x" * 700, "n": n}) for n in range(300)])
@@ -161,9 +194,10 @@ def shown(value: float, unit: str) -> str:
 def compare(ours: str, reference: str, rounds: int, folder: pathlib.Path) -> tuple[str, list[str]]:
     """The table, and what missed its bound."""
     homes = {}
-    for name in ("ours", "reference"):
+    for name, python in (("ours", ours), ("reference", reference)):
         homes[name] = folder / name
         homes[name].mkdir()
+        seconds(python, "build", homes[name])
     rows, missed = [], []
     for measure, (what, bound, unit) in MEASURES.items():
         best = {"ours": float("inf"), "reference": float("inf")}
@@ -172,7 +206,9 @@ def compare(ours: str, reference: str, rounds: int, folder: pathlib.Path) -> tup
             for name, python in sides if turn % 2 == 0 else reversed(sides):
                 best[name] = min(best[name], seconds(python, measure, homes[name]))
         ratio = best["reference"] / best["ours"]
-        rows.append(f"| {what} | {shown(best['reference'], unit)} | {shown(best['ours'], unit)} | {ratio:.1f} x | {bound:g} x |")
+        rows.append(
+            f"| {what} | {shown(best['reference'], unit)} | {shown(best['ours'], unit)} | {ratio:.1f} x | {bound:g} x |"
+        )
         print(f"{what}: {ratio:.1f} x", file=sys.stderr, flush=True)
         if ratio < bound:
             missed.append(f"{what}: {ratio:.2f} x is below {bound:g} x")
@@ -183,7 +219,12 @@ def compare(ours: str, reference: str, rounds: int, folder: pathlib.Path) -> tup
 
 def write_into(page: pathlib.Path, table: str) -> None:
     text = page.read_text(encoding="utf-8")
-    changed, count = re.subn(r"(<!-- speed -->\n).*?(<!-- /speed -->)", lambda found: found[1] + table + "\n" + found[2], text, flags=re.DOTALL)
+    changed, count = re.subn(
+        r"(<!-- speed -->\n).*?(<!-- /speed -->)",
+        lambda found: found[1] + table + "\n" + found[2],
+        text,
+        flags=re.DOTALL,
+    )
     if count != 1:
         raise SystemExit(f"{page} has no one place between <!-- speed --> and <!-- /speed -->")
     page.write_text(changed, encoding="utf-8")
@@ -194,9 +235,11 @@ def main() -> int:
     parser.add_argument("--ours", metavar="PYTHON", default=sys.executable)
     parser.add_argument("--reference", metavar="PYTHON")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=pathlib.Path, help="where the ledgers are made: the file system that is measured")
+    parser.add_argument(
+        "--folder", type=pathlib.Path, help="where the ledgers are made: the file system that is measured"
+    )
     parser.add_argument("--write", type=pathlib.Path, metavar="PAGE")
-    parser.add_argument("--work", choices=MEASURES, help=argparse.SUPPRESS)
+    parser.add_argument("--work", choices=[*MEASURES, "build"], help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.work:
         print(work(given.work, given.folder))

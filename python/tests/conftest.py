@@ -7,11 +7,16 @@ state what is true here and not there, and are left out; all others must pass on
 from __future__ import annotations
 
 import pathlib
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from receipt_kernel.store_sqlite import SqliteReceiptStore
+# What is tested is the installed package: `python -m pytest` would find the source folder beside these tests first.
+SOURCE = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:] = [entry for entry in sys.path if pathlib.Path(entry).resolve() != SOURCE]
+
+from receipt_kernel.store_sqlite import SqliteReceiptStore  # noqa: E402
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,6 +39,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("ours"):
             item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no process that a test starts finds the source folder, and none leaves a file."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -17,6 +17,8 @@ from receipt_kernel.store_sqlite import SqliteReceiptStore
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TS = "2026-01-01T00:00:00.000001+00:00"
+# Of the documentation of the age program: nobody here has the other half.
+RECIPIENT = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 
 
 def vectors(name: str) -> list[dict[str, Any]]:
@@ -44,12 +46,7 @@ class Recorder:
     """A run being written through the store, in as few words as a test can have."""
 
     def __init__(
-        self,
-        store: SqliteReceiptStore,
-        run_id: str = "r1",
-        *,
-        mode: str | None = "factual",
-        start: bool = True,
+        self, store: SqliteReceiptStore, run_id: str = "r1", *, mode: str | None = "factual", start: bool = True
     ) -> None:
         self.store = store
         self.run_id = run_id
@@ -102,14 +99,10 @@ class Recorder:
     def edit(self, seq: int, change: Any) -> None:
         """Edits one stored envelope, its hash left alone."""
         where = "run_id = ? and seq = ?"
-        row = self.store._conn.execute(
-            f"select envelope_json from events where {where}", (self.run_id, seq)
-        ).fetchone()
+        row = self.store._conn.execute(f"select envelope_json from events where {where}", (self.run_id, seq)).fetchone()
         text = change(row[0])
         assert text != row[0], "the edit changed nothing"
-        self.sql(
-            f"update events set envelope_json = ? where {where}", (text, self.run_id, seq)
-        )
+        self.sql(f"update events set envelope_json = ? where {where}", (text, self.run_id, seq))
 
 
 def verdict(result: InvariantResult) -> str:

@@ -18,7 +18,16 @@ from receipt_kernel.envelope import canonical_json, make_envelope, verify_envelo
 from receipt_kernel.invariants import LedgerChainValidInvariant, ReceiptCompletenessInvariant
 from receipt_kernel.store_sqlite import SqliteReceiptStore
 
-TYPES = ["RUN_START", "STAGE_ADVANCE", "EVIDENCE_PUT", "EVALUATION", "DECISION", "REMEDIATION", "BLOB_EXPIRE", "RUN_FINALIZE"]
+TYPES = [
+    "RUN_START",
+    "STAGE_ADVANCE",
+    "EVIDENCE_PUT",
+    "EVALUATION",
+    "DECISION",
+    "REMEDIATION",
+    "BLOB_EXPIRE",
+    "RUN_FINALIZE",
+]
 STAGES = ["START", "COLLECT", "EVALUATE", "DECIDE", "REMEDIATE", "FINALIZE", "\u00e9tape"]
 
 
@@ -75,7 +84,11 @@ def append(store: SqliteReceiptStore, number: int, rng: random.Random, event_typ
         data = f"{number} {text(rng)} ".encode() * rng.randrange(1, 50)
         blob = store.put_blob(data, content_type="text/plain")
         assert blob.sha256 == hashlib.sha256(data).hexdigest()
-        payload = {"key": f"key-{rng.randrange(3)}", "evidence": blob.to_dict(), "meta": {"evidence_kind": "tool:output", "n": value(rng, 2)}}
+        payload = {
+            "key": f"key-{rng.randrange(3)}",
+            "evidence": blob.to_dict(),
+            "meta": {"evidence_kind": "tool:output", "n": value(rng, 2)},
+        }
         blobs = [blob.ref]
     store.append_event(run_id(number), draft(rng, event_type, payload, blobs))
 

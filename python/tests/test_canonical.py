@@ -46,8 +46,15 @@ def evaluate(expression: str) -> Any:
     cyc: list[Any] = []
     cyc.append(cyc)
     names = {
-        "NT": NT, "IE": IE, "SE": SE, "FS": FS, "D2": D2, "cyc": cyc,
-        "collections": collections, "datetime": datetime, "decimal": decimal,
+        "NT": NT,
+        "IE": IE,
+        "SE": SE,
+        "FS": FS,
+        "D2": D2,
+        "cyc": cyc,
+        "collections": collections,
+        "datetime": datetime,
+        "decimal": decimal,
     }
     return eval(expression, names)
 
@@ -175,14 +182,52 @@ class Longer(list):  # type: ignore[type-arg]
 @pytest.mark.parametrize(
     "value",
     [
-        Text("x"), {Text("x"): 1}, Number(5), {Number(5): 1}, [Number(5)],
-        Backwards(b=0), Longer([9]), {"a": Longer()},
-        {1.0: "a", 2: "b", False: "c"}, {-1: "a", -2: "b"}, {10: 1, 9: 2},
-        (), {}, [], "", {"": {"": []}}, {"a": (1, (2, [3]))}, {FS(1.5): 1},
-        {"\ud800": 1}, "\udfff", "\ud83d\ude00", {"\ue000": 1, "\U0001f600": 2, "\ud800": 3},
-        2**63, -(2**63) - 1, 2**64, 10**4299, -0.0, 5e-324, 1e22, 1e16, 1e-5, 123456789012345680.0,
-        collections.Counter("aab"), collections.ChainMap, object, int, ..., 1j, b"", memoryview(b""),
-        {b"k": 1}, {(1,): 1}, {SE.B: 1, "a": 2}, {IE.A: 1, 3: 2}, {None: 1, True: 2}, {object(): 1},
+        Text("x"),
+        {Text("x"): 1},
+        Number(5),
+        {Number(5): 1},
+        [Number(5)],
+        Backwards(b=0),
+        Longer([9]),
+        {"a": Longer()},
+        {1.0: "a", 2: "b", False: "c"},
+        {-1: "a", -2: "b"},
+        {10: 1, 9: 2},
+        (),
+        {},
+        [],
+        "",
+        {"": {"": []}},
+        {"a": (1, (2, [3]))},
+        {FS(1.5): 1},
+        {"\ud800": 1},
+        "\udfff",
+        "\ud83d\ude00",
+        {"\ue000": 1, "\U0001f600": 2, "\ud800": 3},
+        2**63,
+        -(2**63) - 1,
+        2**64,
+        10**4299,
+        -0.0,
+        5e-324,
+        1e22,
+        1e16,
+        1e-5,
+        123456789012345680.0,
+        collections.Counter("aab"),
+        collections.ChainMap,
+        object,
+        int,
+        ...,
+        1j,
+        b"",
+        memoryview(b""),
+        {b"k": 1},
+        {(1,): 1},
+        {SE.B: 1, "a": 2},
+        {IE.A: 1, 3: 2},
+        {None: 1, True: 2},
+        {object(): 1},
     ],
     ids=lambda value: ascii(value)[:40],
 )
@@ -205,7 +250,7 @@ def test_a_value_met_twice_is_no_cycle_and_a_cycle_is_refused() -> None:
     assert canonical_json([shared, shared]) == b'[{"a":[1]},{"a":[1]}]'
     loop: dict[str, Any] = {"a": {}}
     loop["a"]["b"] = loop
-    with pytest.raises(ValueError, match="^Circular reference detected$"):
+    with pytest.raises(ValueError, match=r"^Circular reference detected$"):
         canonical_json(loop)
 
 

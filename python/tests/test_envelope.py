@@ -45,7 +45,12 @@ def test_a_draft_has_these_members_in_this_order() -> None:
 
 def test_a_draft_takes_what_it_is_given() -> None:
     envelope = draft(
-        blob_refs=["blob://x"], event_refs=("event://r/1",), run_id="r", seq=7, prev_event_hash="sha256:aa", ts="2026-02-02T00:00:00Z"
+        blob_refs=["blob://x"],
+        event_refs=("event://r/1",),
+        run_id="r",
+        seq=7,
+        prev_event_hash="sha256:aa",
+        ts="2026-02-02T00:00:00Z",
     )
     assert envelope["refs"] == {"blobs": ["blob://x"], "events": ["event://r/1"]}
     assert (envelope["run_id"], envelope["seq"], envelope["prev_event_hash"]) == ("r", 7, "sha256:aa")
@@ -84,7 +89,13 @@ def test_arguments_are_keywords_and_the_eight_first_are_wanted() -> None:
         make_envelope("RUN_START")  # type: ignore[misc, call-arg]
     with pytest.raises(TypeError, match="payload"):
         make_envelope(  # type: ignore[call-arg]
-            event_type="RUN_START", stage="", policy_id="", policy_version="", stage_graph_id="", actor_kind="", actor_id=""
+            event_type="RUN_START",
+            stage="",
+            policy_id="",
+            policy_version="",
+            stage_graph_id="",
+            actor_kind="",
+            actor_id="",
         )
 
 

@@ -27,7 +27,10 @@ OURS = sys.executable
 
 def reference_python() -> str:
     path = os.environ.get("RECEIPT_REFERENCE_PYTHON") or str(ROOT / "target" / "reference-venv" / "bin" / "python")
-    found = os.path.exists(path) and subprocess.run([path, "-c", "import receipt_kernel"], capture_output=True).returncode == 0
+    found = (
+        os.path.exists(path)
+        and subprocess.run([path, "-c", "import receipt_kernel"], capture_output=True).returncode == 0
+    )
     if not found:
         problem = f"interop is NOT tested: no reference package at {path} (make reference, or RECEIPT_REFERENCE_PYTHON)"
         warnings.warn(problem, stacklevel=1)
@@ -67,7 +70,14 @@ def alone(reference: str, folder: pathlib.Path) -> list[dict[str, Any]]:
 def test_the_runs_have_all_event_types_and_are_many(alone: list[dict[str, Any]]) -> None:
     assert len(alone) == RUNS
     assert {kind for run in alone for kind in run["types"]} == {
-        "RUN_START", "STAGE_ADVANCE", "EVIDENCE_PUT", "EVALUATION", "DECISION", "REMEDIATION", "BLOB_EXPIRE", "RUN_FINALIZE",
+        "RUN_START",
+        "STAGE_ADVANCE",
+        "EVIDENCE_PUT",
+        "EVALUATION",
+        "DECISION",
+        "REMEDIATION",
+        "BLOB_EXPIRE",
+        "RUN_FINALIZE",
     }
     assert len({value for run in alone for value in run["hashes"]}) == RUNS * 10
 
@@ -116,7 +126,9 @@ def test_canonical_bytes_of_the_vectors_are_the_references(reference: str) -> No
         "import json, sys\nfrom receipt_kernel.envelope import canonical_json, compute_hash\n"
         "for line in sys.stdin: print(compute_hash(canonical_json(json.loads(json.loads(line)['json']))))"
     )
-    lines = "\n".join(json.dumps(case) for name in ("canonical.jsonl", "canonical_random.jsonl") for case in vectors(name))
+    lines = "\n".join(
+        json.dumps(case) for name in ("canonical.jsonl", "canonical_random.jsonl") for case in vectors(name)
+    )
     ours, theirs = (
         subprocess.run([python, "-c", script], input=lines, capture_output=True, text=True, check=True).stdout
         for python in (OURS, reference)

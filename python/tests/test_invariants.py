@@ -36,15 +36,28 @@ from receipt_kernel.store_sqlite import SqliteReceiptStore
 
 # Those that ask only for the shape of a run, and those that ask for what it claims.
 STRUCTURAL: list[Any] = [
-    LedgerChainValidInvariant(), ReceiptCompletenessInvariant(), EvaluationCompletenessInvariant(),
-    FinalizationCompletenessInvariant(), SingleFinalizeInvariant(), StageRequiredPathInvariant(["START"]),
+    LedgerChainValidInvariant(),
+    ReceiptCompletenessInvariant(),
+    EvaluationCompletenessInvariant(),
+    FinalizationCompletenessInvariant(),
+    SingleFinalizeInvariant(),
+    StageRequiredPathInvariant(["START"]),
 ]
 CLAIMING: list[Any] = [
-    ClaimsEvidenceBindingInvariant(), ToolTraceConsistencyInvariant(), EpistemicModeRequirementsInvariant(),
-    RefsClosedWorldInvariant(), OutputBoundToClaimsInvariant(), ConfidenceSanityInvariant(), OracleIndependenceInvariant(),
+    ClaimsEvidenceBindingInvariant(),
+    ToolTraceConsistencyInvariant(),
+    EpistemicModeRequirementsInvariant(),
+    RefsClosedWorldInvariant(),
+    OutputBoundToClaimsInvariant(),
+    ConfidenceSanityInvariant(),
+    OracleIndependenceInvariant(),
 ]
 CHAIN, RECEIPT = LedgerChainValidInvariant(), ReceiptCompletenessInvariant(["k"])
-EVALUATION, ENDING, ONCE = EvaluationCompletenessInvariant(), FinalizationCompletenessInvariant(), SingleFinalizeInvariant()
+EVALUATION, ENDING, ONCE = (
+    EvaluationCompletenessInvariant(),
+    FinalizationCompletenessInvariant(),
+    SingleFinalizeInvariant(),
+)
 BINDING, TOOLS, MODES, CLOSED, OUTPUT, CONFIDENCE, ORACLE = CLAIMING
 
 
@@ -120,7 +133,15 @@ class Scene(Recorder):
             seq, previous = (head[0] + 1, head[1]) if head else (1, None)
             sealed = seal_envelope({**envelope, "run_id": "r1", "seq": seq, "prev_event_hash": previous})
             text = json.dumps(sealed, sort_keys=True)
-            row = ("r1", seq, str(sealed["event_type"]), text, sealed["event_hash"], previous, "2026-01-01T00:00:00+00:00")
+            row = (
+                "r1",
+                seq,
+                str(sealed["event_type"]),
+                text,
+                sealed["event_hash"],
+                previous,
+                "2026-01-01T00:00:00+00:00",
+            )
             self.edited(
                 "insert into events (run_id, seq, event_type, envelope_json, event_hash, prev_event_hash, created_at)"
                 " values (?, ?, ?, ?, ?, ?, ?)",
@@ -183,11 +204,22 @@ def of_vector(name: str) -> Any:
     if name == "oracle scope":
         return OracleIndependenceInvariant(policy={("factual", "high"): 1, ("factual", "high", "auth"): 3})
     if name.startswith("stage"):
-        return StageRequiredPathInvariant(["START", "DECIDE"] if name.endswith("PASS") else ["START", "COLLECT", "DECIDE"])
+        return StageRequiredPathInvariant(
+            ["START", "DECIDE"] if name.endswith("PASS") else ["START", "COLLECT", "DECIDE"]
+        )
     return {
-        "chain": CHAIN, "receipt": RECEIPT, "evaluation": EVALUATION, "finalization": ENDING, "single": ONCE,
-        "claims": BINDING, "confidence": CONFIDENCE, "mode": MODES, "oracle": ORACLE, "output": OUTPUT,
-        "refs": CLOSED, "tools": TOOLS,
+        "chain": CHAIN,
+        "receipt": RECEIPT,
+        "evaluation": EVALUATION,
+        "finalization": ENDING,
+        "single": ONCE,
+        "claims": BINDING,
+        "confidence": CONFIDENCE,
+        "mode": MODES,
+        "oracle": ORACLE,
+        "output": OUTPUT,
+        "refs": CLOSED,
+        "tools": TOOLS,
     }[name.split()[0]]
 
 
@@ -248,7 +280,9 @@ def claiming_run(name: str) -> Scene:
         case "tools NOT_IN_RUN ref":
             return Scene().claims(one).has("tool_trace", {"calls": [{"id": "t1", "output_ref": NOWHERE}]})
         case "tools PASS":
-            return Scene().has("out", "o").claims(one).has("tool_trace", {"calls": [{"id": "t1", "output_ref": ref("o")}]})
+            return (
+                Scene().has("out", "o").claims(one).has("tool_trace", {"calls": [{"id": "t1", "output_ref": ref("o")}]})
+            )
         case "tools TRACE_MALFORMED":
             return Scene().claims(one).has("tool_trace", {"calls": {}})
         case "tools UNBOUND":
@@ -292,7 +326,9 @@ def test_each_result_of_the_reference_is_given(case: dict[str, Any]) -> None:
     for said, expected in zip(result["reasons"], wanted["reasons"], strict=True):
         if said["code"] != "PREV_HASH_MISMATCH":
             assert said["msg"] == expected["msg"]
-    assert [reason["pointers"] for reason in result["reasons"]] == [reason["pointers"] for reason in wanted["reasons"]] or name == "oracle scope"
+    assert [reason["pointers"] for reason in result["reasons"]] == [
+        reason["pointers"] for reason in wanted["reasons"]
+    ] or name == "oracle scope"
     assert result["evidence_refs"] == wanted["evidence_refs"]
     if result["verdict"] != "unknown" and name != "oracle scope":
         assert result["meta"] == wanted["meta"]
@@ -315,7 +351,11 @@ def good() -> Scene:
     run = Scene().oracle("e", "e").has("final_output", "o").has("tool", "t", kind="tool:output")
     run.has("tool_trace", {"calls": [{"id": "t1", "ok": True, "output_ref": ref("t"), "output_sha256": sha("t")}]})
     run.claims(claim, output_ref=ref("o"), output_sha256=sha("o"))
-    return run.evaluated().then("DECISION", {"decision_id": "d", "basis": [], "action_plan": ""}).ended(event_refs=["event://r1/7"])
+    return (
+        run.evaluated()
+        .then("DECISION", {"decision_id": "d", "basis": [], "action_plan": ""})
+        .ended(event_refs=["event://r1/7"])
+    )
 
 
 @pytest.mark.parametrize("invariant", STRUCTURAL + CLAIMING, ids=lambda invariant: invariant.invariant_id)
@@ -333,7 +373,9 @@ def test_asking_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("invariant", CLAIMING, ids=lambda invariant: invariant.invariant_id)
-@pytest.mark.parametrize("ctx", [{}, {"store": None, "run_id": "r1"}, {"run_id": "r1"}, {"store": 1}, {"store": 1, "run_id": ""}], ids=str)
+@pytest.mark.parametrize(
+    "ctx", [{}, {"store": None, "run_id": "r1"}, {"run_id": "r1"}, {"store": 1}, {"store": 1, "run_id": ""}], ids=str
+)
 def test_a_context_without_a_store_or_a_run_is_unknown(invariant: Any, ctx: dict[str, Any]) -> None:
     result = invariant.evaluate(ctx)
     assert (verdict(result), codes(result)) == ("unknown", ["CONTEXT_MISSING"])
@@ -341,7 +383,9 @@ def test_a_context_without_a_store_or_a_run_is_unknown(invariant: Any, ctx: dict
 
 @pytest.mark.ours
 @pytest.mark.parametrize("invariant", STRUCTURAL + CLAIMING, ids=lambda invariant: invariant.invariant_id)
-@pytest.mark.parametrize("ctx", [{}, None, {"store": None, "run_id": "r1"}, {"store": object(), "run_id": "r1"}, [], "x"], ids=repr)
+@pytest.mark.parametrize(
+    "ctx", [{}, None, {"store": None, "run_id": "r1"}, {"store": object(), "run_id": "r1"}, [], "x"], ids=repr
+)
 def test_no_context_makes_an_invariant_raise(invariant: Any, ctx: Any) -> None:
     assert verdict(invariant.evaluate(ctx)) == "unknown"
 
@@ -450,7 +494,10 @@ def test_an_edit_that_a_hash_shows_fails() -> None:
 
 def test_a_gap_and_a_broken_link_fail() -> None:
     assert verdict(deciding().edited("delete from events where seq = 2").judge(CHAIN)) == "fail"
-    assert verdict(deciding().edited("update events set prev_event_hash = 'sha256:00' where seq = 3").judge(CHAIN)) == "fail"
+    assert (
+        verdict(deciding().edited("update events set prev_event_hash = 'sha256:00' where seq = 3").judge(CHAIN))
+        == "fail"
+    )
 
 
 def renumber(run: Scene) -> None:
@@ -528,13 +575,17 @@ TAMPERING: dict[str, Callable[[Scene], None]] = {
     "text that is a number": lambda run: run.edit(2, lambda text: "5"),
     "text that is null": lambda run: run.edit(2, lambda text: "null"),
     "text that is a list": lambda run: run.edit(2, lambda text: "[]"),
-    "text with NaN": lambda run: run.edit(2, lambda text: text.replace('"n": 0', '"n": NaN').replace('"n":0', '"n":NaN')),
+    "text with NaN": lambda run: run.edit(
+        2, lambda text: text.replace('"n": 0', '"n": NaN').replace('"n":0', '"n":NaN')
+    ),
     "text that is very deep": lambda run: run.edit(2, lambda text: "[" * 100_000),
     "text that is no UTF-8": column("envelope_json = cast(x'7bff7d' as text)"),
     "text in a blob": column("envelope_json = cast(envelope_json as blob)"),
     "seq in words": column("seq = 'abc'"),
     "seq and a half": column("seq = 2.5"),
-    "an integer of 5,000 digits": lambda run: run.edit(2, lambda text: text.replace('"n": 0', '"n": ' + "7" * 5000).replace('"n":0', '"n":' + "7" * 5000)),
+    "an integer of 5,000 digits": lambda run: run.edit(
+        2, lambda text: text.replace('"n": 0', '"n": ' + "7" * 5000).replace('"n":0', '"n":' + "7" * 5000)
+    ),
 }
 
 
@@ -567,7 +618,12 @@ def test_the_chain_counts_what_it_saw() -> None:
 
 @pytest.mark.ours
 def test_evidence_that_names_no_blob_is_none() -> None:
-    for payload in ({"key": "k", "evidence": {}}, {"key": "k"}, {"key": "k", "evidence": {"sha256": ""}}, {"key": "k", "evidence": {"sha256": None}}):
+    for payload in (
+        {"key": "k", "evidence": {}},
+        {"key": "k"},
+        {"key": "k", "evidence": {"sha256": ""}},
+        {"key": "k", "evidence": {"sha256": None}},
+    ):
         run = Scene(None).has("k", "1").missing("1").then("EVIDENCE_PUT", payload)
         check((RECEIPT, run, "fail", ["NO_EVIDENCE", "BLOB_NOT_FOUND"]))
 
@@ -651,7 +707,16 @@ def test_evidence_is_complete_only_where_it_says_true(complete: Any) -> None:
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("of_result, code", [("FAIL", "BAD_VERDICT"), ("error", "BAD_VERDICT"), (None, "BAD_VERDICT"), ({}, "BAD_VERDICT"), ("warn", "VERDICT_INCONSISTENCY")])
+@pytest.mark.parametrize(
+    "of_result, code",
+    [
+        ("FAIL", "BAD_VERDICT"),
+        ("error", "BAD_VERDICT"),
+        (None, "BAD_VERDICT"),
+        ({}, "BAD_VERDICT"),
+        ("warn", "VERDICT_INCONSISTENCY"),
+    ],
+)
 def test_a_result_has_one_of_four_verdicts_and_none_worse_than_the_whole(of_result: Any, code: str) -> None:
     check((EVALUATION, Scene(None).evaluated("pass", {"invariant_id": "x", "verdict": of_result}), "fail", [code]))
 
@@ -672,7 +737,12 @@ def test_each_parameter_of_the_evaluation_is_honoured() -> None:
         (keys, Scene(None).evaluated().has("k", "1"), "fail", ["MISSING_KEY"]),
         (blobs, Scene(None).has("k", "1").evaluated().missing("1"), "fail", ["BLOB_NOT_FOUND"]),
         (receipt, Scene(None).evaluated(), "fail", ["MISSING_INVARIANT"]),
-        (receipt, Scene(None).evaluated("pass", {"invariant_id": "receipt.completeness", "verdict": "pass"}), "pass", []),
+        (
+            receipt,
+            Scene(None).evaluated("pass", {"invariant_id": "receipt.completeness", "verdict": "pass"}),
+            "pass",
+            [],
+        ),
     )
 
 
@@ -737,7 +807,7 @@ def test_the_path_is_walked_and_not_only_named() -> None:
     lie = {"from_stage": "START", "to_stage": "DECIDE"}
     check(
         (path, Scene(None).then("STAGE_ADVANCE", lie, stage="COLLECT"), "fail", ["STAGE_CONTRADICTION"]),
-        (path, empty(), "fail", ["MISSING_STAGES"]),
+        (path, empty(), "unknown", ["NO_EVENTS"]),
     )
 
 
@@ -824,7 +894,9 @@ def test_an_empty_table_of_requirements_is_an_empty_table() -> None:
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("text", ["http://example.org", "event://nope/1", "", "whatever", "BLOB://SHA256:00", "blob://md5:00"])
+@pytest.mark.parametrize(
+    "text", ["http://example.org", "event://nope/1", "", "whatever", "BLOB://SHA256:00", "blob://md5:00"]
+)
 def test_a_claim_cites_blobs(text: str) -> None:
     check((BINDING, claiming(cites(text)), "fail", ["EVIDENCE_REF_BAD", "CLAIM_UNBOUND"]))
 
@@ -860,7 +932,15 @@ def test_an_empty_list_of_claims_passes_confidence_and_oracle() -> None:
 
 @pytest.mark.ours
 def test_a_claims_map_that_two_readers_could_read_differently_is_malformed() -> None:
-    for data in ("not json", '{"claims":[{}],"claims":[]}', '{"claims":[{"id":"a","id":"b"}]}', "[]", "5", "true", '"x"'):
+    for data in (
+        "not json",
+        '{"claims":[{}],"claims":[]}',
+        '{"claims":[{"id":"a","id":"b"}]}',
+        "[]",
+        "5",
+        "true",
+        '"x"',
+    ):
         check((BINDING, Scene().has("claims_map", data), "fail", ["CLAIMS_MAP_MALFORMED"]))
     for data in ("[" * 100_000, '{"claims":[' + "7" * 5000 + "]}"):
         for invariant in CLAIMING:
@@ -884,7 +964,7 @@ def test_a_claims_map_that_cannot_be_read_says_why() -> None:
         (BINDING, run().expired(text), "unknown", ["CLAIMS_MAP_EXPIRED"]),
         (CLOSED, run().expired(text), "unknown", ["CLAIMS_MAP_EXPIRED"]),
         (MODES, run().expired(text), "warn", ["BLOB_EXPIRED"]),
-        (BINDING, run().corrupt(text), "fail", ["BLOB_MALFORMED"]),
+        (BINDING, run().corrupt(text), "fail", ["CLAIMS_MAP_CORRUPT"]),
         (BINDING, run().missing(text), "fail", ["CLAIMS_MAP_MISSING"]),
         (BINDING, run().removed(text), "fail", ["EXPIRED_WITHOUT_RECEIPT"]),
     )
@@ -968,12 +1048,17 @@ def test_the_output_is_named_by_every_name_that_is_given() -> None:
 @pytest.mark.parametrize(
     "word, reasons",
     [
-        ("high ", ["CONFIDENCE_UNKNOWN"]), ("very high", ["CONFIDENCE_UNKNOWN"]), ("certain", ["CONFIDENCE_UNKNOWN"]),
-        (0.99, ["CLAIM_MALFORMED", "CONFIDENCE_UNKNOWN"]), (["high"], ["CLAIM_MALFORMED", "CONFIDENCE_UNKNOWN"]),
+        ("high ", ["CONFIDENCE_UNKNOWN"]),
+        ("very high", ["CONFIDENCE_UNKNOWN"]),
+        ("certain", ["CONFIDENCE_UNKNOWN"]),
+        (0.99, ["CLAIM_MALFORMED", "CONFIDENCE_UNKNOWN"]),
+        (["high"], ["CLAIM_MALFORMED", "CONFIDENCE_UNKNOWN"]),
     ],
 )
 def test_a_confidence_that_nobody_knows_is_no_confidence(word: Any, reasons: list[str]) -> None:
-    check((CONFIDENCE, claiming(cites(ref("e"), confidence="medium"), cites(ref("e"), confidence=word)), "fail", reasons))
+    check(
+        (CONFIDENCE, claiming(cites(ref("e"), confidence="medium"), cites(ref("e"), confidence=word)), "fail", reasons)
+    )
 
 
 @pytest.mark.ours
@@ -982,7 +1067,12 @@ def test_confidence_needs_evidence() -> None:
         (CONFIDENCE, claiming({"confidence": "medium"}), "fail", ["CLAIM_UNBOUND"]),
         (CONFIDENCE, claiming(1), "fail", ["CLAIM_MALFORMED", "ALL_LOW_CONFIDENCE"]),
         (CONFIDENCE, claiming(cites(ref("e"), confidence="high")).missing("e"), "fail", ["EVIDENCE_REF_MISSING"]),
-        (CONFIDENCE, claiming(cites("x", confidence="high")), "fail", ["EVIDENCE_REF_BAD", "HIGH_CONFIDENCE_WEAK_EVIDENCE"]),
+        (
+            CONFIDENCE,
+            claiming(cites("x", confidence="high")),
+            "fail",
+            ["EVIDENCE_REF_BAD", "HIGH_CONFIDENCE_WEAK_EVIDENCE"],
+        ),
     )
 
 
@@ -1078,6 +1168,85 @@ def test_a_claimed_call_needs_a_trace_and_the_trace_may_come_after_the_claims() 
     )
 
 
+# Figures that programs read out of results
+
+FIGURES: dict[str, tuple[Any, Callable[[], Scene], dict[str, Any]]] = {
+    "how many evaluations, and what the last one evaluated": (
+        EVALUATION,
+        lambda: (
+            Scene(None)
+            .evaluated("warn")
+            .evaluated("pass", {"verdict": "pass"}, {"invariant_id": "y", "verdict": "pass"})
+        ),
+        {"evaluation_count": 2, "invariants_evaluated": ["y"]},
+    ),
+    "the verdict of the ending": (
+        ENDING,
+        lambda: Scene(None).evaluated("fail").ended("fail"),
+        {"overall_verdict": "fail"},
+    ),
+    "how many claims are bound": (
+        BINDING,
+        lambda: claiming(cites(ref("e")), cites(ref("e"))),
+        {"mode": "factual", "claim_count": 2},
+    ),
+    "how many claims there were where one is unbound": (
+        BINDING,
+        lambda: claiming(cites(ref("e")), cites()),
+        {"mode": "factual", "claim_count": 2},
+    ),
+    "what a mode misses": (MODES, Scene, {"mode": "factual", "missing": ["claims_map"]}),
+    "which calls have no trace": (
+        TOOLS,
+        lambda: Scene().claims({"tool_call_ids": ["t2", "t1"]}),
+        {"mode": "factual", "required_ids": ["t1", "t2"]},
+    ),
+    "what is outside": (CLOSED, lambda: Scene().claims(cites(ref("x"))), {"mode": "factual", "orphans": [ref("x")]}),
+    "how many refs are inside": (
+        CLOSED,
+        lambda: claiming(cites(ref("e"), "event://r1/1")),
+        {"mode": "factual", "refs_checked": 1},
+    ),
+    "the keys in the order they were put in": (
+        ReceiptCompletenessInvariant(),
+        lambda: Scene(None).has("k", "1").has("j", "2").has("k", "3"),
+        {"found_keys": ["k", "j"]},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_results_carry_their_figures(name: str) -> None:
+    invariant, story, figures = FIGURES[name]
+    meta = story().judge(invariant).meta
+    assert {key: meta.get(key) for key in figures} == figures
+
+
+def test_evidence_refs_of_a_binding_are_sorted_and_each_stands_once() -> None:
+    run = Scene().has("a", "1").has("b", "2").claims(cites(ref("2"), ref("1"), ref("1")), cites(ref("2")))
+    assert run.judge(BINDING).evidence_refs == sorted({ref("1"), ref("2")})
+
+
+MESSAGES: dict[str, tuple[Any, Callable[[], Scene], str]] = {
+    "no end": (ONCE, Scene, "Run has no RUN_FINALIZE event"),
+    "no finalize": (ENDING, Scene, "No RUN_FINALIZE event found in run"),
+    "missing key": (RECEIPT, Scene, "Required evidence key 'k' not found in EVIDENCE_PUT events"),
+    "mode": (MODES, Scene, "mode=factual missing required evidence: ['claims_map']"),
+    "outside": (CLOSED, lambda: Scene().claims(cites(ref("x"))), "claims reference 1 blob(s) not produced by this run"),
+    "no output": (OUTPUT, Scene, "final_output evidence blob required in factual/mixed mode"),
+}
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_findings_say_what_they_always_said(name: str) -> None:
+    invariant, story, message = MESSAGES[name]
+    result = story().judge(invariant)
+    assert verdict(result) == "fail"
+    (reason,) = result.reasons
+    assert reason.msg == message
+    assert reason.pointers == ((ref("x"),) if name == "outside" else ())
+
+
 # Malformed things
 
 
@@ -1123,7 +1292,11 @@ def test_no_malformed_event_makes_an_invariant_raise_and_what_matters_does_not_p
                 mutant.store.close()
                 tried += 1
                 passed += all(result.verdict is Verdict.PASS for result in results)
-                if path[0] in ("payload", "refs", "event_schema_version", "event_type") and len(path) == 1 and not isinstance(new, dict):
+                if (
+                    path[0] in ("payload", "refs", "event_schema_version", "event_type")
+                    and len(path) == 1
+                    and not isinstance(new, dict)
+                ):
                     assert any(result.verdict.is_failure() for result in results), (index, path, new)
     assert tried > 1500 and passed < tried // 2, (tried, passed)
 
@@ -1147,8 +1320,12 @@ def test_no_malformed_document_makes_an_invariant_raise(key: str) -> None:
 
 def helped() -> Scene:
     return (
-        Scene("Factual").has("t", "1", kind="tool:trace", oracle_class=1).has("map", {"claims": []}).has("bad", "{")
-        .has("list", [1]).has("t", "2", kind="model:self_report")
+        Scene("Factual")
+        .has("t", "1", kind="tool:trace", oracle_class=1)
+        .has("map", {"claims": []})
+        .has("bad", "{")
+        .has("list", [1])
+        .has("t", "2", kind="model:self_report")
     )
 
 
@@ -1173,7 +1350,15 @@ def test_helpers_read_what_a_run_put() -> None:
 
 @pytest.mark.parametrize(
     "text, expected",
-    [("blob://sha256:" + "a" * 64, "a" * 64), ("blob://md5:00", None), ("x", None), ("", None), (None, None), (5, None), ("BLOB://sha256:aa", None)],
+    [
+        ("blob://sha256:" + "a" * 64, "a" * 64),
+        ("blob://md5:00", None),
+        ("x", None),
+        ("", None),
+        (None, None),
+        (5, None),
+        ("BLOB://sha256:aa", None),
+    ],
 )
 def test_a_blob_ref_is_parsed(text: Any, expected: str | None) -> None:
     assert _helpers.parse_blob_ref(text) == expected

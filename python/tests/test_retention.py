@@ -61,7 +61,12 @@ def events_of_expiry(store: SqliteReceiptStore) -> list[dict[str, Any]]:
         (MADE, EvidenceClass.PUBLIC, RetentionPolicy(public_ttl_seconds=0), MADE),
         (MADE, EvidenceClass.PUBLIC, RetentionPolicy(public_ttl_seconds=-1), None),
         (MADE, EvidenceClass.SEALED, RetentionPolicy(sealed_ttl_seconds=-7), None),
-        ("2026-02-28T23:59:59+00:00", EvidenceClass.PUBLIC, RetentionPolicy(public_ttl_seconds=1), "2026-03-01T00:00:00+00:00"),
+        (
+            "2026-02-28T23:59:59+00:00",
+            EvidenceClass.PUBLIC,
+            RetentionPolicy(public_ttl_seconds=1),
+            "2026-03-01T00:00:00+00:00",
+        ),
     ],
 )
 def test_expiry_is_creation_and_the_ttl_of_the_class(
@@ -82,8 +87,12 @@ def test_what_has_expired_is_found_in_the_order_of_its_making(store: SqliteRecei
     assert found(store, None) == ["public", "sealed"]
     (sealed,) = find_expired_blobs(store, POLICY, DAY_8)
     assert sealed == {
-        "sha256": blobs["sealed"], "content_type": "application/octet-stream", "bytes_len": 7, "created_at": MADE,
-        "evidence_class": "sealed", "expires_at": "2026-01-08T00:00:00+00:00",
+        "sha256": blobs["sealed"],
+        "content_type": "application/octet-stream",
+        "bytes_len": 7,
+        "created_at": MADE,
+        "evidence_class": "sealed",
+        "expires_at": "2026-01-08T00:00:00+00:00",
     }
     assert list(sealed) == ["sha256", "content_type", "bytes_len", "created_at", "evidence_class", "expires_at"]
 
@@ -116,7 +125,9 @@ def test_a_purge_removes_the_bytes_and_keeps_the_hash(store: SqliteReceiptStore,
     assert purge_expired(store, POLICY, DAY_8, maintenance_run_id="m1") == []
 
 
-def test_a_purge_writes_a_receipt_for_each_blob_into_the_run_it_is_given(store: SqliteReceiptStore, blobs: dict[str, str]) -> None:
+def test_a_purge_writes_a_receipt_for_each_blob_into_the_run_it_is_given(
+    store: SqliteReceiptStore, blobs: dict[str, str]
+) -> None:
     purge_expired(store, POLICY, DAY_31, maintenance_run_id="m1")
     run = store.get_run("m1")
     assert run is not None
@@ -124,9 +135,15 @@ def test_a_purge_writes_a_receipt_for_each_blob_into_the_run_it_is_given(store: 
     receipts = store.get_events("m1", "BLOB_EXPIRE")
     assert [event["payload"]["sha256"] for event in receipts] == [blobs["public"], blobs["sealed"]]
     payload = receipts[1]["payload"]
-    assert {key: payload[key] for key in ("evidence_class", "bytes_len", "created_at", "expired_at", "new_state", "policy")} == {
-        "evidence_class": "sealed", "bytes_len": 7, "created_at": MADE, "expired_at": DAY_31,
-        "new_state": "expired_hash_only", "policy": POLICY.to_dict(),
+    assert {
+        key: payload[key] for key in ("evidence_class", "bytes_len", "created_at", "expired_at", "new_state", "policy")
+    } == {
+        "evidence_class": "sealed",
+        "bytes_len": 7,
+        "created_at": MADE,
+        "expired_at": DAY_31,
+        "new_state": "expired_hash_only",
+        "policy": POLICY.to_dict(),
     }
     assert receipts[1]["refs"]["blobs"] == [f"blob://sha256:{blobs['sealed']}"]
     assert all(verify_envelope_hash(event) for event in store.get_events("m1"))
@@ -140,12 +157,13 @@ def test_a_maintenance_run_can_be_used_again(store: SqliteReceiptStore, blobs: d
 
 
 @pytest.mark.ours
-def test_a_purge_that_names_no_run_writes_receipts_into_one_of_its_own(store: SqliteReceiptStore, blobs: dict[str, str]) -> None:
+def test_a_purge_that_names_no_run_writes_receipts_into_one_of_its_own(
+    store: SqliteReceiptStore, blobs: dict[str, str]
+) -> None:
     purge_expired(store, POLICY, DAY_31)
     ((run_id,),) = store._conn.execute("select run_id from runs").fetchall()
     events = store.get_events(run_id)
-    assert [event["event_type"] for event in events][0] == "RUN_START"
-    assert [event["event_type"] for event in events][-1] == "RUN_FINALIZE"
+    assert (events[0]["event_type"], events[-1]["event_type"]) == ("RUN_START", "RUN_FINALIZE")
     assert {event["payload"]["sha256"] for event in events_of_expiry(store)} == set(blobs.values())
     ctx = {"store": store, "run_id": run_id}
     for invariant in (LedgerChainValidInvariant(), FinalizationCompletenessInvariant()):
@@ -161,7 +179,17 @@ def test_a_purge_of_nothing_writes_nothing(store: SqliteReceiptStore, blobs: dic
 @pytest.mark.ours
 @pytest.mark.parametrize(
     "now",
-    ["tomorrow", "zzz", "9", "", "2026-01-01", "2026-01-01 05:00", "2026-01-10T00:00:00", "2026-13-01T00:00:00+00:00", "2026-01-10T00:00:00+25:00"],
+    [
+        "tomorrow",
+        "zzz",
+        "9",
+        "",
+        "2026-01-01",
+        "2026-01-01 05:00",
+        "2026-01-10T00:00:00",
+        "2026-13-01T00:00:00+00:00",
+        "2026-01-10T00:00:00+25:00",
+    ],
 )
 def test_now_is_a_time_with_an_offset(store: SqliteReceiptStore, blobs: dict[str, str], now: str) -> None:
     for call in (find_expired_blobs, purge_expired):
@@ -196,7 +224,9 @@ def test_a_creation_without_an_offset_is_utc_wherever_the_process_runs(zone: str
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("edit", ["created_at = 'garbage'", "created_at = ''", "evidence_class = 'bogus'", "created_at = 5"])
+@pytest.mark.parametrize(
+    "edit", ["created_at = 'garbage'", "created_at = ''", "evidence_class = 'bogus'", "created_at = 5"]
+)
 def test_one_bad_row_does_not_keep_the_others(store: SqliteReceiptStore, blobs: dict[str, str], edit: str) -> None:
     store._conn.execute(f"update blobs set {edit} where sha256 = ?", (blobs["public"],))
     store._conn.commit()
@@ -251,7 +281,8 @@ def test_two_purgers_write_one_receipt_for_a_blob(store: SqliteReceiptStore, db_
     age(store)
     store.close()
     running = [
-        subprocess.Popen([sys.executable, "-c", PURGE, db_path, DAY_31, f"m{n}"], stdout=subprocess.PIPE) for n in range(3)
+        subprocess.Popen([sys.executable, "-c", PURGE, db_path, DAY_31, f"m{n}"], stdout=subprocess.PIPE)
+        for n in range(3)
     ]
     said = [sha for process in running for sha in json.loads(process.communicate(timeout=60)[0])]
     receipts = [event["payload"]["sha256"] for event in events_of_expiry(store)]
@@ -259,7 +290,9 @@ def test_two_purgers_write_one_receipt_for_a_blob(store: SqliteReceiptStore, db_
 
 
 @pytest.mark.ours
-def test_a_purge_that_is_killed_leaves_a_receipt_for_each_blob_that_is_gone(store: SqliteReceiptStore, db_path: str) -> None:
+def test_a_purge_that_is_killed_leaves_a_receipt_for_each_blob_that_is_gone(
+    store: SqliteReceiptStore, db_path: str
+) -> None:
     for n in range(300):
         store.put_blob(f"blob {n}".encode() * 200)
     age(store)
@@ -288,7 +321,9 @@ def test_no_copy_of_expired_bytes_is_left_in_the_files(db_path: str, size: int) 
     # A process of its own reads: closing a file here would drop this process's locks on it.
     count = "import sys; print(sum(open(p, 'rb').read().count(sys.argv[1].encode()) for p in sys.argv[2:]))"
     files = [str(path) for path in pathlib.Path(db_path).parent.iterdir()]
-    done = subprocess.run([sys.executable, "-c", count, canary.decode(), *files], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", count, canary.decode(), *files], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "0"
     store.close()
 

@@ -30,7 +30,9 @@ MINIMAL = {
 
 
 @pytest.mark.parametrize("graph, expected", [(DEFAULT_STAGE_GRAPH, DEFAULT), (MINIMAL_STAGE_GRAPH, MINIMAL)])
-def test_the_two_graphs_are_those_of_old_and_go_to_a_dict_and_back(graph: StageGraph, expected: dict[str, object]) -> None:
+def test_the_two_graphs_are_those_of_old_and_go_to_a_dict_and_back(
+    graph: StageGraph, expected: dict[str, object]
+) -> None:
     assert graph.to_dict() == expected
     assert list(graph.to_dict()) == list(expected)
     assert StageGraph.from_dict(graph.to_dict()) == graph
@@ -49,7 +51,7 @@ def test_exactly_the_declared_transitions_are_legal() -> None:
                 if (a, b) in legal:
                     assert graph.validate_transition(a, b) is None
                 else:
-                    with pytest.raises(ValueError, match="^Illegal transition"):
+                    with pytest.raises(ValueError, match=r"^Illegal transition"):
                         graph.validate_transition(a, b)
 
 
@@ -57,14 +59,20 @@ def test_exactly_the_declared_transitions_are_legal() -> None:
     "a, b, message",
     [
         (
-            "X", "START",
+            "X",
+            "START",
             "Unknown stage 'X' in graph 'v1_default'. "
             "Known stages: ['COLLECT', 'DECIDE', 'EVALUATE', 'FINALIZE', 'REMEDIATE', 'START']",
         ),
         ("START", "X", "Illegal transition 'START' -> 'X' in graph 'v1_default'. Allowed from 'START': ['COLLECT']"),
-        ("FINALIZE", "START", "Illegal transition 'FINALIZE' -> 'START' in graph 'v1_default'. Allowed from 'FINALIZE': []"),
         (
-            "DECIDE", "COLLECT",
+            "FINALIZE",
+            "START",
+            "Illegal transition 'FINALIZE' -> 'START' in graph 'v1_default'. Allowed from 'FINALIZE': []",
+        ),
+        (
+            "DECIDE",
+            "COLLECT",
             "Illegal transition 'DECIDE' -> 'COLLECT' in graph 'v1_default'. "
             "Allowed from 'DECIDE': ['FINALIZE', 'REMEDIATE']",
         ),

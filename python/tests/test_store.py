@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from helpers import TS, Recorder, draft, on_file, progress_during
+from helpers import RECIPIENT, TS, Recorder, draft, on_file, progress_during
 from receipt_kernel import BlobRef
 from receipt_kernel.envelope import canonical_json, compute_hash, verify_envelope_hash
 from receipt_kernel.redact import RedactionReport
@@ -38,18 +38,33 @@ def test_the_tables_are_those_of_the_format(store: SqliteReceiptStore) -> None:
     }
     assert columns == {
         "runs": [
-            ("run_id", "TEXT", 0, None, 1), ("policy_id", "TEXT", 1, None, 0), ("policy_version", "TEXT", 1, None, 0),
-            ("stage_graph_id", "TEXT", 1, None, 0), ("created_at", "TEXT", 1, None, 0), ("meta_json", "TEXT", 1, "'{}'", 0),
+            ("run_id", "TEXT", 0, None, 1),
+            ("policy_id", "TEXT", 1, None, 0),
+            ("policy_version", "TEXT", 1, None, 0),
+            ("stage_graph_id", "TEXT", 1, None, 0),
+            ("created_at", "TEXT", 1, None, 0),
+            ("meta_json", "TEXT", 1, "'{}'", 0),
         ],
         "events": [
-            ("id", "INTEGER", 0, None, 1), ("run_id", "TEXT", 1, None, 0), ("seq", "INTEGER", 1, None, 0),
-            ("event_type", "TEXT", 1, None, 0), ("envelope_json", "TEXT", 1, None, 0), ("event_hash", "TEXT", 1, None, 0),
-            ("prev_event_hash", "TEXT", 0, None, 0), ("created_at", "TEXT", 1, None, 0),
+            ("id", "INTEGER", 0, None, 1),
+            ("run_id", "TEXT", 1, None, 0),
+            ("seq", "INTEGER", 1, None, 0),
+            ("event_type", "TEXT", 1, None, 0),
+            ("envelope_json", "TEXT", 1, None, 0),
+            ("event_hash", "TEXT", 1, None, 0),
+            ("prev_event_hash", "TEXT", 0, None, 0),
+            ("created_at", "TEXT", 1, None, 0),
         ],
         "blobs": [
-            ("sha256", "TEXT", 0, None, 1), ("content_type", "TEXT", 1, None, 0), ("bytes_len", "INTEGER", 1, None, 0),
-            ("evidence_class", "TEXT", 1, "'public'", 0), ("state", "TEXT", 1, "'live'", 0), ("data", "BLOB", 0, None, 0),
-            ("created_at", "TEXT", 1, None, 0), ("expired_at", "TEXT", 0, None, 0), ("redaction_json", "TEXT", 0, None, 0),
+            ("sha256", "TEXT", 0, None, 1),
+            ("content_type", "TEXT", 1, None, 0),
+            ("bytes_len", "INTEGER", 1, None, 0),
+            ("evidence_class", "TEXT", 1, "'public'", 0),
+            ("state", "TEXT", 1, "'live'", 0),
+            ("data", "BLOB", 0, None, 0),
+            ("created_at", "TEXT", 1, None, 0),
+            ("expired_at", "TEXT", 0, None, 0),
+            ("redaction_json", "TEXT", 0, None, 0),
         ],
         "schema_meta": [("key", "TEXT", 0, None, 1), ("value", "TEXT", 1, None, 0)],
     }
@@ -181,7 +196,10 @@ def test_a_run_comes_back_as_it_was_given(store: SqliteReceiptStore) -> None:
     created = datetime.datetime.fromisoformat(run.pop("created_at"))
     assert before <= created <= datetime.datetime.now(datetime.timezone.utc)
     assert run == {
-        "run_id": "r1", "policy_id": "p", "policy_version": "1", "stage_graph_id": "default",
+        "run_id": "r1",
+        "policy_id": "p",
+        "policy_version": "1",
+        "stage_graph_id": "default",
         "meta": {"z": 1, "a": {"mode": "factual"}},
     }
 
@@ -215,7 +233,10 @@ def test_a_run_cannot_be_begun_again_under_another_policy(store: SqliteReceiptSt
 
 
 @pytest.mark.ours
-@pytest.mark.parametrize("row", [(None, "p", "1", "g"), ("r", None, "1", "g"), ("r", "p", None, "g"), ("r", "p", "1", None), (5, "p", "1", "g")])
+@pytest.mark.parametrize(
+    "row",
+    [(None, "p", "1", "g"), ("r", None, "1", "g"), ("r", "p", None, "g"), ("r", "p", "1", None), (5, "p", "1", "g")],
+)
 def test_what_names_a_run_is_text(store: SqliteReceiptStore, row: tuple[Any, ...]) -> None:
     with pytest.raises((TypeError, ValueError)):
         store.ensure_run(*row)
@@ -266,7 +287,10 @@ def test_the_hash_of_a_chain_is_for_ever(store: SqliteReceiptStore) -> None:
     run.event("DECISION", {"text": "\u00e9\U0001f600\x7f", "n": [1, 1.0, 1e16, 2**70, -0.0], "d": {"b": 1, "a": None}})
     run.finalize()
     hashes = [event["event_hash"] for event in store.get_events("r1")]
-    assert compute_hash("".join(hashes).encode()) == "sha256:4b6b7209cc4588859913859a34fa457de607a8c95005219b56eb3c689bf1ee6f"
+    assert (
+        compute_hash("".join(hashes).encode())
+        == "sha256:4b6b7209cc4588859913859a34fa457de607a8c95005219b56eb3c689bf1ee6f"
+    )
 
 
 def test_the_columns_say_what_the_envelope_says(store: SqliteReceiptStore) -> None:
@@ -281,9 +305,15 @@ def test_the_columns_say_what_the_envelope_says(store: SqliteReceiptStore) -> No
 
 
 VALUES: list[Any] = [
-    {}, {"": ""}, {"a": None, "b": True, "c": [], "d": {}}, {"n": [0, -1, 2**64, -(2**70), 10**300]},
-    {"f": [0.1, -0.0, 1e16, 1e-7, 5e-324, 1.7976931348623157e308]}, {"t": "\u00e9 \u4e2d \U0001f600 \x00 \x7f \u2028 \ud800"},
-    {"quote": "\"\\/\b\f\n\r\t"}, {"long": "x" * 100_000}, {"\ue000": 1, "\U0001f600": 2, "a": 3},
+    {},
+    {"": ""},
+    {"a": None, "b": True, "c": [], "d": {}},
+    {"n": [0, -1, 2**64, -(2**70), 10**300]},
+    {"f": [0.1, -0.0, 1e16, 1e-7, 5e-324, 1.7976931348623157e308]},
+    {"t": "\u00e9 \u4e2d \U0001f600 \x00 \x7f \u2028 \ud800"},
+    {"quote": '"\\/\b\f\n\r\t'},
+    {"long": "x" * 100_000},
+    {"\ue000": 1, "\U0001f600": 2, "a": 3},
     {"many": {f"k{n}": n for n in range(1000)}},
 ]
 
@@ -337,7 +367,22 @@ def test_events_are_plain_dicts_that_can_be_changed(store: SqliteReceiptStore) -
     assert "new" not in store.get_events("r1")[0]["payload"]
 
 
-@pytest.mark.parametrize("ref", ["event://r1/9", "event://r1/0", "event://r1/-1", "event://r1/x", "event://r1/", "event://r1", "r1/1", "event://", "", "blob://sha256:aa", "event://other/1"])
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "event://r1/9",
+        "event://r1/0",
+        "event://r1/-1",
+        "event://r1/x",
+        "event://r1/",
+        "event://r1",
+        "r1/1",
+        "event://",
+        "",
+        "blob://sha256:aa",
+        "event://other/1",
+    ],
+)
 def test_a_ref_to_nothing_is_none(store: SqliteReceiptStore, ref: str) -> None:
     Recorder(store)
     assert store.get_event_by_ref("event://r1/1") is not None
@@ -347,7 +392,17 @@ def test_a_ref_to_nothing_is_none(store: SqliteReceiptStore, ref: str) -> None:
 @pytest.mark.ours
 @pytest.mark.parametrize(
     "ref",
-    ["event://r1/01", "event://r1/ 1 ", "event://r1/+1", "event://r1/1_0", "event://r1/\u0661", "event://r1/99999999999999999999", "event://r1/1\n", None, 5],
+    [
+        "event://r1/01",
+        "event://r1/ 1 ",
+        "event://r1/+1",
+        "event://r1/1_0",
+        "event://r1/\u0661",
+        "event://r1/99999999999999999999",
+        "event://r1/1\n",
+        None,
+        5,
+    ],
 )
 def test_a_seq_in_a_ref_has_one_spelling(store: SqliteReceiptStore, ref: Any) -> None:
     run = Recorder(store)
@@ -358,10 +413,17 @@ def test_a_seq_in_a_ref_has_one_spelling(store: SqliteReceiptStore, ref: Any) ->
 
 @pytest.mark.parametrize(
     "payload, error",
-    [({"x": float("nan")}, ValueError), ({"x": b""}, TypeError), ({"x": {1, 2}}, TypeError), ({"x": 10**4300}, ValueError)],
+    [
+        ({"x": float("nan")}, ValueError),
+        ({"x": b""}, TypeError),
+        ({"x": {1, 2}}, TypeError),
+        ({"x": 10**4300}, ValueError),
+    ],
     ids=["nan", "bytes", "set", "4301 digits"],
 )
-def test_a_payload_that_is_no_json_is_refused_and_nothing_is_stored(store: SqliteReceiptStore, payload: Any, error: type[Exception]) -> None:
+def test_a_payload_that_is_no_json_is_refused_and_nothing_is_stored(
+    store: SqliteReceiptStore, payload: Any, error: type[Exception]
+) -> None:
     run = Recorder(store)
     with pytest.raises(error):
         run.event("DECISION", payload)
@@ -401,7 +463,16 @@ def test_a_failed_append_holds_no_lock(store: SqliteReceiptStore, db_path: str) 
 @pytest.mark.ours
 @pytest.mark.parametrize(
     "payload",
-    [{9: 1, 10: 2}, {9.5: 1}, {True: 1, 2: 2}, {-1: 1, -2: 2}, {None: 1}, {"a": [{1: 2}]}, {"\ud83d\ude00": 1}, {"\ud800": 1}],
+    [
+        {9: 1, 10: 2},
+        {9.5: 1},
+        {True: 1, 2: 2},
+        {-1: 1, -2: 2},
+        {None: 1},
+        {"a": [{1: 2}]},
+        {"\ud83d\ude00": 1},
+        {"\ud800": 1},
+    ],
     ids=ascii,
 )
 def test_keys_are_text_that_can_be_encoded(store: SqliteReceiptStore, payload: Any) -> None:
@@ -447,13 +518,19 @@ def without(member: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "envelope",
     [
-        *[without(member) for member in ("event_type", "stage", "policy", "actor", "payload", "refs", "ts", "event_schema_version")],
+        *[
+            without(member)
+            for member in ("event_type", "stage", "policy", "actor", "payload", "refs", "ts", "event_schema_version")
+        ],
         *[{**draft(), "event_type": value} for value in ("BOGUS", 5, None, ["RUN_START"], "run_start")],
         *[{**draft(), "payload": value} for value in (None, [], "x", 5)],
         *[{**draft(), "event_schema_version": value} for value in ("1", None, [1], 0, -5, 0.5, 1.0, True, 2)],
         *[{**draft(), "policy": value} for value in (None, {}, "p")],
         *[{**draft(), "actor": value} for value in (None, {}, [])],
-        *[{**draft(), "refs": value} for value in (None, [], {"blobs": None, "events": []}, {"blobs": "x", "events": []})],
+        *[
+            {**draft(), "refs": value}
+            for value in (None, [], {"blobs": None, "events": []}, {"blobs": "x", "events": []})
+        ],
         {**draft(), "ts": 5},
         {**draft(), "stage": None},
     ],
@@ -518,7 +595,7 @@ def test_raw_sql_reads_and_writes_through_the_stores_own_connection(store: Sqlit
     assert conn.execute("select run_id, seq from events").fetchone() == ("r1", 1)
     assert conn.execute("select 1 where 0").fetchone() is None
     assert conn.execute("select ? + ?, ?", (1, 2.5, "x")).fetchall() == [(3.5, "x")]
-    assert [row for row in conn.execute("select 1 union select 2")] == [(1,), (2,)]
+    assert list(conn.execute("select 1 union select 2")) == [(1,), (2,)]
     assert conn.execute("select null, x'00ff', 1, 1.5, 'é'").fetchone() == (None, b"\x00\xff", 1, 1.5, "é")
     assert conn.execute("update events set event_type = 'DECISION'").rowcount == 1
     conn.commit()
@@ -552,7 +629,9 @@ def test_a_statement_that_is_wrong_is_an_sqlite_error(store: SqliteReceiptStore)
 
 
 def test_a_cursor_gives_each_row_once_in_any_mixture(store: SqliteReceiptStore) -> None:
-    cursor = store._conn.execute("with recursive n(i) as (select 1 union all select i + 1 from n where i < 5) select i from n")
+    cursor = store._conn.execute(
+        "with recursive n(i) as (select 1 union all select i + 1 from n where i < 5) select i from n"
+    )
     assert cursor.fetchone() == (1,)
     assert next(iter(cursor)) == (2,)
     assert cursor.fetchall() == [(3,), (4,), (5,)]
@@ -570,12 +649,24 @@ def test_a_blob_comes_back_by_its_hash(store: SqliteReceiptStore) -> None:
     meta = store.get_blob_meta(HELLO)
     assert meta is not None
     assert list(meta) == [
-        "sha256", "content_type", "bytes_len", "evidence_class", "state", "created_at", "expired_at", "redaction_report",
+        "sha256",
+        "content_type",
+        "bytes_len",
+        "evidence_class",
+        "state",
+        "created_at",
+        "expired_at",
+        "redaction_report",
     ]
     datetime.datetime.fromisoformat(meta.pop("created_at"))
     assert {**meta, "redaction_report": None} == {
-        "sha256": HELLO, "content_type": "application/octet-stream", "bytes_len": 5, "evidence_class": "public",
-        "state": "live", "expired_at": None, "redaction_report": None,
+        "sha256": HELLO,
+        "content_type": "application/octet-stream",
+        "bytes_len": 5,
+        "evidence_class": "public",
+        "state": "live",
+        "expired_at": None,
+        "redaction_report": None,
     }
 
 
@@ -588,7 +679,9 @@ def test_an_unknown_blob_is_none_and_not_there(store: SqliteReceiptStore) -> Non
         assert store.blob_is_live(name) is False  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("data", [b"", b"\x00" * 10, bytes(range(256)), b"x" * 3_000_000], ids=["empty", "zeros", "all bytes", "3 MB"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00" * 10, bytes(range(256)), b"x" * 3_000_000], ids=["empty", "zeros", "all bytes", "3 MB"]
+)
 def test_any_bytes_are_a_blob(store: SqliteReceiptStore, data: bytes) -> None:
     for given in (data, bytearray(data), memoryview(data)):
         blob = store.put_blob(given)
@@ -685,7 +778,9 @@ def test_a_blob_of_no_known_state_is_not_live(store: SqliteReceiptStore) -> None
     assert store.blob_is_live(HELLO) is False
 
 
-def test_secrets_are_redacted_before_the_write_and_the_ref_is_of_what_is_stored(store: SqliteReceiptStore, db_path: str) -> None:
+def test_secrets_are_redacted_before_the_write_and_the_ref_is_of_what_is_stored(
+    store: SqliteReceiptStore, db_path: str
+) -> None:
     blob = store.put_blob(b"key = sk-ant-" + b"a1B2" * 10, content_type="text/plain")
     stored = store.get_blob(blob.sha256)
     assert stored is not None and b"[REDACTED:" in stored and b"sk-ant-" not in stored
@@ -733,7 +828,7 @@ def test_a_redactor_may_have_nothing_to_report_and_what_it_raises_arrives(db_pat
         raise RuntimeError("no")
 
     store = SqliteReceiptStore(db_path, custom_redactor=broken)
-    with pytest.raises(RuntimeError, match="^no$"):
+    with pytest.raises(RuntimeError, match=r"^no$"):
         store.put_blob(b"other")
     assert store._conn.execute("select count(*) from blobs").fetchone() == (1,)
     store.close()
@@ -753,6 +848,42 @@ def test_secrets_in_events_are_redacted_where_that_was_asked_for(db_path: str) -
     assert secret not in json.dumps(event) and verify_envelope_hash(event)
     store.close()
     assert b"a1B2a1B2" not in pathlib.Path(db_path).read_bytes()
+
+
+@pytest.mark.ours
+def test_sealed_evidence_without_recipients_is_stored_as_it_is_with_a_warning(store: SqliteReceiptStore) -> None:
+    from receipt_kernel import PlaintextSealedWarning
+
+    with pytest.warns(PlaintextSealedWarning):
+        blob = store.put_blob(b"for few", evidence_class="sealed")
+    assert store.get_blob(blob.sha256) == b"for few" and blob.evidence_class == "sealed"
+
+
+@pytest.mark.ours
+@pytest.mark.filterwarnings("error")
+def test_sealed_evidence_is_encrypted_to_the_recipients(db_path: str) -> None:
+    store = SqliteReceiptStore(db_path, recipients=[RECIPIENT])  # type: ignore[call-arg]
+    store.initialize_schema()
+    blob = store.put_blob(b"for few: canary-7f3a91", evidence_class="sealed")
+    data = store.get_blob(blob.sha256)
+    assert data is not None and data.startswith(b"age-encryption.org/v1") and b"canary" not in data
+    assert blob.content_type == "application/vnd.age" and blob.evidence_class == "sealed"
+    assert blob.sha256 == hashlib.sha256(data).hexdigest() and blob.bytes_len == len(data)
+    public = store.put_blob(b"for all")
+    assert store.get_blob(public.sha256) == b"for all"
+    store.close()
+    assert b"canary-7f3a91" not in pathlib.Path(db_path).read_bytes()
+
+
+@pytest.mark.ours
+def test_rules_of_ones_own_are_added_and_wrong_ones_refused(db_path: str) -> None:
+    rules = '[[rule]]\nid = "badge"\nkeywords = ["badge-"]\npattern = "badge-[0-9]{4}"\n'
+    store = SqliteReceiptStore(db_path, rules=rules)  # type: ignore[call-arg]
+    store.initialize_schema()
+    assert store.get_blob(store.put_blob(b"the door: badge-7351").sha256) == b"the door: [REDACTED:badge]"
+    store.close()
+    with pytest.raises(ValueError):
+        SqliteReceiptStore(db_path, rules="nonsense = 1").initialize_schema()  # type: ignore[call-arg]
 
 
 # Many at once
@@ -848,7 +979,11 @@ def test_a_store_is_not_taken_along_by_a_fork(store: SqliteReceiptStore) -> None
     child = os.fork()
     if child == 0:
         answers = []
-        for call in (lambda: store.event_count("r1"), lambda: run.event("DECISION"), lambda: store._conn.execute("select 1")):
+        for call in (
+            lambda: store.event_count("r1"),
+            lambda: run.event("DECISION"),
+            lambda: store._conn.execute("select 1"),
+        ):
             try:
                 call()
                 answers.append("worked")

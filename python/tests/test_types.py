@@ -78,14 +78,27 @@ def test_a_class_is_one_object_by_every_path_to_it(name: str) -> None:
 
 
 FUNCTIONS = {
-    "envelope": ["canonical_json", "compute_hash", "compute_hash_raw", "make_envelope", "seal_envelope", "verify_envelope_hash"],
+    "envelope": [
+        "canonical_json",
+        "compute_hash",
+        "compute_hash_raw",
+        "make_envelope",
+        "seal_envelope",
+        "verify_envelope_hash",
+    ],
     "store_sqlite": ["canonical_json", "compute_hash", "compute_hash_raw", "redact", "seal_envelope"],
     "types": ["strength_for_kind"],
     "redact": ["redact"],
     "retention": ["compute_expiry_ts", "find_expired_blobs", "purge_expired", "make_envelope"],
     "invariants._helpers": [
-        "build_blob_class_map", "build_blob_kind_map", "collect_run_blob_refs", "find_evidence_by_key",
-        "get_evidence_blob_sha", "get_run_mode", "load_evidence_json", "parse_blob_ref",
+        "build_blob_class_map",
+        "build_blob_kind_map",
+        "collect_run_blob_refs",
+        "find_evidence_by_key",
+        "get_evidence_blob_sha",
+        "get_run_mode",
+        "load_evidence_json",
+        "parse_blob_ref",
     ],
 }
 
@@ -107,8 +120,14 @@ def test_functions_are_one_object_by_every_path() -> None:
 
 def test_the_package_exports_what_it_did() -> None:
     names = [
-        "BlobRef", "BlobState", "EvidenceClass", "EvidenceStrength",
-        "InvariantResult", "Reason", "RetentionPolicy", "Verdict",
+        "BlobRef",
+        "BlobState",
+        "EvidenceClass",
+        "EvidenceStrength",
+        "InvariantResult",
+        "Reason",
+        "RetentionPolicy",
+        "Verdict",
     ]
     assert set(names) <= set(receipt_kernel.__all__)
     assert isinstance(receipt_kernel.__version__, str)
@@ -217,7 +236,9 @@ def test_the_store_is_made_with_the_arguments_of_old() -> None:
         assert parameter.default is not inspect.Parameter.empty
 
 
-@pytest.mark.parametrize("path", [path for path in SIGNATURES if path.startswith("invariants.") and path.endswith("Invariant")])
+@pytest.mark.parametrize(
+    "path", [path for path in SIGNATURES if path.startswith("invariants.") and path.endswith("Invariant")]
+)
 def test_every_invariant_has_an_id_and_evaluates_a_context(path: str) -> None:
     cls = find(path)
     assert cls.invariant_id == INVARIANTS[cls.__name__][1]
@@ -253,8 +274,14 @@ def test_unknown_is_a_failure() -> None:
 
 STRENGTHS = {
     "strong": [
-        "oracle:test_log", "oracle:pytest_log", "oracle:linter_output", "oracle:retrieval_bundle",
-        "oracle:sandbox_exec", "oracle:static_analysis", "tool:trace", "tool:output",
+        "oracle:test_log",
+        "oracle:pytest_log",
+        "oracle:linter_output",
+        "oracle:retrieval_bundle",
+        "oracle:sandbox_exec",
+        "oracle:static_analysis",
+        "tool:trace",
+        "tool:output",
     ],
     "medium": ["user:provided", "user:document", "model:summary"],
     "weak": ["model:self_report", "model:generated"],
@@ -274,8 +301,14 @@ def test_event_types_and_version() -> None:
     assert EVENT_SCHEMA_VERSION == 1 and type(EVENT_SCHEMA_VERSION) is int
     assert type(VALID_EVENT_TYPES) is frozenset
     assert VALID_EVENT_TYPES == {
-        "RUN_START", "STAGE_ADVANCE", "EVIDENCE_PUT", "EVALUATION",
-        "DECISION", "REMEDIATION", "RUN_FINALIZE", "BLOB_EXPIRE",
+        "RUN_START",
+        "STAGE_ADVANCE",
+        "EVIDENCE_PUT",
+        "EVALUATION",
+        "DECISION",
+        "REMEDIATION",
+        "RUN_FINALIZE",
+        "BLOB_EXPIRE",
     }
     assert module("envelope").VALID_EVENT_TYPES is VALID_EVENT_TYPES
     assert module("store_sqlite").STORE_SCHEMA_VERSION == 1
@@ -283,7 +316,10 @@ def test_event_types_and_version() -> None:
 
 REF = BlobRef("blob://sha256:aa", "aa", "text/plain", 3)
 REPRS = [
-    (REF, "BlobRef(ref='blob://sha256:aa', sha256='aa', content_type='text/plain', bytes_len=3, evidence_class='public')"),
+    (
+        REF,
+        "BlobRef(ref='blob://sha256:aa', sha256='aa', content_type='text/plain', bytes_len=3, evidence_class='public')",
+    ),
     (Reason("C", "m"), "Reason(code='C', msg='m', pointers=())"),
     (
         InvariantResult("x", Verdict.PASS),
@@ -313,7 +349,9 @@ def test_frozen_ones_refuse_a_change_and_can_be_keys(value: Any) -> None:
     assert {value: 1}[copy.copy(value)] == 1
 
 
-@pytest.mark.parametrize("value", [InvariantResult("x", Verdict.PASS), RetentionPolicy()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [InvariantResult("x", Verdict.PASS), RetentionPolicy()], ids=lambda value: type(value).__name__
+)
 def test_the_others_can_be_changed_and_are_no_keys(value: Any) -> None:
     setattr(value, dataclasses.fields(value)[0].name, "other")
     with pytest.raises(TypeError, match="unhashable type"):
@@ -329,7 +367,11 @@ def test_lists_of_two_results_are_two_lists() -> None:
 
 def test_to_dict_is_plain_and_in_the_order_of_the_fields() -> None:
     assert REF.to_dict() == {
-        "ref": "blob://sha256:aa", "sha256": "aa", "content_type": "text/plain", "bytes_len": 3, "evidence_class": "public",
+        "ref": "blob://sha256:aa",
+        "sha256": "aa",
+        "content_type": "text/plain",
+        "bytes_len": 3,
+        "evidence_class": "public",
     }
     assert Reason("C", "m", ("a", "b")).to_dict() == {"code": "C", "msg": "m", "pointers": ["a", "b"]}
     result = InvariantResult("x", Verdict.WARN, [Reason("C", "m", ("a",))], ["blob://x"], {"k": 1})
@@ -358,3 +400,37 @@ def test_all_of_types_is_importable_by_star() -> None:
     names: dict[str, Any] = {}
     exec("from receipt_kernel import *", names)
     assert names["Verdict"] is Verdict
+
+
+@pytest.mark.ours
+def test_errors_are_value_errors_and_those_of_sqlite3_where_its_users_catch_them() -> None:
+    import sqlite3
+
+    assert issubclass(receipt_kernel.StoreError, ValueError) and issubclass(
+        receipt_kernel.StoreError, sqlite3.OperationalError
+    )
+    assert issubclass(receipt_kernel.UnknownRunError, ValueError) and issubclass(
+        receipt_kernel.UnknownRunError, sqlite3.IntegrityError
+    )
+    assert issubclass(receipt_kernel.LedgerError, ValueError)
+    for warning in (receipt_kernel.PlaintextSealedWarning, receipt_kernel.RetentionWarning):
+        assert issubclass(warning, UserWarning)
+
+
+@pytest.mark.ours
+def test_every_public_name_has_a_docstring() -> None:
+    missing = []
+    for name in ("", "envelope", "store_sqlite", "types", "stages", "redact", "retention", "invariants", *HOMES):
+        owner = module(name) if name not in HOMES else getattr(module(HOMES[name][0]), name)
+        if not inspect.getdoc(owner):
+            missing.append(name)
+        for member, value in vars(owner).items():
+            ours = getattr(value, "__module__", None) or ""
+            if (
+                not member.startswith("_")
+                and inspect.isroutine(value)
+                and ours.startswith("receipt_kernel")
+                and not inspect.getdoc(value)
+            ):
+                missing.append(f"{name}.{member}")
+    assert missing == []

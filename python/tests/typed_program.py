@@ -60,8 +60,14 @@ def old() -> None:
         store.initialize_schema()
         store.ensure_run("r1", "p", "1", "g", {"mode": "factual"})
         envelope: dict[str, Any] = make_envelope(
-            event_type="RUN_START", stage="START", policy_id="p", policy_version="1", stage_graph_id="g",
-            actor_kind="agent", actor_id="a", payload={"meta": {"mode": "factual"}},
+            event_type="RUN_START",
+            stage="START",
+            policy_id="p",
+            policy_version="1",
+            stage_graph_id="g",
+            actor_kind="agent",
+            actor_id="a",
+            payload={"meta": {"mode": "factual"}},
         )
         assert verify_envelope_hash(seal_envelope(envelope))
         event: str = store.append_event("r1", envelope)
@@ -78,9 +84,12 @@ def old() -> None:
         results: list[InvariantResult] = [
             invariant.evaluate(ctx)
             for invariant in (
-                LedgerChainValidInvariant(), ReceiptCompletenessInvariant(["k"], verify_blobs=False),
-                StageRequiredPathInvariant(["START"]), EpistemicModeRequirementsInvariant(requirements={"factual": ()}),
-                OracleIndependenceInvariant(policy={("factual", "high"): 1}), Short(),
+                LedgerChainValidInvariant(),
+                ReceiptCompletenessInvariant(["k"], verify_blobs=False),
+                StageRequiredPathInvariant(["START"]),
+                EpistemicModeRequirementsInvariant(requirements={"factual": ()}),
+                OracleIndependenceInvariant(policy={("factual", "high"): 1}),
+                Short(),
             )
         ]
         assert results[0].verdict is Verdict.PASS
