@@ -9,14 +9,10 @@ use std::borrow::Cow;
 /// What stands for a hit: the rule, where it began and how long it was in characters, and what stands there now.
 type Hit = (String, u64, u64, String);
 
-/// A redactor of the built-in rules, and of those of a text where there is one.
-pub(crate) fn redactor(py: Python<'_>, rules: Option<&str>) -> PyResult<Redactor> {
-    match rules {
-        None => Ok(Redactor::builtin().clone()),
-        Some(text) => {
-            py.detach(|| Redactor::new(Rules::builtin()?.with(text)?)).map_err(|error| errors::of_store(py, &error))
-        }
-    }
+/// A redactor of the built-in rules and of those of a text.
+pub(crate) fn redactor(py: Python<'_>, rules: &str) -> PyResult<Redactor> {
+    let redactor = py.detach(|| Redactor::new(Rules::builtin()?.with(rules)?));
+    redactor.map_err(|error| errors::of_store(py, &error))
 }
 
 /// Replaces the secrets in bytes by the built-in rules. Gives the bytes and what was replaced.

@@ -29,7 +29,8 @@ pub(crate) struct Store {
     process: AtomicU32,
     /// Whether it was closed; what was in memory alone is gone then.
     closed: AtomicBool,
-    redactor: Redactor,
+    /// Of rules of the store's own; the built-in one is made when it is first needed.
+    own_redactor: Option<Redactor>,
     recipients: Option<Recipients>,
 }
 
@@ -122,6 +123,10 @@ impl Store {
         done.map_err(|error| errors::of_store(py, &error))
     }
 
+    fn redactor(&self) -> &Redactor {
+        self.own_redactor.as_ref().unwrap_or_else(|| Redactor::builtin())
+    }
+
     /// An envelope's members, each in canonical form.
     fn members(&self, envelope: &Bound<'_, PyDict>, redact: bool) -> PyResult<Members> {
         let mut members = Members::default();
@@ -142,7 +147,7 @@ impl Store {
     fn clean(&self, bytes: Vec<u8>) -> PyResult<Vec<u8>> {
         let mut value = json::parse(&bytes, Limits::READ).map_err(|error| errors::of_input(&error))?;
         let json::Value::Object(object) = &mut value else { return Ok(bytes) };
-        self.redactor.redact_object(object);
+        self.redactor().redact_object(object);
         core_canonical::to_bytes(&value, Limits::READ).map_err(|error| errors::of_input(&error))
     }
 
@@ -152,7 +157,7 @@ impl Store {
             (Some(recipients), EvidenceClass::Sealed) => Spool::sealed(file, recipients)?,
             _ => Spool::new(file),
         };
-        Ok(spool.with_redactor(&self.redactor))
+        Ok(spool.with_redactor(self.redactor()))
     }
 }
 
@@ -163,9 +168,9 @@ impl Store {
     fn new(py: Python<'_>, path: PathBuf, recipients: Option<Vec<String>>, rules: Option<&str>) -> PyResult<Self> {
         let recipients = recipients.map(|names| Recipients::parse(names.iter().map(String::as_str))).transpose();
         let recipients = recipients.map_err(|error| errors::of_store(py, &error))?;
-        let redactor = redactor(py, rules)?;
+        let own_redactor = rules.map(|rules| redactor(py, rules)).transpose()?;
         let (process, closed) = (AtomicU32::new(0), AtomicBool::new(false));
-        Ok(Self { held: Mutex::new(None), path, process, closed, redactor, recipients })
+        Ok(Self { held: Mutex::new(None), path, process, closed, own_redactor, recipients })
     }
 
     /// Whether sealed evidence is encrypted.
@@ -248,7 +253,7 @@ impl Store {
         let (data, class) = (cursor::bytes_of(data)?, class_of(evidence_class)?);
         let record = self.with(py, |store| {
             let recipients = self.recipients.as_ref();
-            store.put(Incoming::redacted(&data, &self.redactor, content_type, class, recipients)?)
+            store.put(Incoming::redacted(&data, self.redactor(), content_type, class, recipients)?)
         })?;
         Ok(put_of(record))
     }

@@ -547,6 +547,12 @@ impl<'a> Envelope<'a> {
         self.payload
     }
 
+    /// Where in [`Self::compact`] the payload stands.
+    pub(crate) fn payload_place(&self) -> Range<usize> {
+        let start = self.payload.as_ptr().addr() - self.text.as_ptr().addr();
+        start..start + self.payload.len()
+    }
+
     /// The policy reference as JSON, for quick comparison.
     pub fn policy_json(&self) -> &'a [u8] {
         self.policy

@@ -14,6 +14,8 @@ use crate::policy::{Commitment, Policy};
 use crate::stage::{Stage, StageGraph};
 use crate::verdict::{Reason, Verdict};
 use std::collections::BTreeMap;
+use std::ops::{Deref, Range};
+use std::sync::{Arc, OnceLock};
 
 mod part;
 
@@ -501,7 +503,11 @@ fn overall_verdict(envelope: &Envelope<'_>) -> Option<Verdict> {
 }
 
 fn payload(envelope: &Envelope<'_>) -> Result<Object, Error> {
-    match json::parse(envelope.payload_json(), Limits::READ)? {
+    object(envelope.payload_json())
+}
+
+fn object(json: &[u8]) -> Result<Object, Error> {
+    match json::parse(json, Limits::READ)? {
         Value::Object(object) => Ok(object),
         _ => Err(Error::Draft { field: "payload", problem: "it must be an object".to_owned() }),
     }
@@ -575,13 +581,47 @@ pub struct Event {
     /// The hash of its bytes.
     pub hash: EventHash,
     /// What it says.
-    pub payload: Object,
+    pub payload: Payload,
     /// `refs.blobs`, as written.
     pub blobs: Vec<Text>,
     /// `refs.events`, as written.
     pub events: Vec<Text>,
     /// The exact bytes in compact form.
-    pub text: Box<[u8]>,
+    pub text: Arc<[u8]>,
+}
+
+/// What an event says: an object that is parsed when it is first looked at, as most never are.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    text: Arc<[u8]>,
+    place: Range<usize>,
+    parsed: OnceLock<Object>,
+}
+
+impl Payload {
+    /// The payload that stands at a place of the text.
+    fn at(text: Arc<[u8]>, place: Range<usize>) -> Result<Self, Error> {
+        let payload = Self { text, place, parsed: OnceLock::new() };
+        let json = &payload.text[payload.place.clone()];
+        // What could be nested too deep for the parser is parsed at once, so that looking at it later cannot fail.
+        let openings = json.iter().filter(|byte| matches!(byte, b'{' | b'[')).take(SURELY_SHALLOW + 1).count();
+        if openings > SURELY_SHALLOW {
+            let parsed = object(json)?;
+            return Ok(Self { parsed: OnceLock::from(parsed), ..payload });
+        }
+        Ok(payload)
+    }
+}
+
+/// Fewer brackets than this cannot nest deeper than the parser goes.
+const SURELY_SHALLOW: usize = 64;
+
+impl Deref for Payload {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        self.parsed.get_or_init(|| object(&self.text[self.place.clone()]).unwrap_or_default())
+    }
 }
 
 impl Event {
@@ -590,21 +630,25 @@ impl Event {
     /// # Errors
     /// [`Error::Json`] where the payload is nested deeper than the reader goes.
     pub fn from_envelope(envelope: &Envelope<'_>) -> Result<Self, Error> {
-        let refs = json::parse(envelope.refs_json(), Limits::READ)?;
+        let refs = match envelope.refs_json() {
+            br#"{"blobs":[],"events":[]}"# => Value::Null,
+            refs => json::parse(refs, Limits::READ)?,
+        };
         let list = |key: &str| {
             let items = refs.get(key).and_then(Value::as_array).unwrap_or_default();
             items.iter().filter_map(Value::as_text).cloned().collect()
         };
+        let text: Arc<[u8]> = envelope.compact().into();
         Ok(Self {
             seq: envelope.seq,
             event_type: envelope.event_type,
             stage: envelope.stage(),
             ts: envelope.ts(),
             hash: envelope.hash,
-            payload: payload(envelope)?,
+            payload: Payload::at(Arc::clone(&text), envelope.payload_place())?,
             blobs: list("blobs"),
             events: list("events"),
-            text: envelope.compact().into(),
+            text,
         })
     }
 }

@@ -94,7 +94,7 @@ impl Scene {
         let mut found = Vec::new();
         let visit = &mut |event: receipt_core::run::Event| {
             if event.event_type == EventType::BlobExpire {
-                found.push(event.payload.into());
+                found.push((*event.payload).clone().into());
             }
         };
         self.ledger.events(run, visit).unwrap();

@@ -2,10 +2,10 @@
 
 use super::CompatibleStore;
 use crate::error::Result;
-use crate::ledger::{read_facts, take_snapshot};
+use crate::ledger::take_snapshot;
 use crate::store::sqlite;
 use receipt_core::id::RunId;
-use receipt_core::invariant::{self, Invariant, LedgerChainValid};
+use receipt_core::invariant::{self, Invariant};
 use receipt_core::json::Object;
 use receipt_core::run::Snapshot;
 use receipt_core::verdict::InvariantResult;
@@ -61,10 +61,6 @@ impl CompatibleStore {
         }
         if let Some(cache) = &self.cache {
             return Ok(invariant::evaluate(invariant, &cache.snapshot));
-        }
-        if invariant.id() == LedgerChainValid::ID {
-            let facts = read_facts(&sqlite::look(&self.connection)?, run_id)?;
-            return Ok(LedgerChainValid::of_facts(run_id, &facts));
         }
         let snapshot = take_snapshot(&sqlite::look(&self.connection)?, run_id, reads())?;
         let result = invariant::evaluate(invariant, &snapshot);
