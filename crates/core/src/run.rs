@@ -5,7 +5,7 @@
 //! not fit is a [`Finding`], never an error. [`Snapshot`] keeps the typed events as well, for invariants to judge.
 
 use crate::canonical::{self, Scratch};
-use crate::envelope::{Envelope, EventType};
+use crate::envelope::{Envelope, EventType, Hashing};
 use crate::error::{Error, JsonProblem};
 use crate::evidence::BlobFact;
 use crate::id::{BlobHash, BlobRef, EventHash, EventRef, RunId, Seq};
@@ -17,7 +17,10 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, Range};
 use std::sync::{Arc, OnceLock};
 
+mod batch;
 mod part;
+
+pub use batch::BatchReader;
 
 /// A column's value as a store holds it, whatever its declared type.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -199,13 +202,17 @@ impl RunReader {
     ///
     /// Gives the envelope where the text is one, even if something is wrong with it; what is wrong is in the facts.
     pub fn read<'s>(&'s mut self, row: &EventRow<'s>) -> Option<Envelope<'s>> {
+        self.read_row(row, Hashing::Now)
+    }
+
+    fn read_row<'s>(&'s mut self, row: &EventRow<'s>, hashing: Hashing<'_>) -> Option<Envelope<'s>> {
         let Self { run_id, scratch, facts, next_seq, prev, stage, policy, rows, .. } = self;
         *rows += 1;
         let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
         check.seq(row, next_seq);
         let text = check.envelope_text(row);
-        let Some(envelope) = text.and_then(|text| check.envelope(text, scratch)) else {
+        let Some(envelope) = text.and_then(|text| check.envelope(text, scratch, hashing)) else {
             check.facts.unreadable += 1;
             *prev = None;
             return None;
@@ -223,7 +230,7 @@ impl RunReader {
         *rows += 1;
         let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
-        let Some(envelope) = check.envelope(text, scratch) else {
+        let Some(envelope) = check.envelope(text, scratch, Hashing::Now) else {
             check.facts.unreadable += 1;
             *next_seq = next_seq.saturating_add(1);
             *prev = None;
@@ -293,8 +300,8 @@ impl RowCheck<'_> {
     }
 
     #[inline]
-    fn envelope<'s>(&mut self, text: &'s [u8], scratch: &'s mut Scratch) -> Option<Envelope<'s>> {
-        match Envelope::read(text, scratch) {
+    fn envelope<'s>(&mut self, text: &'s [u8], scratch: &'s mut Scratch, hashing: Hashing<'_>) -> Option<Envelope<'s>> {
+        match Envelope::read_hashing(text, scratch, hashing) {
             Ok(envelope) => Some(envelope),
             Err(error) => {
                 self.unreadable(&error);
@@ -666,40 +673,58 @@ pub struct Snapshot {
 /// Builds a [`Snapshot`] from rows.
 #[derive(Debug)]
 pub struct SnapshotBuilder {
-    reader: RunReader,
+    reader: BatchReader,
     events: Vec<Event>,
 }
 
 impl SnapshotBuilder {
-    /// A snapshot of no events yet.
+    /// A snapshot of no events yet, each of which is hashed as it is read.
     pub fn new(run_id: RunId) -> Self {
-        Self { reader: RunReader::new(run_id), events: Vec::new() }
+        Self { reader: BatchReader::each(RunReader::new(run_id)), events: Vec::new() }
     }
 
-    /// The next event where it stands by itself and not in a row.
+    /// The same, where many events are hashed at once; whether they hash to what they claim is known to [`Self::settle`].
+    pub fn many(run_id: RunId) -> Self {
+        Self { reader: BatchReader::many(RunReader::new(run_id)), events: Vec::new() }
+    }
+
+    /// The next event where it stands by itself and not in a row. It is hashed at once.
     pub fn event_text(&mut self, text: &[u8]) {
-        let Some(envelope) = self.reader.read_text(text) else { return };
-        if let Ok(event) = Event::from_envelope(&envelope) {
-            self.events.push(event);
-        } else {
-            self.reader.facts.unreadable += 1;
-        }
+        let read = self.reader.read_text(text).map(|envelope| Event::from_envelope(&envelope));
+        self.push(read);
     }
 
     /// The next row.
     pub fn event(&mut self, row: &EventRow<'_>) {
-        let Some(envelope) = self.reader.read(row) else { return };
-        if let Ok(event) = Event::from_envelope(&envelope) {
-            self.events.push(event);
-        } else {
-            self.reader.facts.unreadable += 1;
+        let read = self.reader.read(row).map(|envelope| Event::from_envelope(&envelope));
+        self.push(read);
+    }
+
+    fn push(&mut self, read: Option<Result<Event, Error>>) {
+        match read {
+            Some(Ok(event)) => self.events.push(event),
+            Some(Err(_)) => self.reader.unreadable(),
+            // The reader has counted it.
+            None => {}
         }
     }
 
-    /// All rows have been read; `row` is the run's row in `runs`.
+    /// Once all rows have been read: whether every event hashes to what it claims. `None` where one does not: what was
+    /// read until then says nothing, and the rows are to be read again by [`Self::new`].
+    #[must_use]
+    pub fn settle(self) -> Option<Self> {
+        let Self { reader, events } = self;
+        reader.settle().map(|reader| Self { reader: BatchReader::each(reader), events })
+    }
+
+    /// All rows have been read; `row` is the run's row in `runs`. Where [`Self::settle`] was to be asked first and was not,
+    /// an event that does not hash to what it claims makes the whole unreadable.
     pub fn finish(self, row: Option<&RunRow<'_>>) -> Snapshot {
-        let run_id = self.reader.run_id.clone();
-        let facts = self.reader.finish(row);
+        let run_id = self.reader.run_id().clone();
+        let Some(reader) = self.reader.settle() else {
+            return Snapshot::unreadable(run_id, "an event does not hash to what it claims");
+        };
+        let facts = reader.finish(row);
         Snapshot { run_id, facts, events: self.events, blobs: BTreeMap::new(), unreadable: None }
     }
 }

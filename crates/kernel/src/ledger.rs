@@ -586,11 +586,11 @@ pub(crate) fn finish<T>(
 
 /// A run with its events, and what is known of the blobs that they speak of.
 pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: &[&str]) -> Result<Snapshot> {
-    let mut builder = SnapshotBuilder::new(run_id.clone());
-    store.events(run_id, &mut |row| {
-        builder.event(row);
-        Visit::Continue(())
-    })?;
+    // Mostly every event hashes to what it claims; where one does not, each is looked at by itself.
+    let builder = match read_events(store, run_id, SnapshotBuilder::many(run_id.clone()))?.settle() {
+        Some(builder) => builder,
+        None => read_events(store, run_id, SnapshotBuilder::new(run_id.clone()))?,
+    };
     let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
     let puts = snapshot.of_type(EventType::EvidencePut).filter(|event| run::is_by_digest(event));
     let by_digest: Vec<BlobHash> = puts.filter_map(run::evidence_hash).collect();
@@ -617,6 +617,14 @@ pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: 
             snapshot.supply(blob.hash, fact);
         }
     }
+}
+
+fn read_events(store: &dyn ReadTransaction, run_id: &RunId, mut builder: SnapshotBuilder) -> Result<SnapshotBuilder> {
+    store.events(run_id, &mut |row| {
+        builder.event(row);
+        Visit::Continue(())
+    })?;
+    Ok(builder)
 }
 
 /// The text of a cell for a person, cut to a line.
