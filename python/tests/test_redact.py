@@ -53,7 +53,8 @@ def test_each_pattern_of_old_is_redacted_under_its_replacement(name: str) -> Non
     value = secret.split()[-1].strip("\"'") if "PRIVATE" not in secret else "MIIEpAIBAAKCAQEA7bq"
     assert value.encode() not in data
     assert report.redacted is True
-    assert replacement in [hit.replacement for hit in report.hits]
+    assert report.original_hash == "given"
+    assert (name, replacement) in [(hit.pattern_name, hit.replacement) for hit in report.hits]
 
 
 def test_a_report_is_of_dataclasses_and_goes_to_a_dict() -> None:
