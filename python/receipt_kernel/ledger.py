@@ -9,7 +9,6 @@ from typing import Any, BinaryIO
 
 from . import _native
 from ._json import loads
-from .envelope import canonical_json
 from .errors import LedgerError
 from .invariants._judge import of_dict
 from .store_sqlite import SqliteReceiptStore
@@ -138,7 +137,7 @@ class Ledger:
 
 
 def _json(value: Mapping[str, Any] | None) -> bytes:
-    return canonical_json(dict(value or {}))
+    return _native.recorded_json(dict(value or {}))
 
 
 class Run:

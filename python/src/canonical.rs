@@ -8,7 +8,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use receipt_kernel::core::canonical::{write_float, write_utf8, write_wtf8};
 use receipt_kernel::core::json::Limits;
-use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
 /// How deep `json.dumps` goes from an empty stack, about.
@@ -27,6 +26,12 @@ pub(crate) enum Rules {
 #[pyfunction]
 pub(crate) fn canonical_json<'py>(py: Python<'py>, obj: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
     Ok(PyBytes::new(py, &to_bytes(obj, Rules::Dumps)?))
+}
+
+/// The same of an object that is to be recorded: what would be read back as something else is refused.
+#[pyfunction]
+pub(crate) fn recorded_json<'py>(py: Python<'py>, obj: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &to_bytes(obj, Rules::Recorded(Limits::WRITE.depth))?))
 }
 
 /// `sha256:` and the hexadecimal SHA-256 of bytes.
@@ -51,7 +56,7 @@ pub(crate) fn compute_hash_raw(data: &Bound<'_, PyAny>) -> PyResult<String> {
 const LARGE: usize = 1 << 16;
 
 fn hash_of(py: Python<'_>, bytes: &[u8]) -> String {
-    let hash = || receipt_kernel::BlobHash::from_bytes(Sha256::digest(bytes).into()).to_hex();
+    let hash = || data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
     if bytes.len() < LARGE { hash() } else { py.detach(hash) }
 }
 

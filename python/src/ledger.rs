@@ -330,8 +330,10 @@ impl Run {
     ) -> PyResult<Stored> {
         let put = put_of(content_type, evidence_class, kind, meta)?;
         let record = if data.hasattr("read")? {
-            let mut reader = Reader { file: data.clone().unbind() };
-            self.with(py, |run| run.put_reader(key, &mut reader, put))?
+            let mut reader = Reader { file: data.clone().unbind(), failed: None };
+            let put = self.with(py, |run| run.put_reader(key, &mut reader, put));
+            // What the file object itself raised says more than that it could not be read.
+            put.map_err(|error| reader.failed.take().unwrap_or(error))?
         } else if data.hasattr("__fspath__")? {
             let path: std::path::PathBuf = data.extract()?;
             let mut file = std::fs::File::open(path)?;
@@ -366,11 +368,13 @@ impl Run {
 /// A binary file object of Python's, read with the GIL for as long as each read takes.
 struct Reader {
     file: Py<PyAny>,
+    /// What it raised.
+    failed: Option<PyErr>,
 }
 
 impl std::io::Read for Reader {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        Python::attach(|py| {
+        let read = Python::attach(|py| {
             let piece = self.file.bind(py).call_method1("read", (out.len(),))?;
             let piece = cursor::bytes_of(&piece)?;
             // A raw file object may give less than was asked for, and none may give more.
@@ -378,7 +382,11 @@ impl std::io::Read for Reader {
             let room = room.ok_or_else(|| PyValueError::new_err("read(n) gave more than n bytes"))?;
             room.copy_from_slice(&piece);
             Ok(piece.len())
+        });
+        read.map_err(|error: PyErr| {
+            let message = error.to_string();
+            self.failed = Some(error);
+            std::io::Error::other(message)
         })
-        .map_err(|error: PyErr| std::io::Error::other(error.to_string()))
     }
 }

@@ -18,7 +18,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::canonical::{canonical_json, compute_hash, compute_hash_raw};
+    use super::canonical::{canonical_json, compute_hash, compute_hash_raw, recorded_json};
     #[pymodule_export]
     use super::judge::{ForeignRun, check_invariant};
     #[pymodule_export]

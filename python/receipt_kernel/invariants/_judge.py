@@ -18,7 +18,7 @@ def judge(ctx: Any, invariant_id: str, params: dict[str, Any]) -> InvariantResul
     store = ctx.get("store") if isinstance(ctx, dict) else None
     run_id = ctx.get("run_id") if isinstance(ctx, dict) else None
     if store is None or not isinstance(run_id, str) or not run_id:
-        return _unknown(invariant_id, "CONTEXT_MISSING", "the context needs a store and a run_id")
+        return _unknown(invariant_id, "CONTEXT_MISSING", "store/run_id not provided")
     try:
         native = getattr(store, "_native", None)
         encoded = canonical_json(params)

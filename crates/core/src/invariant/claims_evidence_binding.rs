@@ -50,7 +50,9 @@ impl ClaimsEvidenceBinding {
             }
             check_claim(&mut result, run, claim, output);
         }
-        Ok(result)
+        result.evidence_refs.sort_unstable();
+        result.evidence_refs.dedup();
+        Ok(result.with("claim_count", claims.len()))
     }
 }
 

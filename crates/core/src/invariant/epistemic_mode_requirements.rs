@@ -3,7 +3,7 @@
 use super::evidence::{Evidence, check_blob};
 use super::mode;
 use super::params::{Params, texts};
-use super::{Invariant, InvariantResult};
+use super::{Invariant, InvariantResult, python_list};
 use crate::error::Error;
 use crate::json::{Object, Value};
 use crate::run::Snapshot;
@@ -87,8 +87,9 @@ fn check_required(
         }
     }
     if !missing.is_empty() {
-        let msg = format!("mode={mode} missing required evidence: {}", missing.join(", "));
+        let msg = format!("mode={mode} missing required evidence: {}", python_list(&missing));
         result.find(Verdict::Fail, Reason::new("MODE_REQUIREMENTS_MISSING", msg));
+        result.meta.insert("missing", missing);
     }
 }
 

@@ -102,6 +102,29 @@ impl InvariantResult {
     }
 }
 
+/// A list of texts as Python's `repr` shows it, which the messages of the Python package have.
+fn python_list(items: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let items = items.into_iter().map(|item| python_text(item.as_ref()));
+    format!("[{}]", items.collect::<Vec<_>>().join(", "))
+}
+
+fn python_text(text: &str) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut shown = String::from(quote);
+    for letter in text.chars() {
+        match letter {
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            _ if letter == quote || letter == '\\' => shown.extend(['\\', letter]),
+            _ if letter.is_ascii_control() => shown.push_str(&format!("\\x{:02x}", u32::from(letter))),
+            _ => shown.push(letter),
+        }
+    }
+    shown.push(quote);
+    shown
+}
+
 /// Makes an invariant of parameters.
 type Make = fn(&Object) -> Result<Arc<dyn Invariant>, Error>;
 

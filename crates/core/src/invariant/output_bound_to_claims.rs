@@ -1,7 +1,7 @@
 //! `output.bound_to_claims`: the claims are about the output that the run gave.
 
 use super::claims::{CLAIMS_MAP, Claimed};
-use super::evidence::check_blob;
+use super::evidence::{Evidence, check_blob};
 use super::{Invariant, InvariantResult, mode};
 use crate::error::Error;
 use crate::id::BlobRef;
@@ -36,15 +36,14 @@ impl OutputBoundToClaims {
 
     fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
         let missing = (Verdict::Unknown, "cannot verify output binding without claims_map");
-        let Claimed { evidence, document, mut result, .. } =
-            Claimed::load(Self::ID, run, &self.require_in_modes, missing)?;
+        let loaded = Claimed::load(Self::ID, run, &self.require_in_modes, missing);
+        let Claimed { evidence, document, mut result, .. } = loaded.map_err(|result| without_claims(run, result))?;
         let Some(map) = document.as_object() else {
             result.find(Verdict::Fail, Reason::new(CLAIMS_MAP.malformed, "claims_map must be an object"));
             return Err(result);
         };
         let Some(hash) = evidence.latest("final_output").and_then(|put| put.hash) else {
-            let msg = "final_output evidence blob required in factual/mixed mode";
-            result.find(Verdict::Fail, Reason::new("FINAL_OUTPUT_MISSING", msg));
+            result.find(Verdict::Fail, output_missing());
             return Err(result);
         };
         check_binding(&mut result, map, BlobRef(hash));
@@ -54,6 +53,19 @@ impl OutputBoundToClaims {
         }
         Ok(result)
     }
+}
+
+fn output_missing() -> Reason {
+    Reason::new("FINAL_OUTPUT_MISSING", "final_output evidence blob required in factual/mixed mode")
+}
+
+/// Where there is no `claims_map` to judge by, an output that is missing too is the worse of the two.
+fn without_claims(run: &Snapshot, mut result: InvariantResult) -> InvariantResult {
+    let is_missing = result.reasons.iter().any(|reason| reason.code == CLAIMS_MAP.missing);
+    if is_missing && Evidence::of(run).latest("final_output").and_then(|put| put.hash).is_none() {
+        result.find(Verdict::Fail, output_missing());
+    }
+    result
 }
 
 /// Each name that is given must be that of the output; at least one must be given.

@@ -83,7 +83,7 @@ pub(super) fn require_keys(result: &mut InvariantResult, evidence: &Evidence<'_>
     for key in keys {
         if !evidence.puts.iter().any(|put| put.is_of(key) && !put.late) {
             let msg = format!("Required evidence key '{key}' not found in EVIDENCE_PUT events");
-            result.find(Verdict::Fail, Reason::new("MISSING_KEY", msg).at(key));
+            result.find(Verdict::Fail, Reason::new("MISSING_KEY", msg));
         }
     }
 }

@@ -49,9 +49,10 @@ impl RefsClosedWorld {
             claim.check_refs(run, &mut result);
         }
         if !outside.is_empty() {
-            let msg = format!("claims reference {} blob(s) that this run did not put before them", outside.len());
+            let msg = format!("claims reference {} blob(s) not produced by this run", outside.len());
             let reason = outside.iter().fold(Reason::new("REFS_OUTSIDE_RUN", msg), Reason::at);
             result.find(Verdict::Fail, reason);
+            result.meta.insert("orphans", outside.iter().map(BlobRef::to_string).collect::<Vec<_>>());
         }
         for blob in inside {
             check_blob(&mut result, run, blob.0, &format!("cited blob {blob}"), "EVIDENCE_REF_MISSING");

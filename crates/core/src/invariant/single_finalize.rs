@@ -37,7 +37,7 @@ impl Invariant for SingleFinalize {
     fn judge(&self, run: &Snapshot) -> InvariantResult {
         let mut result = InvariantResult::new(Self::ID, Verdict::Pass);
         match run.of_type(EventType::RunFinalize).count() {
-            0 => result.find(Verdict::Fail, Reason::new("NO_FINALIZE", "No RUN_FINALIZE event found in run")),
+            0 => result.find(Verdict::Fail, Reason::new("NO_FINALIZE", "Run has no RUN_FINALIZE event")),
             1 => {}
             count => {
                 let msg = format!("Run has {count} RUN_FINALIZE events (expected exactly 1)");

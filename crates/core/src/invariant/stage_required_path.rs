@@ -2,7 +2,7 @@
 
 use super::params::Params;
 use super::stage_transitions::report_path;
-use super::{Invariant, InvariantResult};
+use super::{Invariant, InvariantResult, python_list};
 use crate::envelope::EventType;
 use crate::error::Error;
 use crate::json::{Object, Value};
@@ -60,7 +60,8 @@ impl Invariant for StageRequiredPath {
         if let Some(first) = missing.next() {
             let missing: Vec<&str> = std::iter::once(first).chain(missing).map(String::as_str).collect();
             let visited: Vec<&str> = visited.iter().map(|stage| stage.as_str()).collect();
-            let msg = format!("Required stages not visited (in order): {missing:?}. Visited: {visited:?}");
+            let (missing, visited) = (python_list(missing), python_list(visited));
+            let msg = format!("Required stages not visited (in order): {missing}. Visited: {visited}");
             result.find(Verdict::Fail, Reason::new("MISSING_STAGES", msg));
         }
         if run.facts().commitment.is_some() {

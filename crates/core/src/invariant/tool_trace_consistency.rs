@@ -4,7 +4,7 @@ use super::claims::Claimed;
 use super::evidence::{Document, Evidence, check_blob};
 use super::mode;
 use super::params::Params;
-use super::{Invariant, InvariantResult};
+use super::{Invariant, InvariantResult, python_list};
 use crate::error::Error;
 use crate::id::{BlobHash, BlobRef};
 use crate::json::{Object, Text, Value};
@@ -61,7 +61,7 @@ impl ToolTraceConsistency {
                 Ok(trace) => trace,
                 Err((verdict, reason)) => {
                     result.find(verdict, reason);
-                    return Err(result);
+                    return Err(result.with("required_ids", ids.into_iter().cloned().collect::<Vec<_>>()));
                 }
             };
             let calls = calls(&mut result, &trace)?;
@@ -142,7 +142,7 @@ fn check_calls(
         check_output(result, run, evidence, call, mode);
     }
     if !missing.is_empty() {
-        let msg = format!("claims reference tool_call_ids missing from trace: {missing:?}");
+        let msg = format!("claims reference tool_call_ids missing from trace: {}", python_list(&missing));
         result.find(Verdict::Fail, Reason::new("TOOL_CALL_MISSING", msg));
     }
 }
