@@ -49,17 +49,23 @@ age:
 	elif [ "$$(id -u)" = 0 ] && apt-get --version >/dev/null 2>&1 && apt-get install -y -q age >/dev/null 2>&1; then :; \
 	else echo "SKIPPED: tests against the age program: it is not installed, and cannot be here (apt-get install age)"; fi
 
-# The Python package: a wheel, installed into an environment of its own, and its tests against what is installed there.
+# The Python package: a wheel, installed into an environment of its own, and its tests against what is installed there. What
+# is true of the package that it replaces too is tested on that as well, so that a test which asks too little shows.
 PYENV := $(CURDIR)/target/python-venv
 WHEELS := $(CURDIR)/target/wheels
-PYTOOLS := maturin==1.16.0 pytest==9.2.0 mypy==2.4.1 typing_extensions
+PYTEST := pytest==9.2.0
+PYTOOLS := maturin==1.16.0 $(PYTEST) mypy==2.4.1 typing_extensions
 python: reference $(PYENV)/tools
 	@if test -x $(PYENV)/bin/maturin; then \
 	  rm -rf $(WHEELS)/test && \
 	  $(PYENV)/bin/maturin build --quiet --profile dev --locked -m python/Cargo.toml -i $(PYENV)/bin/python --out $(WHEELS)/test && \
 	  $(PYENV)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/test/*.whl && \
 	  cd target && RECEIPT_REFERENCE_PYTHON=$(CURDIR)/$(VENV)/bin/python $(PYENV)/bin/python -m pytest -q -rs -c ../python/pyproject.toml --rootdir ../python ../python/tests && \
-	  $(PYENV)/bin/python -m mypy.stubtest receipt_kernel; \
+	  $(PYENV)/bin/python -m mypy.stubtest receipt_kernel && \
+	  if test -e $(CURDIR)/$(VENV)/installed; then \
+	    $(CURDIR)/$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PYTEST) && \
+	    $(CURDIR)/$(VENV)/bin/python -m pytest -q -c ../python/pyproject.toml --rootdir ../python ../python/tests --against reference; \
+	  fi; \
 	fi
 
 $(PYENV)/tools:
