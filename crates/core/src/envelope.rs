@@ -6,6 +6,7 @@
 
 use crate::canonical::{self, Form, Scratch};
 use crate::chain::Link;
+use crate::claims::Claims;
 use crate::error::{Error, JsonProblem};
 use crate::id::{self, BlobRef, EventHash, EventRef, RunId, Seq, Timestamp};
 use crate::json::{self, Limits, Object, Text, Value};
@@ -270,6 +271,14 @@ fn write_list(out: &mut Vec<u8>, before: &[u8], items: impl Iterator<Item = Stri
     }
 }
 
+/// When a text that is read is hashed.
+pub(crate) enum Hashing<'h> {
+    /// At once.
+    Now,
+    /// With others; until then it is taken to hash to what it claims.
+    Later(&'h mut Claims),
+}
+
 /// The hash of canonical text without its `event_hash` member, whose place (its comma with it) is given.
 fn hash_around(text: &[u8], member: Range<usize>) -> EventHash {
     let mut hasher = Sha256::new();
@@ -315,6 +324,14 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`Error::Json`] for text in neither form; [`Error::Draft`] for one that is not an envelope of version 1.
     pub fn read(stored: &'a [u8], scratch: &'a mut Scratch) -> Result<Self, Error> {
+        Self::read_hashing(stored, scratch, Hashing::Now)
+    }
+
+    pub(crate) fn read_hashing(
+        stored: &'a [u8],
+        scratch: &'a mut Scratch,
+        hashing: Hashing<'_>,
+    ) -> Result<Self, Error> {
         let mut scanned = Scanned::default();
         scan(stored, scratch, &mut scanned)?;
         let Scratch { buffers, frames, claimed } = scratch;
@@ -322,7 +339,7 @@ impl<'a> Envelope<'a> {
             Form::Compact => stored,
             Form::Spaced => buffers.compact(),
         };
-        let envelope = Self::of(text, &scanned, *claimed)?;
+        let envelope = Self::of(text, &scanned, *claimed, hashing)?;
         if !scanned.framed {
             frames.learn(stored, text, &scanned);
         }
@@ -332,7 +349,7 @@ impl<'a> Envelope<'a> {
 
     /// `before` is an event hash that `prev_event_hash` is likely to be.
     #[inline]
-    fn of(text: &'a [u8], scanned: &Scanned, before: Option<EventHash>) -> Result<Self, Error> {
+    fn of(text: &'a [u8], scanned: &Scanned, before: Option<EventHash>, hashing: Hashing<'_>) -> Result<Self, Error> {
         let Scanned { form, places, hash_member, framed, .. } = scanned;
         let field = |member: usize| {
             let value = &text[places[member].clone()];
@@ -354,14 +371,24 @@ impl<'a> Envelope<'a> {
         };
         let prev_json = field(PREV_EVENT_HASH)?;
         let prev = if prev_json == b"null" { None } else { Some(hash(PREV_EVENT_HASH, before)?) };
-        let real = hash_around(text, hash_member.clone());
+        let (real, claimed_hash) = match hashing {
+            Hashing::Now => {
+                let real = hash_around(text, hash_member.clone());
+                (real, hash(EVENT_HASH, Some(real))?)
+            }
+            Hashing::Later(claims) => {
+                let claimed = hash(EVENT_HASH, None)?;
+                claims.add([&text[..hash_member.start], &text[hash_member.end..]], claimed);
+                (claimed, claimed)
+            }
+        };
         let envelope = Self {
             text,
             event_type: event_type(field(EVENT_TYPE)?)?,
             seq: integer(field(SEQ)?)
                 .and_then(Seq::new)
                 .ok_or_else(|| malformed("seq", "it must be an integer from 1 on"))?,
-            claimed_hash: hash(EVENT_HASH, Some(real))?,
+            claimed_hash,
             claimed_json: field(EVENT_HASH)?,
             prev_json,
             hash: real,

@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod canonical;
 pub mod chain;
 pub mod checkpoint;
+mod claims;
 pub mod envelope;
 pub mod error;
 pub mod evidence;

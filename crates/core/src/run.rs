@@ -5,7 +5,7 @@
 //! not fit is a [`Finding`], never an error. [`Snapshot`] keeps the typed events as well, for invariants to judge.
 
 use crate::canonical::{self, Scratch};
-use crate::envelope::{Envelope, EventType};
+use crate::envelope::{Envelope, EventType, Hashing};
 use crate::error::{Error, JsonProblem};
 use crate::evidence::BlobFact;
 use crate::id::{BlobHash, BlobRef, EventHash, EventRef, RunId, Seq};
@@ -15,7 +15,10 @@ use crate::stage::{Stage, StageGraph};
 use crate::verdict::{Reason, Verdict};
 use std::collections::BTreeMap;
 
+mod batch;
 mod part;
+
+pub use batch::BatchReader;
 
 /// A column's value as a store holds it, whatever its declared type.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -197,13 +200,17 @@ impl RunReader {
     ///
     /// Gives the envelope where the text is one, even if something is wrong with it; what is wrong is in the facts.
     pub fn read<'s>(&'s mut self, row: &EventRow<'s>) -> Option<Envelope<'s>> {
+        self.read_row(row, Hashing::Now)
+    }
+
+    fn read_row<'s>(&'s mut self, row: &EventRow<'s>, hashing: Hashing<'_>) -> Option<Envelope<'s>> {
         let Self { run_id, scratch, facts, next_seq, prev, stage, policy, rows, .. } = self;
         *rows += 1;
         let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
         check.seq(row, next_seq);
         let text = check.envelope_text(row);
-        let Some(envelope) = text.and_then(|text| check.envelope(text, scratch)) else {
+        let Some(envelope) = text.and_then(|text| check.envelope(text, scratch, hashing)) else {
             check.facts.unreadable += 1;
             *prev = None;
             return None;
@@ -221,7 +228,7 @@ impl RunReader {
         *rows += 1;
         let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
-        let Some(envelope) = check.envelope(text, scratch) else {
+        let Some(envelope) = check.envelope(text, scratch, Hashing::Now) else {
             check.facts.unreadable += 1;
             *next_seq = next_seq.saturating_add(1);
             *prev = None;
@@ -291,8 +298,8 @@ impl RowCheck<'_> {
     }
 
     #[inline]
-    fn envelope<'s>(&mut self, text: &'s [u8], scratch: &'s mut Scratch) -> Option<Envelope<'s>> {
-        match Envelope::read(text, scratch) {
+    fn envelope<'s>(&mut self, text: &'s [u8], scratch: &'s mut Scratch, hashing: Hashing<'_>) -> Option<Envelope<'s>> {
+        match Envelope::read_hashing(text, scratch, hashing) {
             Ok(envelope) => Some(envelope),
             Err(error) => {
                 self.unreadable(&error);

@@ -13,7 +13,7 @@ use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId, Seq};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::run::{Area, EventRow, RunFacts, RunReader};
+use receipt_core::run::{Area, BatchReader, EventRow, RunFacts, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
 use std::collections::HashSet;
 use std::fmt;
@@ -554,16 +554,35 @@ impl Shared<'_> {
         }
     }
 
+    /// Mostly every hash is what its event claims, and one pass that hashes many at once shows that all is well.
     fn check_run(&self, store: &dyn ReadTransaction, run: &RunId) -> Result<()> {
+        match self.read_run(store, run, BatchReader::many)? {
+            Some((reader, found)) => self.end_run(store, run, reader, found),
+            None => self.check_each(store, run),
+        }
+    }
+
+    /// The same event by event, so that each finding is told.
+    fn check_each(&self, store: &dyn ReadTransaction, run: &RunId) -> Result<()> {
+        let part = self.read_run(store, run, BatchReader::each)?;
+        let (reader, found) = part.ok_or_else(|| Error::store("the events were not hashed"))?;
+        self.end_run(store, run, reader, found)
+    }
+
+    fn read_run(
+        &self,
+        store: &dyn ReadTransaction,
+        run: &RunId,
+        hashing: fn(RunReader) -> BatchReader,
+    ) -> Result<Option<Part>> {
         let seen = Seen::default();
-        let mut rows = Rows::new(RunReader::new(run.clone()), self, store, &seen);
+        let mut rows = Rows::new(hashing(RunReader::new(run.clone())), self, store, &seen);
         let read = store.events(run, &mut |row| rows.next(row, run));
         if let Err(error) = read {
             self.tally.lock().merge(rows.found);
             return Err(error);
         }
-        let (reader, found) = rows.end(run);
-        self.end_run(store, run, reader, found)
+        Ok(rows.end(run))
     }
 
     fn end_run(&self, store: &dyn ReadTransaction, run: &RunId, reader: RunReader, mut found: Findings) -> Result<()> {
@@ -590,7 +609,7 @@ impl Shared<'_> {
                 }
                 self.end_run(store, &long.run, reader, all)
             }
-            None => self.check_run(store, &long.run),
+            None => self.check_each(store, &long.run),
         }
     }
 
@@ -606,9 +625,9 @@ impl Shared<'_> {
             store.event(run, after, &mut |row| reader = first.take().and_then(|first| first.behind(row)))?;
         }
         let Some(reader) = reader else { return Ok(None) };
-        let mut rows = Rows::new(reader, self, store, &long.seen);
+        let mut rows = Rows::new(BatchReader::many(reader), self, store, &long.seen);
         store.events_between(run, after, until, &mut |row| rows.next(row, run))?;
-        Ok(Some(rows.end(run)))
+        Ok(rows.end(run))
     }
 
     fn check_evidence(
@@ -741,7 +760,7 @@ impl Shared<'_> {
 
 /// A run's rows on their way through a reader, and its evidence looked at by the handful.
 struct Rows<'r> {
-    reader: RunReader,
+    reader: BatchReader,
     shared: &'r Shared<'r>,
     store: &'r dyn ReadTransaction,
     seen: &'r Seen,
@@ -751,7 +770,7 @@ struct Rows<'r> {
 }
 
 impl<'r> Rows<'r> {
-    fn new(reader: RunReader, shared: &'r Shared<'r>, store: &'r dyn ReadTransaction, seen: &'r Seen) -> Self {
+    fn new(reader: BatchReader, shared: &'r Shared<'r>, store: &'r dyn ReadTransaction, seen: &'r Seen) -> Self {
         Self { reader, shared, store, seen, puts: Vec::new(), found: Findings::default(), unreported: 0 }
     }
 
@@ -776,10 +795,11 @@ impl<'r> Rows<'r> {
         self.shared.check_evidence(self.store, run, &mut self.puts, self.seen, committed, &mut self.found);
     }
 
-    fn end(mut self, run: &RunId) -> Part {
+    /// `None` where an event does not hash to what it claims.
+    fn end(mut self, run: &RunId) -> Option<Part> {
         self.look(run);
         self.shared.done(self.unreported);
-        (self.reader, self.found)
+        Some((self.reader.settle()?, self.found))
     }
 }
 
