@@ -7,7 +7,9 @@
 use receipt_core::canonical;
 use receipt_core::id::EventHash;
 use receipt_core::json::{self, Limits, Value};
-use receipt_kernel::{Actor, Audit, Check, Error, EvidenceClass, Ledger, Object, Policy, Put, Report, RunId, Verdict};
+use receipt_kernel::{
+    Actor, Append, Audit, Check, Error, EventType, EvidenceClass, Ledger, Object, Policy, Put, Report, RunId, Verdict,
+};
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -186,6 +188,34 @@ fn events_that_were_edited_reordered_removed_or_spliced_in_are_found() {
             SELECT run_id, 11, event_type, envelope_json, event_hash, prev_event_hash, created_at FROM events WHERE run_id = 'a' AND seq = 8",
             &[(Content, "PREV_HASH_MISMATCH", "event://a/11"), (Columns, "SEQ_MISMATCH", "event://a/11"), (Path, "EVENT_AFTER_FINALIZE", "event://a/11")]),
     ]);
+}
+
+/// Events are hashed many at once: where the false one stands among them makes no difference.
+#[test]
+fn one_edited_event_of_a_long_run_is_found_wherever_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = Ledger::create(&path).unwrap();
+    let actor = Actor::new("system", "test");
+    let mut run = ledger.start("a", Policy::structural().unwrap(), actor, Object::new()).unwrap();
+    let decision = |index| Object::from_iter([("note", Value::from(format!("step {index} of them")))]);
+    let events = (2..=200).map(|index| Append::new(EventType::Decision, decision(index))).collect();
+    run.append_batch(events).unwrap();
+    drop((run, ledger));
+    let connection = pry_open(&path);
+    let replace = |seq: i64, from: &str, to: &str| {
+        let sql = "UPDATE events SET envelope_json = replace(envelope_json, ?2, ?3) WHERE seq = ?1";
+        assert_eq!(connection.execute(sql, params![seq, from, to]).unwrap(), 1);
+    };
+    assert_eq!(audit(&path).check(Check::Content).unwrap().verdict, Verdict::Pass);
+    for seq in [2, 17, 63, 64, 65, 128, 129, 192, 193, 200] {
+        replace(seq, "step", "stop");
+        let content = audit(&path).check(Check::Content).unwrap().clone();
+        assert_eq!(content.verdict, Verdict::Fail, "{seq}");
+        let found: Vec<_> = content.reasons.iter().map(|reason| (&*reason.code, reason.pointers.concat())).collect();
+        assert_eq!(found, [("EVENT_HASH_MISMATCH", format!("event://a/{seq}"))]);
+        replace(seq, "stop", "step");
+    }
 }
 
 #[test]
