@@ -8,6 +8,7 @@ use crate::pin::{self, Pin};
 use crate::term;
 use receipt_kernel::audit::{CheckReport, Progress};
 use receipt_kernel::core::id::{EventHash, Seq};
+use receipt_kernel::core::note::KeyKind;
 use receipt_kernel::core::witness::WitnessPolicy;
 use receipt_kernel::{Anchors, Audit, Check, Digest256, Reason, Report, RunId, Verdict};
 use std::io::Write;
@@ -85,7 +86,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         audit = audit.threads(threads);
     }
     if !args.runs.is_empty() {
-        let runs = args.runs.iter().map(|run| context.find_run(&ledger, run)).collect::<Result<Vec<_>>>()?;
+        let mut runs = args.runs.iter().map(|run| context.find_run(&ledger, run)).collect::<Result<Vec<_>>>()?;
+        // What is expected of a run is worth nothing where its events are not read.
+        for (run, ..) in &anchors.expected {
+            if !runs.contains(run) && ledger.has_run(run.as_str())? {
+                runs.push(run.clone());
+            }
+        }
         audit = audit.runs(runs);
     }
     let report = audit.run();
@@ -118,6 +125,9 @@ fn remember(context: &Context, mut pins: Vec<Pin>, pin: Pin) {
 fn anchors(args: &Args) -> Result<Anchors> {
     let mut keys = args.trust.keys()?;
     let mut anchors = Anchors { key: keys.pop(), ..Anchors::default() };
+    if anchors.key.as_ref().is_some_and(|key| key.kind() != KeyKind::Note) {
+        return Err(Error::Input("--vkey: this is a witness's key; witnesses stand in --witness-policy".to_owned()));
+    }
     if !keys.is_empty() {
         return Err(Error::Input("--vkey: a ledger has one key; witnesses stand in --witness-policy".to_owned()));
     }

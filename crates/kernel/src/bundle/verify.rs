@@ -5,7 +5,7 @@ use super::replay::{REPLAY_LIMIT, WORK, evaluator};
 use crate::audit::{Check, CheckReport, Evidence, Findings};
 use crate::error::{Error, Result};
 use crate::store::MAX_BYTES_IN_MEMORY;
-use receipt_core::bundle::{Blob, Header, Item, MAX_BLOBS, MAX_LINE, Problem, Proof, Reader, Row, State};
+use receipt_core::bundle::{Blob, Header, Item, MAX_BLOBS, MAX_LINE, Problem, Reader, Row, State};
 use receipt_core::canonical;
 use receipt_core::checkpoint::InclusionProof;
 use receipt_core::envelope::{Envelope, EventType};
@@ -521,7 +521,7 @@ impl Found {
             facts.finalized && facts.head.map(|(seq, _)| seq) == header.proof.as_ref().map(|proof| proof.seq);
         let committed = facts.commitment.is_some();
         self.findings.run(&header.run_id, facts, true);
-        let proved = check_proof(header.proof.as_ref(), proved, asked.keys, &mut self.findings);
+        let proved = check_proof(&header, proved, asked.keys, &mut self.findings);
         if self.whole {
             self.replay(&header, &row, sound, committed, report);
         }
@@ -562,14 +562,14 @@ impl Found {
     }
 }
 
-/// Whether the proof holds, and is signed by all of the keys, of which there is one at least.
-fn check_proof(proof: Option<&Proof>, event: Option<EventHash>, keys: &[VerifierKey], findings: &mut Findings) -> bool {
+/// Whether the proof holds, is of the run's last event, and is signed by all of the keys, of which there is one at least.
+fn check_proof(header: &Header, event: Option<EventHash>, keys: &[VerifierKey], findings: &mut Findings) -> bool {
     let mut find = |verdict, code, msg: String| {
         findings.find(Check::Log, verdict, Reason::new(code, msg));
         findings.entry(Check::Log).required = verdict == Verdict::Fail || !keys.is_empty();
         false
     };
-    let Some(proof) = proof else {
+    let Some(proof) = &header.proof else {
         return find(Verdict::Unknown, "NO_PROOF", "the bundle carries no checkpoint".to_owned());
     };
     let parsed = match InclusionProof::parse(proof.text.as_bytes()) {
@@ -597,6 +597,11 @@ fn check_proof(proof: Option<&Proof>, event: Option<EventHash>, keys: &[Verifier
     if !keys.iter().any(|key| key.kind() == KeyKind::Note && key.name() == origin) {
         let msg = format!("the checkpoint is of {}, whose key is none of those given", origin.as_str());
         return find(Verdict::Fail, "CHECKPOINT_FOREIGN", msg);
+    }
+    if event != header.head {
+        // Whoever has a proof of the beginning could have written the rest.
+        let msg = format!("no event behind {} is proved to be in the log: a newer checkpoint would settle it", proof.seq);
+        return find(Verdict::Unknown, "PROOF_PARTIAL", msg);
     }
     true
 }
