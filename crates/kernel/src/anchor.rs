@@ -7,12 +7,13 @@ use crate::audit::{Check, CheckReport, Report};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, sound_event};
 use crate::log::origin;
+use crate::proof::{is_log_of, no_quorum, witnessed};
 use crate::store::{ReadTransaction, Segment, Visit};
 use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::SignedCheckpoint;
 use receipt_core::id::{EventHash, NodeHash, RunId, Seq};
 use receipt_core::merkle::{Frontier, TreeHead, leaf_hash};
-use receipt_core::note::{KeyKind, KeyName, Standing, VerifierKey};
+use receipt_core::note::{KeyName, VerifierKey};
 use receipt_core::verdict::{Reason, Verdict};
 use receipt_core::witness::WitnessPolicy;
 use std::collections::BTreeMap;
@@ -167,13 +168,6 @@ fn is_signed(key: Option<&VerifierKey>, checkpoint: &SignedCheckpoint, name: &st
     is_good
 }
 
-/// Whether the key is that of the checkpoint's log, and has signed it. A witness's key is no log's, whatever its name.
-fn is_log_of(key: &VerifierKey, checkpoint: &SignedCheckpoint) -> bool {
-    key.kind() == KeyKind::Note
-        && *key.name() == checkpoint.checkpoint().origin
-        && matches!(checkpoint.note().standing(key), Standing::Good { .. })
-}
-
 /// Compares a head with what the ledger leads to at its size.
 fn compare(walk: &Walk<'_>, name: &str, wanted: &TreeHead, outside: bool, found: &mut Findings) {
     let size = walk.frontier.head_size();
@@ -209,23 +203,15 @@ fn check_witnesses(anchors: &Anchors, own: Option<&SignedCheckpoint>, found: &mu
     };
     let mut met = false;
     for checkpoint in candidates {
-        if !policy.logs().is_empty() && !policy.logs().iter().any(|key| is_log_of(key, checkpoint)) {
-            found.find(Check::Key, Verdict::Fail, "FOREIGN_KEY", "no log of the witness policy signed the checkpoint");
+        let (is_met, doubts) = witnessed(policy, checkpoint);
+        for (check, reason) in doubts {
+            found.settle(check).find(Verdict::Fail, reason);
         }
-        let cosigned = policy.check(checkpoint);
-        for name in &cosigned.bad {
-            let msg = format!("the line of {name} is not its cosignature");
-            found.find(Check::Fork, Verdict::Fail, "BAD_COSIGNATURE", msg);
-        }
-        for name in &cosigned.own {
-            let msg = format!("the witness {name} has the key of the log itself, which vouches for nothing");
-            found.find(Check::Fork, Verdict::Fail, "LOG_IS_WITNESS", msg);
-        }
-        met |= cosigned.quorum && policy.asks_for_witnesses();
+        met |= is_met;
     }
     let broken = found.has_failed(Check::Key) || found.has_failed(Check::Rollback);
     if !met {
-        found.find(Check::Fork, Verdict::Unknown, "NO_QUORUM", "too few witnesses of the policy have cosigned");
+        found.settle(Check::Fork).find(Verdict::Unknown, no_quorum());
     } else if broken {
         found.find(Check::Fork, Verdict::Fail, "FORK", "the witnesses saw another history than this ledger's");
     } else {

@@ -358,7 +358,11 @@ fn other_eyes(python: &Path, files: &[PathBuf]) -> Vec<BTreeMap<String, String>>
 }
 
 fn other_eyes_with(python: &Path, words: &[PathBuf], files: usize) -> Vec<BTreeMap<String, String>> {
-    let output = Command::new(python).arg(root().join("tools/verify.py")).args(words).output().unwrap();
+    answers(python, &root().join("tools/verify.py"), words, files)
+}
+
+fn answers(python: &Path, verifier: &Path, words: &[PathBuf], files: usize) -> Vec<BTreeMap<String, String>> {
+    let output = Command::new(python).arg(verifier).args(words).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(said.lines().count(), files, "{}", String::from_utf8_lossy(&output.stderr));
     let members = |line: &str| {
@@ -393,6 +397,21 @@ fn differences(ours: &[BundleReport], theirs: &[BTreeMap<String, String>]) -> Ve
     wrong
 }
 
+/// Checks of the other verifier, each with what makes it never find anything.
+const FAULTS: [(&str, &str); 4] = [
+    ("if it[\"event_hash\"] != real:", "if False:"),
+    ("if self.prev is not None and it[\"prev_event_hash\"] not in self.prev:", "if False:"),
+    ("if self.head != self.header[\"head\"]:", "if False:"),
+    ("if row[\"meta_json\"] != canonical(commitment.meta):", "if False:"),
+];
+
+/// The other verifier with a fault.
+fn planted(check: &str, fault: &str) -> String {
+    let verifier = std::fs::read_to_string(root().join("tools/verify.py")).unwrap();
+    assert_eq!(verifier.matches(check).count(), 1, "{check}");
+    verifier.replace(check, fault)
+}
+
 #[test]
 fn another_verifier_written_from_the_format_agrees() {
     let Some(python) = python() else {
@@ -424,6 +443,12 @@ fn another_verifier_written_from_the_format_agrees() {
         !differences(&ours, &theirs).is_empty(),
         "the control: answers to other bundles are not taken for agreement"
     );
+    for (check, fault) in FAULTS {
+        let faulty = folder.path().join("faulty.py");
+        std::fs::write(&faulty, planted(check, fault)).unwrap();
+        let theirs = answers(&python, &faulty, &files, files.len());
+        assert!(!differences(&ours, &theirs).is_empty(), "the control: a verifier without {check} is not found out");
+    }
     for (area, verdict) in [
         (Check::Format, Verdict::Pass),
         (Check::Format, Verdict::Fail),
