@@ -832,7 +832,7 @@ pub(crate) struct Evidence {
     pub(crate) content_type: Option<String>,
     pub(crate) says_something: bool,
     key: Option<String>,
-    by_digest: bool,
+    pub(crate) by_digest: bool,
 }
 
 impl Evidence {

@@ -444,9 +444,9 @@ fn another_verifier_written_from_the_format_agrees() {
         "the control: answers to other bundles are not taken for agreement"
     );
     for (check, fault) in FAULTS {
-        let faulty = folder.path().join("faulty.py");
+        let faulty = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(&faulty, planted(check, fault)).unwrap();
-        let theirs = answers(&python, &faulty, &files, files.len());
+        let theirs = answers(&python, faulty.path(), &files, files.len());
         assert!(!differences(&ours, &theirs).is_empty(), "the control: a verifier without {check} is not found out");
     }
     for (area, verdict) in [

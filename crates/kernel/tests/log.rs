@@ -395,3 +395,29 @@ fn what_is_expected_of_a_run_is_its_length_and_the_event_itself() {
     ledger.check_anchors(&expect(3, known[2]), &mut report).unwrap();
     assert_eq!(found(&report, Check::Key), (Verdict::Fail, vec!["UNEXPECTED_HASH"]));
 }
+
+#[test]
+fn a_long_log_that_several_threads_read_has_the_root_of_its_events_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::create(folder.path().join("l.db")).unwrap();
+    let mut order = Vec::new();
+    // Rows that are full, rows that are not, and more than the threads read at once.
+    for (round, count) in [300, 212, 257, 40_000].into_iter().enumerate() {
+        for run in ["a", "b"].map(|name| format!("{name}{round}")) {
+            let mut writer =
+                ledger.start(&run, Policy::structural().unwrap(), Actor::new("test", "log"), Object::new()).unwrap();
+            for from in (1..count).step_by(1000) {
+                let many = (from..count.min(from + 1000)).map(|_| Append::new(EventType::Remediation, Object::new()));
+                writer.append_batch(many.collect::<Vec<_>>()).unwrap();
+            }
+            order.extend(hashes(&ledger, &run));
+        }
+        let made = ledger.checkpoint(&Publish::by(&key(1))).unwrap();
+        let mut frontier = Frontier::default();
+        assert!(order.iter().all(|hash| frontier.push(hash, |_, _| {})));
+        assert_eq!(made.checkpoint.checkpoint().head, frontier.head());
+        let last = EventRef { run_id: RunId::new(format!("b{round}")), seq: Seq::new(count).unwrap() };
+        let proof = ledger.prove_event(&last).unwrap();
+        assert_eq!((proof.index + 1, proof.check(order.last().unwrap())), (order.len() as u64, Ok(())));
+    }
+}
