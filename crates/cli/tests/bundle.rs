@@ -207,6 +207,7 @@ fn a_checkpoint_travels_with_the_run_and_is_held_to_its_key() {
 fn evidence_recorded_by_digest_is_listed_and_left_open() {
     let place = Place::new();
     std::fs::write(place.path().join("disk.img"), "an image").unwrap();
+    place.ok(&["init"]);
     place.ok(&["start", "build-1"]);
     place.ok(&["put", "build-1", "image", "disk.img", "--by-digest"]);
     place.ok(&["finalize", "build-1", "--verdict", "unknown"]);

@@ -639,10 +639,10 @@ fn with_results(bundle: &[u8], change: impl Fn(&mut Vec<Value>)) -> BundleReport
 
 #[test]
 fn an_evaluation_with_other_results_than_the_policy_gives_is_not_what_was_judged() {
+    type Act = (&'static str, fn(&mut Vec<Value>));
     let bundle = export(&scene(), &of("a"));
     let same = with_results(&bundle, |_| {});
     assert_eq!(same.overall_verdict(), Verdict::Pass, "the control: {same:#?}");
-    type Act = (&'static str, fn(&mut Vec<Value>));
     let acts: [Act; 7] = [
         ("missing", |results| {
             results.pop();

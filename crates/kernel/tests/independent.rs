@@ -245,7 +245,7 @@ fn act(random: &mut Random, lines: &mut Vec<Vec<u8>>) {
     let any = random.below(lines.len());
     let other = random.below(lines.len());
     let behind = events.end + 1 + random.below((lines.len() - events.end - 1).max(1));
-    match random.below(22) {
+    match random.below(23) {
         0 => {}
         1 => drop(lines.remove(any)),
         2 => lines.insert(any, lines[other].clone()),
@@ -301,6 +301,12 @@ fn act(random: &mut Random, lines: &mut Vec<Vec<u8>>) {
             let key = random.of(&["bytes_len", "sha256", "ref", "content_type", "evidence_class"]);
             set(&mut lines[at], &["payload", "evidence", key], any_value(random));
             rehash(lines, at);
+        }
+        19 => {
+            // A link to no event, hashed right: only the chain is wrong.
+            let link = EventHash::of(&[u8::try_from(random.below(256)).unwrap()]).to_string();
+            set(&mut lines[event], &["prev_event_hash"], Value::from(link));
+            rehash(lines, event);
         }
         _ => {
             change_line(random, &mut lines[event]);
