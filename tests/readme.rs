@@ -85,6 +85,25 @@ fn the_guide_to_redaction_shows_what_the_command_prints() {
     check_transcripts("docs/REDACTION.md");
 }
 
+#[test]
+fn the_recipe_for_ci_shows_what_the_command_prints() {
+    check_transcripts("docs/THREATS.md");
+}
+
+#[test]
+fn the_three_lines_of_the_readme_are_those_that_are_tried_out() {
+    let text = readme();
+    let lines = text.split("are enough to have it:").nth(1).unwrap().split("```").nth(1).unwrap();
+    let recipe: Vec<&str> = lines.lines().skip(1).map(|line| line.split("    #").next().unwrap()).collect();
+    let threats = std::fs::read_to_string(root().join("docs/THREATS.md")).unwrap();
+    let tried: Vec<String> = transcript(&threats).into_iter().map(|(command, _)| command).collect();
+    assert_eq!(recipe.len(), 3);
+    for line in [recipe[0], recipe[2]] {
+        assert!(tried.iter().any(|command| command == line), "{line} is not tried out: {tried:?}");
+    }
+    assert!(recipe[1].starts_with("receipt exec ") && tried.iter().any(|command| command.starts_with("receipt exec ")));
+}
+
 fn check_transcripts(document: &str) {
     let folder = tempfile::tempdir().unwrap();
     let mut text = std::fs::read_to_string(root().join(document)).unwrap();

@@ -202,3 +202,19 @@ fn a_checkpoint_travels_with_the_run_and_is_held_to_its_key() {
     std::fs::write(place.path().join("ours.vkey"), ours).unwrap();
     place.ok(&["import", "--ledger", "archive.db", "build-1.receipt", "--vkey", "ours.vkey"]);
 }
+
+#[test]
+fn evidence_recorded_by_digest_is_listed_and_left_open() {
+    let place = Place::new();
+    std::fs::write(place.path().join("disk.img"), "an image").unwrap();
+    place.ok(&["init"]);
+    place.ok(&["start", "build-1"]);
+    place.ok(&["put", "build-1", "image", "disk.img", "--by-digest"]);
+    place.ok(&["finalize", "build-1", "--verdict", "unknown"]);
+    place.ok(&["export", "build-1", "-o", "build-1.receipt"]);
+    let report = place.json(3, &["verify", "build-1.receipt"]);
+    let checks = report["checks"].as_array().unwrap();
+    let evidence = checks.iter().find(|check| check["check"] == "evidence").unwrap();
+    assert_eq!(evidence["reasons"][0]["code"], "EVIDENCE_WITHHELD", "{evidence}");
+    assert_eq!(report["absent"][0]["key"], "image");
+}

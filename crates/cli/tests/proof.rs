@@ -189,3 +189,80 @@ fn the_drill_commits_every_act_and_each_is_seen() {
     assert_eq!(place.ok(&["log", "one", "--json"]), before);
     assert!(place.ok(&["drill"]).contains("a run removed"));
 }
+
+#[test]
+fn a_proof_file_is_checked_with_no_ledger_at_hand() {
+    let (place, vkey) = signed();
+    keep(&place, "event.json", &place.ok(&["show", "one/2", "--json"]));
+    keep(&place, "proof.txt", &place.ok(&["prove", "one/2"]));
+    place.ok(&["exec", "--run", "two", "--", "true"]);
+    keep(&place, "newer.note", &place.ok(&["checkpoint", "--key", "ledger.key"]));
+    keep(&place, "grown.txt", &place.ok(&["prove", "--from", "kept.note"]));
+    let witness = place.ok(&["keygen", "--witness", "example.com/w", "witness.key"]).trim().to_owned();
+    keep(&place, "policy", &format!("log {vkey}\nwitness w {witness}\nquorum w\n"));
+    let stranger = place.ok(&["keygen", "example.com/ci", "stranger.key"]).trim().to_owned();
+    let other = Place::new();
+    for file in ["event.json", "proof.txt", "grown.txt", "kept.note", "newer.note", "policy"] {
+        fs::copy(place.path().join(file), other.path().join(file)).unwrap();
+    }
+    let event = fs::read_to_string(other.path().join("event.json")).unwrap();
+    keep(&other, "edited.json", &event.replace("\"seq\":2", "\"seq\":3"));
+    let hash = serde_json::from_str::<serde_json::Value>(&event).unwrap()["event_hash"].as_str().unwrap().to_owned();
+    let zeros = format!("sha256:{}", "0".repeat(64));
+    let log = |status, args: &[&str]| verdict(&other, status, &[&["verify", "--proof"], args].concat(), "log");
+    for (status, event, key, wanted) in [
+        (0, "event.json", Some(&vkey), "PASS"),
+        (0, &hash, Some(&vkey), "PASS"),
+        (3, &hash, None, "UNKNOWN"),
+        (1, &hash, Some(&stranger), "FAIL"),
+        (1, &zeros, Some(&vkey), "FAIL"),
+        // The file still claims the hash of the event that it was.
+        (1, "edited.json", Some(&vkey), "FAIL"),
+    ] {
+        let key = key.map_or(vec![], |key| vec!["--vkey", key]);
+        assert_eq!(log(status, &[&["proof.txt", "--event", event], &key[..]].concat()), wanted, "{event}");
+    }
+    assert_eq!(log(0, &["grown.txt", "--checkpoint", "kept.note", "--vkey", &vkey]), "PASS");
+    assert_eq!(log(1, &["grown.txt", "--checkpoint", "newer.note", "--vkey", &vkey]), "FAIL");
+    assert_eq!(log(1, &["grown.txt", "--checkpoint", "kept.note", "--vkey", &stranger]), "FAIL");
+    let witnessed = ["verify", "--proof", "proof.txt", "--event", &hash, "--vkey", &vkey, "--witness-policy", "policy"];
+    assert_eq!(verdict(&other, 3, &witnessed, "fork"), "UNKNOWN");
+    let cosigned = place.ok(&["witness", "--key", "witness.key", "--log", &vkey, "--state", "seen", "kept.note"]);
+    let proof = fs::read_to_string(other.path().join("proof.txt")).unwrap();
+    let bare = fs::read_to_string(other.path().join("kept.note")).unwrap();
+    assert!(proof.contains(&bare));
+    keep(&other, "proof.txt", &proof.replace(&bare, &cosigned));
+    assert_eq!(verdict(&other, 0, &witnessed, "fork"), "PASS");
+    for wrong in [
+        &["proof.txt"][..],
+        &["proof.txt", "--event", &hash, "--checkpoint", "kept.note"],
+        &["kept.note", "--event", &hash],
+        &["gone.txt", "--event", &hash],
+        &["proof.txt", "--event", "gone.json"],
+        &["proof.txt", "--event", &hash, "--require", "log"],
+    ] {
+        other.gives(2, &[&["verify", "--proof"], wrong].concat());
+    }
+}
+
+#[test]
+fn a_key_of_the_wrong_kind_is_refused_where_another_is_asked_for() {
+    let (place, vkey) = signed();
+    let witness = place.ok(&["keygen", "--witness", "example.com/ci", "witness.key"]).trim().to_owned();
+    place.gives(2, &["verify", "--vkey", &witness]);
+    place.gives(2, &["witness", "--key", "ledger.key", "--log", &vkey, "--state", "seen", "kept.note"]);
+    place.gives(2, &["witness", "--key", "witness.key", "--log", &witness, "--state", "seen", "kept.note"]);
+}
+
+#[test]
+fn what_is_expected_of_a_run_that_was_not_named_is_read_too() {
+    let (place, _) = signed();
+    place.ok(&["exec", "--run", "two", "--", "true"]);
+    let first = serde_json::from_str::<serde_json::Value>(&place.ok(&["show", "one/1", "--json"])).unwrap();
+    let expect = format!("one=1:{}", first["event_hash"].as_str().unwrap());
+    let args = ["verify", "two", "--expect", &expect];
+    assert_eq!(verdict(&place, 0, &args, "content"), "PASS");
+    assert_eq!(place.json(0, &args)["runs"], 2);
+    let beyond = expect.replace("one=1:", "one=99:");
+    assert_eq!(verdict(&place, 1, &["verify", "two", "--expect", &beyond], "tail"), "FAIL");
+}

@@ -105,7 +105,7 @@ pub struct Row {
 pub enum State {
     /// They are.
     Live,
-    /// Whoever made the bundle left them out.
+    /// Whoever made the bundle left them out, or did not have them: they were recorded by digest.
     Withheld,
     /// They are of class sealed and not encrypted, so that they do not leave their ledger. Ciphertext is live.
     Sealed,

@@ -67,12 +67,20 @@ impl Frontier {
 
     /// The same of a leaf whose hash is known.
     #[must_use = "a full log takes no leaf"]
-    pub fn push_leaf(&mut self, leaf: NodeHash, mut emit: impl FnMut(Subtree, NodeHash)) -> bool {
-        if self.size >= MAX_SIZE {
+    pub fn push_leaf(&mut self, leaf: NodeHash, emit: impl FnMut(Subtree, NodeHash)) -> bool {
+        self.push_subtree(0, leaf, emit)
+    }
+
+    /// The same of all leaves under a complete subtree. Gives false, and adds nothing, where it does not fit too: the log
+    /// must have a multiple of `2^level` leaves.
+    #[must_use = "a full log takes no leaf, and one of another size no subtree"]
+    pub fn push_subtree(&mut self, level: u8, root: NodeHash, mut emit: impl FnMut(Subtree, NodeHash)) -> bool {
+        let leaves = 1u64.checked_shl(level.into()).unwrap_or(u64::MAX);
+        if !self.size.is_multiple_of(leaves) || leaves > MAX_SIZE || self.size > MAX_SIZE - leaves {
             return false;
         }
-        let mut at = Subtree { level: 0, index: self.size };
-        let mut hash = leaf;
+        let mut at = Subtree { level, index: self.size / leaves };
+        let mut hash = root;
         emit(at, hash);
         while at.index % 2 == 1 {
             let Some(left) = self.peaks.pop() else { break };
@@ -81,7 +89,7 @@ impl Frontier {
             emit(at, hash);
         }
         self.peaks.push(hash);
-        self.size += 1;
+        self.size += leaves;
         true
     }
 

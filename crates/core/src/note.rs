@@ -117,6 +117,12 @@ impl VerifierKey {
         Self { name, kind, id, key }
     }
 
+    /// The same public key under another name and kind, which is another key.
+    #[must_use]
+    pub fn of_kind(&self, name: KeyName, kind: KeyKind) -> Self {
+        Self::new(name, kind, self.key)
+    }
+
     /// Its name.
     pub fn name(&self) -> &KeyName {
         &self.name

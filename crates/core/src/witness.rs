@@ -43,6 +43,8 @@ pub struct Cosigned {
     pub good: Vec<String>,
     /// The names of the keys under whose name a line stands that is not their cosignature.
     pub bad: Vec<String>,
+    /// The names of the keys that signed the checkpoint as its log: they witness nothing.
+    pub own: Vec<String>,
 }
 
 impl WitnessPolicy {
@@ -78,13 +80,18 @@ impl WitnessPolicy {
         self.quorum != Quorum::Nobody
     }
 
-    /// What the witnesses say to this checkpoint. A bad line meets no quorum, whoever else signed.
+    /// What the witnesses say to this checkpoint. A bad line meets no quorum, whoever else signed, nor does the log's own
+    /// key under a witness's name.
     pub fn check(&self, checkpoint: &SignedCheckpoint) -> Cosigned {
-        let mut found = Cosigned { quorum: false, good: Vec::new(), bad: Vec::new() };
+        let mut found = Cosigned { quorum: false, good: Vec::new(), bad: Vec::new(), own: Vec::new() };
         let mut seen: Vec<bool> = Vec::new();
         for member in &self.members {
             seen.push(match member {
                 Member::Group { wanted, of } => of.iter().filter(|place| seen[**place]).count() >= *wanted,
+                Member::Witness(key) if signed_as_log(key, checkpoint) => {
+                    found.own.push(key.name().to_string());
+                    false
+                }
                 Member::Witness(key) => match checkpoint.note().standing(key) {
                     Standing::Good { .. } => {
                         found.good.push(key.name().to_string());
@@ -102,9 +109,15 @@ impl WitnessPolicy {
             Quorum::Nobody => true,
             Quorum::Member(place) => seen[place],
         };
-        found.quorum = met && found.bad.is_empty();
+        found.quorum = met && found.bad.is_empty() && found.own.is_empty();
         found
     }
+}
+
+/// Whether a witness's key is the one that signed the checkpoint as its log.
+fn signed_as_log(key: &VerifierKey, checkpoint: &SignedCheckpoint) -> bool {
+    let log = key.of_kind(checkpoint.checkpoint().origin.clone(), KeyKind::Note);
+    checkpoint.note().standing(&log) != Standing::Unsigned
 }
 
 #[derive(Default)]
@@ -128,11 +141,17 @@ impl Reader {
                 if self.logs.iter().any(|log| log.public_bytes() == key.public_bytes()) {
                     return Err("this log is named before".to_owned());
                 }
+                if self.keys.contains(key.public_bytes()) {
+                    return Err("this log's key is that of a witness".to_owned());
+                }
                 self.logs.push(key);
                 Ok(())
             }
             ["witness", name, key] | ["witness", name, key, _] => {
                 let key = Self::key(key, KeyKind::Cosignature)?;
+                if self.logs.iter().any(|log| log.public_bytes() == key.public_bytes()) {
+                    return Err("this witness's key is that of a log".to_owned());
+                }
                 if !self.keys.insert(*key.public_bytes()) {
                     return Err("this witness is named before".to_owned());
                 }

@@ -6,7 +6,7 @@ use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use proptest::prelude::*;
 use receipt_core::id::{EventHash, NodeHash};
 use receipt_core::merkle::{
-    Frontier, MAX_SIZE, ProofProblem, Subtree, TreeHead, leaf_hash, prove_consistency, prove_inclusion,
+    Frontier, MAX_SIZE, ProofProblem, Subtree, TreeHead, join, leaf_hash, prove_consistency, prove_inclusion,
 };
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -215,5 +215,23 @@ proptest! {
                 prop_assert!(head.check_consistency(&fork, &proof).is_err());
             }
         }
+    }
+}
+
+#[test]
+fn a_complete_subtree_is_worth_its_leaves_and_fits_only_where_they_would() {
+    for (before, level) in [(0, 0), (0, 3), (8, 3), (8, 2), (12, 2), (24, 3)] {
+        let leaves = 1 << level;
+        let log = Log::of(before + leaves);
+        let nodes: Vec<NodeHash> = (before..before + leaves).map(|index| leaf_hash(log.event(index))).collect();
+        let mut frontier = Frontier::load(before, |at| log.read(at)).unwrap();
+        assert!(frontier.push_subtree(level, join(&nodes), |at, hash| assert_eq!(Ok(hash), log.read(at))));
+        assert_eq!(frontier.head(), log.head(before + leaves));
+    }
+    let log = Log::of(12);
+    for (before, level) in [(1, 1), (12, 3), (6, 2), (0, 63), (0, 64), (8, 255)] {
+        let mut frontier = Frontier::load(before, |at| log.read(at)).unwrap();
+        assert!(!frontier.push_subtree(level, NodeHash::of(b"x"), |_, _| ()));
+        assert_eq!(frontier.head(), log.head(before));
     }
 }

@@ -6,6 +6,7 @@ use receipt_core::id::{EventHash, NodeHash};
 use receipt_core::merkle::{Frontier, Subtree, TreeHead, prove_consistency, prove_inclusion};
 use receipt_core::note::{KeyKind, Note, Signing, Standing, VerifierKey};
 use receipt_core::witness::WitnessPolicy;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -197,6 +198,52 @@ fn what_is_no_checkpoint_is_refused() {
 }
 
 #[test]
+fn further_lines_of_a_checkpoint_are_signed_with_it_and_are_no_way_to_say_two_things() {
+    let (head, signer) = (log(3).heads[3], key("log.example/ci", KeyKind::Note, 7));
+    let mut more = Checkpoint::new("log.example/ci".parse().unwrap(), head);
+    more.extensions = vec!["a line".to_owned(), "\u{2014} log.example/ci AAAA".to_owned()];
+    let closed = more.clone().sign(&[&signer]).unwrap();
+    let back = SignedCheckpoint::parse(closed.to_string().as_bytes()).unwrap();
+    assert_eq!((back.checkpoint(), back.note().standing(signer.verifier())), (&more, Standing::Good { time: None }));
+    let fewer = closed.to_string().replacen("a line\n", "", 1);
+    let fewer = SignedCheckpoint::parse(fewer.as_bytes()).unwrap();
+    assert_eq!(fewer.note().standing(signer.verifier()), Standing::Bad);
+    for line in ["", "two\n\nlines", "a\u{1}"] {
+        let bad = Checkpoint { extensions: vec![line.to_owned()], ..more.clone() }.sign(&[&signer]);
+        let passes = bad.is_ok_and(|bad| SignedCheckpoint::parse(bad.to_string().as_bytes()).is_ok());
+        assert!(!passes, "{line:?}");
+    }
+}
+
+#[test]
+fn a_key_is_its_name_and_its_id_and_its_algorithm() {
+    let (ours, theirs) = (key("log.example", KeyKind::Note, 1), key("log.example", KeyKind::Note, 2));
+    let closed = Checkpoint::new("log.example".parse().unwrap(), log(3).heads[3]).sign(&[&theirs]).unwrap();
+    assert_eq!(closed.note().standing(ours.verifier()), Standing::Unsigned, "the same name, another id");
+    assert_eq!(closed.note().standing(theirs.verifier()), Standing::Good { time: None });
+    let borrowed = closed.to_string();
+    let (head, data) = borrowed.trim_end().rsplit_once(' ').unwrap();
+    let own_id = ours.sign("x\n", 0).to_string();
+    let own_id = own_id.trim_end().rsplit_once(' ').unwrap().1;
+    // The first four bytes are the id: five characters of base64 and two bits more.
+    let mut bytes = data_encoding::BASE64.decode(data.as_bytes()).unwrap();
+    bytes[..4].copy_from_slice(&data_encoding::BASE64.decode(own_id.as_bytes()).unwrap()[..4]);
+    let bent = format!("{head} {}\n", data_encoding::BASE64.encode(&bytes));
+    assert_eq!(SignedCheckpoint::parse(bent.as_bytes()).unwrap().note().standing(ours.verifier()), Standing::Bad);
+    for algorithm in [0u8, 2, 3, 5, 6, 0xff] {
+        let text = ours.verifier().to_string();
+        let (head, data) = text.rsplit_once('+').unwrap();
+        let (name, _) = head.rsplit_once('+').unwrap();
+        let mut data = data_encoding::BASE64.decode(data.as_bytes()).unwrap();
+        data[0] = algorithm;
+        let id = <[u8; 32]>::from(Sha256::new().chain_update(name).chain_update(b"\n").chain_update(&data).finalize());
+        let id = data_encoding::HEXLOWER.encode(&id[..4]);
+        let other = format!("{name}+{id}+{}", data_encoding::BASE64.encode(&data));
+        assert!(other.parse::<VerifierKey>().is_err(), "algorithm {algorithm}");
+    }
+}
+
+#[test]
 fn a_quorum_counts_each_witness_once_and_no_bad_line() {
     let signer = key("log.example", KeyKind::Note, 7);
     let witnesses: Vec<Signing> = (1..=4).map(|seed| key(&format!("w{seed}"), KeyKind::Cosignature, seed)).collect();
@@ -230,8 +277,23 @@ fn a_quorum_counts_each_witness_once_and_no_bad_line() {
         "witnes x\nquorum none\n",
         "group G any G\nquorum G\n",
         "quorum W0\u{7f}\n",
+        // The log's own key, and a key of an algorithm that is not known here (C2SP signed-note, type 0xff).
+        &format!("witness X {}\nquorum X\n", key("x", KeyKind::Cosignature, 7).verifier()),
+        &format!("log {}\nquorum W0\n", key("l", KeyKind::Note, 1).verifier()),
+        "witness X x+00000000+/wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\nquorum X\n",
     ] {
         assert!(WitnessPolicy::parse(&(text.clone() + bad)).is_err(), "{bad:?}");
     }
-    assert!(!WitnessPolicy::parse("quorum none\n").unwrap().asks_for_witnesses());
+    let nobody = WitnessPolicy::parse("quorum none\n").unwrap();
+    assert!(!nobody.asks_for_witnesses());
+    // Groups of groups, and the log's own key under a witness's name, which only the checkpoint gives away.
+    let nested = "group A any W0 W1\ngroup B any W2\ngroup C 2 A B\ngroup D all C W3\nquorum D\n";
+    let nested = WitnessPolicy::parse(&(text.clone() + nested)).unwrap();
+    for (who, met) in [(&[0, 1, 3][..], false), (&[0, 2], false), (&[1, 2, 3], true)] {
+        assert_eq!(nested.check(&by(who)).quorum, met, "{who:?}");
+    }
+    let own = key("w0", KeyKind::Cosignature, 7);
+    let own_policy = WitnessPolicy::parse(&format!("witness O {}\nquorum O\n", own.verifier())).unwrap();
+    let found = own_policy.check(&plain.clone().signed(&own, 5));
+    assert_eq!((found.quorum, found.own.as_slice()), (false, &["w0".to_owned()][..]), "{found:?}");
 }

@@ -3,15 +3,17 @@
 //! The log says which event each leaf is; its stored leaves are believed only where they lead to an anchor's root. Each
 //! event is compared with its leaf, so that what is missing or was made anew is named.
 
-use crate::audit::{Check, Report};
+use crate::audit::{Check, CheckReport, Report};
 use crate::error::{Error, Result};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, sound_event};
 use crate::log::origin;
+use crate::proof::{is_log_of, no_quorum, witnessed};
 use crate::store::{ReadTransaction, Segment, Visit};
+use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::SignedCheckpoint;
 use receipt_core::id::{EventHash, NodeHash, RunId, Seq};
 use receipt_core::merkle::{Frontier, TreeHead, leaf_hash};
-use receipt_core::note::{KeyName, Standing, VerifierKey};
+use receipt_core::note::{KeyName, VerifierKey};
 use receipt_core::verdict::{Reason, Verdict};
 use receipt_core::witness::WitnessPolicy;
 use std::collections::BTreeMap;
@@ -44,8 +46,8 @@ impl Ledger {
         let mut store = self.lock();
         let transaction = store.read()?;
         let mut found = Findings::default();
-        let own = own_checkpoint(transaction.as_ref(), &mut found)?;
         let origin = origin(transaction.as_ref()).unwrap_or_default();
+        let own = own_checkpoint(transaction.as_ref(), origin.as_ref(), &mut found)?;
         let mut heads = signed_heads(anchors, origin.as_ref(), own.as_ref(), &mut found);
         let outside = heads.len();
         // The ledger's own last checkpoint holds its log together, whether or not its signature says anything.
@@ -72,47 +74,53 @@ impl Ledger {
 
 /// What was found, before it is told in a report.
 #[derive(Default)]
-struct Findings(BTreeMap<Check, (Verdict, Vec<Reason>)>);
+struct Findings(BTreeMap<Check, CheckReport>);
 
 impl Findings {
-    fn settle(&mut self, check: Check) {
-        self.0.entry(check).or_insert((Verdict::Pass, Vec::new()));
+    fn settle(&mut self, check: Check) -> &mut CheckReport {
+        self.0.entry(check).or_insert_with(|| CheckReport::pass(check))
     }
 
     fn find(&mut self, check: Check, verdict: Verdict, code: &'static str, msg: impl Into<String>) {
-        let entry = self.0.entry(check).or_insert((Verdict::Pass, Vec::new()));
-        entry.0 = entry.0.worse(verdict);
-        entry.1.push(Reason::new(code, msg.into()));
+        self.settle(check).find(verdict, Reason::new(code, msg.into()));
+    }
+
+    fn has_failed(&self, check: Check) -> bool {
+        self.0.get(&check).is_some_and(|report| report.verdict == Verdict::Fail)
     }
 
     fn tell(self, report: &mut Report) {
-        for (check, (verdict, reasons)) in self.0 {
+        for (check, found) in self.0 {
             let Some(entry) = report.checks.iter_mut().find(|entry| entry.check == check) else { continue };
             if entry.reasons.iter().any(|reason| reason.code == "NO_ANCHOR") {
                 entry.verdict = Verdict::Pass;
                 entry.reasons.clear();
             }
-            entry.verdict = entry.verdict.worse(verdict);
-            entry.reasons.extend(reasons);
+            entry.merge(found);
             entry.required = true;
         }
     }
 }
 
-fn own_checkpoint(store: &dyn ReadTransaction, found: &mut Findings) -> Result<Option<SignedCheckpoint>> {
+/// The ledger's last checkpoint, where it is one of this log.
+fn own_checkpoint(
+    store: &dyn ReadTransaction,
+    origin: Option<&KeyName>,
+    found: &mut Findings,
+) -> Result<Option<SignedCheckpoint>> {
     let Some(last) = store.last_checkpoint()? else { return Ok(None) };
-    let parsed = SignedCheckpoint::parse(last.note.as_bytes());
-    Ok(parsed
-        .map_err(|error| found.find(Check::Content, Verdict::Fail, "LOG_MALFORMED", error.to_string()))
-        .ok()
-        .filter(|own| {
-            let same = own.checkpoint().head.size == last.size;
-            if !same {
-                let msg = "the size beside the ledger's last checkpoint is another";
-                found.find(Check::Content, Verdict::Fail, "LOG_MALFORMED", msg);
-            }
-            same
-        }))
+    let problem = match SignedCheckpoint::parse(last.note.as_bytes()) {
+        Err(error) => error.to_string(),
+        Ok(own) if own.checkpoint().head.size != last.size => {
+            "the size beside the ledger's last checkpoint is another".to_owned()
+        }
+        Ok(own) if origin != Some(&own.checkpoint().origin) => {
+            format!("the ledger's last checkpoint is of another log, {}", own.checkpoint().origin)
+        }
+        Ok(own) => return Ok(Some(own)),
+    };
+    found.find(Check::Content, Verdict::Fail, "LOG_MALFORMED", problem);
+    Ok(None)
 }
 
 /// The heads that can be relied on: of this log, and signed with the key where one was given.
@@ -153,8 +161,7 @@ fn signed_heads(
 
 fn is_signed(key: Option<&VerifierKey>, checkpoint: &SignedCheckpoint, name: &str, found: &mut Findings) -> bool {
     let Some(key) = key else { return true };
-    let is_good = *key.name() == checkpoint.checkpoint().origin
-        && matches!(checkpoint.note().standing(key), Standing::Good { .. });
+    let is_good = is_log_of(key, checkpoint);
     if !is_good {
         found.find(Check::Key, Verdict::Fail, "FOREIGN_KEY", format!("{name} is not signed with {key}"));
     }
@@ -196,25 +203,15 @@ fn check_witnesses(anchors: &Anchors, own: Option<&SignedCheckpoint>, found: &mu
     };
     let mut met = false;
     for checkpoint in candidates {
-        let by = |key: &VerifierKey| {
-            *key.name() == checkpoint.checkpoint().origin
-                && matches!(checkpoint.note().standing(key), Standing::Good { .. })
-        };
-        if !policy.logs().is_empty() && !policy.logs().iter().any(by) {
-            found.find(Check::Key, Verdict::Fail, "FOREIGN_KEY", "no log of the witness policy signed the checkpoint");
+        let (is_met, doubts) = witnessed(policy, checkpoint);
+        for (check, reason) in doubts {
+            found.settle(check).find(Verdict::Fail, reason);
         }
-        let cosigned = policy.check(checkpoint);
-        for name in &cosigned.bad {
-            let msg = format!("the line of {name} is not its cosignature");
-            found.find(Check::Fork, Verdict::Fail, "BAD_COSIGNATURE", msg);
-        }
-        met |= cosigned.quorum && policy.asks_for_witnesses();
+        met |= is_met;
     }
-    let broken = [Check::Key, Check::Rollback]
-        .iter()
-        .any(|check| found.0.get(check).is_some_and(|(verdict, _)| *verdict == Verdict::Fail));
+    let broken = found.has_failed(Check::Key) || found.has_failed(Check::Rollback);
     if !met {
-        found.find(Check::Fork, Verdict::Unknown, "NO_QUORUM", "too few witnesses of the policy have cosigned");
+        found.settle(Check::Fork).find(Verdict::Unknown, no_quorum());
     } else if broken {
         found.find(Check::Fork, Verdict::Fail, "FORK", "the witnesses saw another history than this ledger's");
     } else {
@@ -230,9 +227,9 @@ fn check_expected(
     found: &mut Findings,
 ) -> Result<()> {
     let mut is = None;
-    store.hashes(run, seq, seq, &mut |_, cell| {
-        is = Some(cell.text().and_then(EventHash::parse_bytes));
-        Visit::Break(())
+    store.event(run, seq, &mut |row| {
+        // Hashed here, as the audit may have been of other runs.
+        is = Some(sound_event(run, row, &mut Scratch::default()).ok().map(|envelope| envelope.hash));
     })?;
     match is {
         Some(Some(is)) if is == *hash => {}

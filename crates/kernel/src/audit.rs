@@ -142,6 +142,27 @@ pub struct CheckReport {
 }
 
 impl CheckReport {
+    pub(crate) fn pass(check: Check) -> Self {
+        Self { check, verdict: Verdict::Pass, required: true, reasons: Vec::new(), more: 0 }
+    }
+
+    pub(crate) fn find(&mut self, verdict: Verdict, reason: Reason) {
+        self.verdict = self.verdict.worse(verdict);
+        if self.reasons.len() < MAX_REASONS {
+            self.reasons.push(reason);
+        } else {
+            self.more += 1;
+        }
+    }
+
+    /// Takes in what was found of the same check elsewhere.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.verdict = self.verdict.worse(other.verdict);
+        let room = MAX_REASONS.saturating_sub(self.reasons.len());
+        self.more += other.more + other.reasons.len().saturating_sub(room) as u64;
+        self.reasons.extend(other.reasons.into_iter().take(room));
+    }
+
     /// `{"check", "verdict", "required", "reasons": […]}`
     pub fn to_value(&self) -> Value {
         let mut reasons: Vec<Value> = self.reasons.iter().map(Reason::to_value).collect();
@@ -831,7 +852,7 @@ pub(crate) struct Evidence {
     pub(crate) content_type: Option<String>,
     pub(crate) says_something: bool,
     key: Option<String>,
-    by_digest: bool,
+    pub(crate) by_digest: bool,
 }
 
 impl Evidence {
@@ -957,21 +978,14 @@ impl Findings {
 
     pub(crate) fn entry(&mut self, check: Check) -> &mut CheckReport {
         let index = self.checks.iter().position(|report| report.check == check).unwrap_or_else(|| {
-            let verdict = Verdict::Pass;
-            self.checks.push(CheckReport { check, verdict, required: true, reasons: Vec::new(), more: 0 });
+            self.checks.push(CheckReport::pass(check));
             self.checks.len() - 1
         });
         &mut self.checks[index]
     }
 
     pub(crate) fn find(&mut self, check: Check, verdict: Verdict, reason: Reason) {
-        let entry = self.entry(check);
-        entry.verdict = entry.verdict.worse(verdict);
-        if entry.reasons.len() < MAX_REASONS {
-            entry.reasons.push(reason);
-        } else {
-            entry.more += 1;
-        }
+        self.entry(check).find(verdict, reason);
     }
 
     fn is_success(&self) -> bool {
@@ -987,11 +1001,7 @@ impl Findings {
         self.blobs += other.blobs;
         self.expired += other.expired;
         for report in other.checks {
-            let entry = self.entry(report.check);
-            entry.verdict = entry.verdict.worse(report.verdict);
-            let room = MAX_REASONS.saturating_sub(entry.reasons.len());
-            entry.more += report.more + report.reasons.len().saturating_sub(room) as u64;
-            entry.reasons.extend(report.reasons.into_iter().take(room));
+            self.entry(report.check).merge(report);
         }
         let commitment = self.entry(Check::Commitment);
         commitment.required = commitment.verdict != Verdict::Unknown;

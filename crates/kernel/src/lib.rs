@@ -15,6 +15,7 @@ pub mod error;
 pub mod evidence;
 pub mod ledger;
 pub mod log;
+pub mod proof;
 pub mod store;
 pub mod writer;
 

@@ -296,10 +296,25 @@ impl Before {
     }
 }
 
-/// An event on its way into the log.
-struct Leaf {
-    event: EventRef,
-    hash: NodeHash,
+/// Events on their way into the log.
+#[derive(Default)]
+struct Batch {
+    /// Their leaves.
+    leaves: Vec<NodeHash>,
+    /// Which they are: the first of each stretch of one run, and how many.
+    stretches: Vec<(EventRef, u64)>,
+    /// The row of the last one.
+    last_id: i64,
+}
+
+impl Batch {
+    fn push(&mut self, run_id: &RunId, seq: Seq, leaf: NodeHash) {
+        self.leaves.push(leaf);
+        match self.stretches.last_mut() {
+            Some((first, count)) if follows(first, *count, run_id, seq) => *count += 1,
+            _ => self.stretches.push((EventRef { run_id: run_id.clone(), seq }, 1)),
+        }
+    }
 }
 
 /// The tree while it grows. Rows are written when they are full, and once at the end.
@@ -308,7 +323,8 @@ struct Growth {
     /// Of each level the row that is not full yet.
     rows: Vec<Vec<u8>>,
     segment: Option<Segment>,
-    last: Option<Leaf>,
+    /// The newest event, where there is a new one.
+    last: Option<EventRef>,
     last_event_id: i64,
 }
 
@@ -342,10 +358,10 @@ impl Growth {
             _ => {
                 let mut from = after;
                 loop {
-                    let (leaves, id) = read_stretch(store, (from, last))?;
-                    from = id;
-                    let is_last = leaves.len() < BATCH;
-                    leaves.into_iter().try_for_each(|leaf| self.add(store, leaf))?;
+                    let batch = read_stretch(store, (from, last))?;
+                    from = batch.last_id;
+                    let is_last = batch.leaves.len() < BATCH;
+                    self.add(store, batch)?;
                     if is_last {
                         break;
                     }
@@ -384,40 +400,56 @@ impl Growth {
             });
             let ahead: Vec<_> = ahead.collect();
             (0..stretches.len()).try_for_each(|index| {
-                let leaves = ahead[index % count].recv();
-                let leaves = leaves.map_err(|_| broken("its events could not be read"))??;
-                leaves.into_iter().try_for_each(|leaf| self.add(store, leaf))
+                let batch = ahead[index % count].recv();
+                self.add(store, batch.map_err(|_| broken("its events could not be read"))??)
             })
         })
     }
 
-    fn add(&mut self, store: &mut dyn WriteTransaction, leaf: Leaf) -> Result<()> {
-        let index = self.frontier.head_size();
-        match &mut self.segment {
-            Some(segment) if follows(segment, &leaf.event) => segment.count += 1,
-            segment => {
-                if let Some(done) = segment.take() {
-                    store.put_segment(&done)?;
+    fn add(&mut self, store: &mut dyn WriteTransaction, batch: Batch) -> Result<()> {
+        let mut first_leaf = self.frontier.head_size();
+        for (first, count) in batch.stretches {
+            self.last = Some(nth(&first, count - 1).ok_or_else(|| broken("a seq that is none"))?);
+            match &mut self.segment {
+                Some(segment) if continues(segment, &first) => segment.count += count,
+                segment => {
+                    if let Some(done) = segment.take() {
+                        store.put_segment(&done)?;
+                    }
+                    let EventRef { run_id, seq: first_seq } = first;
+                    *segment = Some(Segment { first_leaf, run_id, first_seq, count });
                 }
-                let EventRef { run_id, seq } = leaf.event.clone();
-                *segment = Some(Segment { first_leaf: index, run_id, first_seq: seq, count: 1 });
             }
+            first_leaf += count;
         }
-        let mut failed = Ok(());
-        let rows = &mut self.rows;
-        let pushed = self.frontier.push_leaf(leaf.hash, |at, hash| {
-            if at.level.is_multiple_of(HEIGHT) && failed.is_ok() {
-                failed = put(store, rows, at, hash);
-            }
-        });
-        self.last = Some(leaf);
-        if pushed { failed } else { Err(broken("the log is full")) }
+        for leaf in batch.leaves {
+            let mut failed = Ok(());
+            let rows = &mut self.rows;
+            let pushed = self.frontier.push_leaf(leaf, |at, hash| {
+                if at.level.is_multiple_of(HEIGHT) && failed.is_ok() {
+                    failed = put(store, rows, at, hash);
+                }
+            });
+            if pushed { failed } else { Err(broken("the log is full")) }?;
+        }
+        Ok(())
     }
 }
 
-fn follows(segment: &Segment, event: &EventRef) -> bool {
-    let next = i64::try_from(segment.count).ok().and_then(|count| segment.first_seq.get().checked_add(count));
-    segment.run_id == event.run_id && next == Some(event.seq.get())
+/// The event so many behind another of its run.
+fn nth(first: &EventRef, behind: u64) -> Option<EventRef> {
+    let seq = first.seq.get().checked_add(i64::try_from(behind).ok()?).and_then(Seq::new)?;
+    Some(EventRef { run_id: first.run_id.clone(), seq })
+}
+
+fn follows(first: &EventRef, count: u64, run_id: &RunId, seq: Seq) -> bool {
+    let next = i64::try_from(count).ok().and_then(|count| first.seq.get().checked_add(count));
+    next == Some(seq.get()) && first.run_id == *run_id
+}
+
+fn continues(segment: &Segment, event: &EventRef) -> bool {
+    let first = EventRef { run_id: segment.run_id.clone(), seq: segment.first_seq };
+    follows(&first, segment.count, &event.run_id, event.seq)
 }
 
 fn put(store: &mut dyn WriteTransaction, rows: &mut Vec<Vec<u8>>, at: Subtree, hash: NodeHash) -> Result<()> {
@@ -447,43 +479,38 @@ fn stretches(after: i64, last: i64) -> Option<Vec<Stretch>> {
 fn read_ahead<'a>(
     store: &mut dyn Store,
     stretches: impl Iterator<Item = &'a Stretch>,
-    sender: &SyncSender<Result<Vec<Leaf>>>,
-) -> Result<(), SendError<Result<Vec<Leaf>>>> {
+    sender: &SyncSender<Result<Batch>>,
+) -> Result<(), SendError<Result<Batch>>> {
     let transaction = match store.read() {
         Ok(transaction) => transaction,
         Err(error) => return sender.send(Err(error)),
     };
     for stretch in stretches {
-        sender.send(read_stretch(transaction.as_ref(), *stretch).map(|(leaves, _)| leaves))?;
+        sender.send(read_stretch(transaction.as_ref(), *stretch))?;
     }
     Ok(())
 }
 
-/// The first events of a stretch of rows, each read back and hashed, and the number of the last row.
-fn read_stretch(store: &(impl ReadTransaction + ?Sized), (after, until): Stretch) -> Result<(Vec<Leaf>, i64)> {
-    let mut last_id = after;
-    let mut leaves: Vec<Leaf> = Vec::new();
+/// The first events of a stretch of rows, each read back and hashed.
+fn read_stretch(store: &(impl ReadTransaction + ?Sized), (after, until): Stretch) -> Result<Batch> {
+    let mut batch = Batch { last_id: after, ..Batch::default() };
     let mut failed = None;
     let mut scratch = Scratch::default();
+    let mut known: Option<RunId> = None;
     store.events_after(after, &mut |id, run, row| {
-        if id > until || leaves.len() == BATCH {
+        if id > until || batch.leaves.len() == BATCH {
             return Visit::Break(());
         }
-        let run_id = match (run.text(), leaves.last()) {
-            (Some(run), Some(last)) if last.event.run_id.as_str().as_bytes() == run => last.event.run_id.clone(),
-            _ => {
-                let Some(run) = run.as_str() else {
-                    failed = Some(broken("an event has a run id that is no text"));
-                    return Visit::Break(());
-                };
-                RunId::new(run)
-            }
+        let Some(text) = run.as_str() else {
+            failed = Some(broken("an event has a run id that is no text"));
+            return Visit::Break(());
         };
+        let run_id = known.take().filter(|known| known.as_str() == text).unwrap_or_else(|| RunId::new(text));
         match sound_event(&run_id, row, &mut scratch) {
             Ok(envelope) => {
-                let hash = merkle::leaf_hash(&envelope.hash);
-                leaves.push(Leaf { event: EventRef { run_id, seq: envelope.seq }, hash });
-                last_id = id;
+                batch.push(&run_id, envelope.seq, merkle::leaf_hash(&envelope.hash));
+                batch.last_id = id;
+                known = Some(run_id);
                 Visit::Continue(())
             }
             Err(error) => {
@@ -492,21 +519,28 @@ fn read_stretch(store: &(impl ReadTransaction + ?Sized), (after, until): Stretch
             }
         }
     })?;
-    failed.map_or(Ok((leaves, last_id)), Err)
+    failed.map_or(Ok(batch), Err)
 }
+
+/// How many rows are read back before they are hashed, each by one thread.
+const ROWS: u64 = 512;
 
 /// Reads what was written, and computes the root anew from the one that was signed before.
 fn recompute(store: &dyn ReadTransaction, mut frontier: Frontier, head: TreeHead) -> Result<()> {
     let old = frontier.head();
-    let mut row = Vec::new();
-    for index in old.size..head.size {
-        if row.is_empty() || index.is_multiple_of(WIDTH) {
-            row = store.log_tile(0, index / WIDTH)?.ok_or_else(|| broken("a row that was written is not there"))?;
-        }
-        let from = usize::try_from(index % WIDTH).unwrap_or(0) * 32;
-        let leaf = row.get(from..from + 32).and_then(|hash| hash.try_into().ok()).map(NodeHash::from_bytes);
-        let leaf = leaf.ok_or_else(|| broken("a leaf that was written is not there"))?;
-        if !frontier.push_leaf(leaf, |_, _| {}) {
+    while frontier.head_size() < head.size {
+        let first = frontier.head_size();
+        let whole = (head.size - first) / WIDTH;
+        let pushed = if first.is_multiple_of(WIDTH) && whole > 0 {
+            let rows = (first / WIDTH..).take(usize::try_from(whole.min(ROWS)).unwrap_or(1));
+            let rows = rows.map(|row| leaves(store, row, 0, WIDTH)).collect::<Result<Vec<_>>>()?;
+            join_all(&rows).into_iter().all(|root| frontier.push_subtree(HEIGHT, root, |_, _| {}))
+        } else {
+            let until = (head.size - first + first % WIDTH).min(WIDTH);
+            let rest = leaves(store, first / WIDTH, first % WIDTH, until)?;
+            rest.into_iter().all(|leaf| frontier.push_leaf(leaf, |_, _| {}))
+        };
+        if !pushed || frontier.head_size() == first {
             return Err(broken("the log is full"));
         }
     }
@@ -518,14 +552,42 @@ fn recompute(store: &dyn ReadTransaction, mut frontier: Frontier, head: TreeHead
     Ok(())
 }
 
+/// Leaves of a row, as they were written.
+fn leaves(store: &dyn ReadTransaction, row: u64, from: u64, until: u64) -> Result<Vec<NodeHash>> {
+    let bytes = store.log_tile(0, row)?.ok_or_else(|| broken("a row that was written is not there"))?;
+    let [skip, until] = [from, until].map(|place| usize::try_from(place).unwrap_or(usize::MAX));
+    let hashes = bytes.chunks_exact(32).take(until).skip(skip).filter_map(|hash| hash.try_into().ok());
+    let found: Vec<NodeHash> = hashes.map(NodeHash::from_bytes).collect();
+    if found.len() == until.saturating_sub(skip) {
+        Ok(found)
+    } else {
+        Err(broken("a leaf that was written is not there"))
+    }
+}
+
+/// The root of each row, worked out on every core where there are many.
+fn join_all(rows: &[Vec<NodeHash>]) -> Vec<NodeHash> {
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let share = rows.len().div_ceil(threads);
+    let join = |rows: &[Vec<NodeHash>]| rows.iter().map(|row| merkle::join(row)).collect::<Vec<_>>();
+    if share < 16 {
+        return join(rows);
+    }
+    thread::scope(|scope| {
+        let parts: Vec<_> = rows.chunks(share).map(|part| scope.spawn(move || join(part))).collect();
+        // A part that is missing makes the root another one, which is found.
+        parts.into_iter().flat_map(|part| part.join().unwrap_or_default()).collect()
+    })
+}
+
 /// Reads the newest event once more, and proves it along the stored path.
-fn prove_back(store: &dyn ReadTransaction, leaf: &Leaf, head: TreeHead) -> Result<()> {
+fn prove_back(store: &dyn ReadTransaction, newest: &EventRef, head: TreeHead) -> Result<()> {
     let mut hash = None;
-    store.event(&leaf.event.run_id, leaf.event.seq, &mut |row| {
+    store.event(&newest.run_id, newest.seq, &mut |row| {
         let mut scratch = Scratch::default();
-        hash = sound_event(&leaf.event.run_id, row, &mut scratch).ok().map(|envelope| envelope.hash);
+        hash = sound_event(&newest.run_id, row, &mut scratch).ok().map(|envelope| envelope.hash);
     })?;
-    let index = store.leaf_of(&leaf.event.run_id, leaf.event.seq)?;
+    let index = store.leaf_of(&newest.run_id, newest.seq)?;
     let (Some(hash), Some(index)) = (hash, index) else { return Err(broken("the newest event is not in it")) };
     let path = merkle::prove_inclusion(index, head.size, |at| node(store, at))?.unwrap_or_default();
     head.check_inclusion(&hash, index, &path).map_err(|problem| broken(problem.to_string()))

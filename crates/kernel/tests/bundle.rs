@@ -512,13 +512,14 @@ fn a_ledger_with_a_checkpoint_puts_its_proof_into_the_bundle() {
     ledger.start("late", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
     for (run, log, tail) in [
         ("a", Verdict::Pass, Verdict::Pass),
-        // Its newest event came after the checkpoint; those before it are proved.
-        ("open", Verdict::Pass, Verdict::Unknown),
+        // Its newest event came after the checkpoint: anybody could have written it.
+        ("open", Verdict::Unknown, Verdict::Unknown),
         ("late", Verdict::Unknown, Verdict::Unknown),
     ] {
         let report = Verify::default().keys(&keys).run(&mut &export(&ledger, &of(run))[..]).unwrap();
         let found = [Check::Log, Check::Tail].map(|check| report.check(check).unwrap().verdict);
         assert_eq!(found, [log, tail], "{run}: {report:#?}");
+        assert_eq!(report.overall_verdict(), log, "{run}: with a key the log counts");
     }
 }
 
@@ -555,4 +556,132 @@ fn what_cannot_be_settled_is_unknown_with_its_own_code() {
     let replay = uncommitted.check(Check::Replay).unwrap();
     assert_eq!((codes(&uncommitted, Check::Replay), replay.required), (vec!["REPLAY_UNCOMMITTED".to_owned()], false));
     assert_eq!(uncommitted.overall_verdict(), Verdict::Pass, "as a run of the Python package");
+}
+
+#[test]
+fn a_proof_of_a_beginning_does_not_carry_a_rest_that_a_forger_wrote() {
+    let ledger = scene();
+    let key = signing("example.org/log", 1);
+    let keys = [key.verifier().clone()];
+    let mut run =
+        ledger.start("open", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    run.advance("COLLECT", "collecting").unwrap();
+    ledger.checkpoint(&Publish::by(&key)).unwrap();
+    run.advance("EVALUATE", "it failed").unwrap();
+    run.finalize_as(Verdict::Fail, "it failed").unwrap();
+    let whole = export(&ledger, &of("open"));
+    let forgery = forged(&whole, |lines| {
+        replace(&mut lines[5], "it failed", "it passed");
+        rehash(lines, 4, 4);
+    });
+    for bundle in [whole, forgery] {
+        let report = Verify::default().keys(&keys).run(&mut &bundle[..]).unwrap();
+        assert_eq!(codes(&report, Check::Log), ["PROOF_PARTIAL"]);
+        assert_eq!(report.overall_verdict(), Verdict::Unknown, "{report:#?}");
+    }
+}
+
+#[test]
+fn no_section_of_another_bundle_is_taken() {
+    let ledger = scene();
+    let key = signing("example.org/log", 1);
+    let keys = [key.verifier().clone()];
+    ledger.checkpoint(&Publish::by(&key)).unwrap();
+    let (a, b) = (export(&ledger, &of("a")), export(&ledger, &of("b")));
+    let foreign: Vec<Vec<u8>> = lines(&b).iter().map(|line| line[..line.len() - 1].to_vec()).collect();
+    let first_blob = |lines: &[Vec<u8>]| lines.iter().position(|line| line.starts_with(b"{\"blobs\":")).unwrap();
+    let judged = |name: &str, change: &dyn Fn(&mut Vec<Vec<u8>>)| {
+        let report = Verify::default().keys(&keys).run(&mut &forged(&a, change)[..]).unwrap();
+        (name.to_owned(), report.overall_verdict())
+    };
+    let proof_of = |lines: &[Vec<u8>]| json::parse(&lines[0], Limits::READ).unwrap().get("proof").cloned().unwrap();
+    let found = [
+        judged("the control", &|_| {}),
+        judged("its header", &|lines| lines[0].clone_from(&foreign[0])),
+        judged("its proof", &|lines| {
+            let Value::Object(mut header) = json::parse(&lines[0], Limits::READ).unwrap() else { panic!("a header") };
+            header.insert("proof", proof_of(&foreign));
+            lines[0] = canonical::to_bytes(&header.into(), Limits::READ).unwrap();
+        }),
+        judged("its row", &|lines| lines[1].clone_from(&foreign[1])),
+        judged("one event", &|lines| lines[7].clone_from(&foreign[7])),
+        judged("its events", &|lines| lines[2..14].clone_from_slice(&foreign[2..14])),
+        judged("its blobs", &|lines| {
+            lines.truncate(first_blob(lines));
+            lines.extend_from_slice(&foreign[first_blob(&foreign)..foreign.len() - 1]);
+        }),
+    ];
+    for (name, verdict) in found {
+        let wanted = if name == "the control" { Verdict::Pass } else { Verdict::Fail };
+        assert_eq!(verdict, wanted, "{name} of another bundle");
+    }
+    for doubled in [lines(&a), lines(&b)] {
+        for extra in [&doubled[..], &doubled[2..14], &doubled[14..]] {
+            let appended = [a.as_slice(), &extra.concat()].concat();
+            assert_eq!(verify(&appended).overall_verdict(), Verdict::Fail, "a second section behind the trailer");
+        }
+    }
+}
+
+/// The bundle with the results of its evaluation changed, hashed and closed as a forger would.
+fn with_results(bundle: &[u8], change: impl Fn(&mut Vec<Value>)) -> BundleReport {
+    verify(&forged(bundle, |lines| {
+        let Value::Object(mut event) = json::parse(&lines[9], Limits::READ).unwrap() else { panic!("an event") };
+        let Some(Value::Object(mut payload)) = event.get("payload").cloned() else { panic!("a payload") };
+        let Some(Value::Array(mut results)) = payload.get("results").cloned() else { panic!("results") };
+        change(&mut results);
+        payload.insert("results", Value::Array(results));
+        event.insert("payload", payload);
+        lines[9] = canonical::to_bytes(&event.into(), Limits::READ).unwrap();
+        rehash(lines, 9, 12);
+    }))
+}
+
+#[test]
+fn an_evaluation_with_other_results_than_the_policy_gives_is_not_what_was_judged() {
+    type Act = (&'static str, fn(&mut Vec<Value>));
+    let bundle = export(&scene(), &of("a"));
+    let same = with_results(&bundle, |_| {});
+    assert_eq!(same.overall_verdict(), Verdict::Pass, "the control: {same:#?}");
+    let acts: [Act; 7] = [
+        ("missing", |results| {
+            results.pop();
+        }),
+        ("none", Vec::clear),
+        ("doubled", |results| results.push(results[0].clone())),
+        ("reordered", |results| results.swap(0, 1)),
+        ("unknown", |results| {
+            if let Value::Object(result) = &mut results[0] {
+                result.insert("invariant_id", "ledger.always_valid");
+            }
+        }),
+        ("an extra one", |results| {
+            let mut extra = results[0].clone();
+            if let Value::Object(result) = &mut extra {
+                result.insert("invariant_id", "ledger.always_valid");
+            }
+            results.push(extra);
+        }),
+        ("an extra member", |results| {
+            if let Value::Object(result) = &mut results[0] {
+                result.insert("waived", true);
+            }
+        }),
+    ];
+    for (name, change) in acts {
+        let report = with_results(&bundle, change);
+        assert_eq!(report.check(Check::Replay).unwrap().verdict, Verdict::Fail, "{name}: {report:#?}");
+        assert!(codes(&report, Check::Replay).iter().all(|code| code == "REPLAY_MISMATCH"), "{name}");
+        assert_eq!(report.overall_verdict(), Verdict::Fail, "{name}");
+    }
+}
+
+#[test]
+fn a_policy_that_is_not_the_one_of_the_digest_is_refused() {
+    let report = verify(&forged(&export(&scene(), &of("a")), |lines| {
+        replace(&mut lines[2], "\"id\":\"ledger.chain_valid\"", "\"id\":\"ledger.replayability\"");
+        rehash(lines, 2, 12);
+    }));
+    assert!(codes(&report, Check::Content).contains(&"COMMITMENT_MALFORMED".to_owned()), "{report:#?}");
+    assert_eq!(report.overall_verdict(), Verdict::Fail);
 }

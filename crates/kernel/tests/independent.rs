@@ -245,7 +245,7 @@ fn act(random: &mut Random, lines: &mut Vec<Vec<u8>>) {
     let any = random.below(lines.len());
     let other = random.below(lines.len());
     let behind = events.end + 1 + random.below((lines.len() - events.end - 1).max(1));
-    match random.below(22) {
+    match random.below(23) {
         0 => {}
         1 => drop(lines.remove(any)),
         2 => lines.insert(any, lines[other].clone()),
@@ -301,6 +301,12 @@ fn act(random: &mut Random, lines: &mut Vec<Vec<u8>>) {
             let key = random.of(&["bytes_len", "sha256", "ref", "content_type", "evidence_class"]);
             set(&mut lines[at], &["payload", "evidence", key], any_value(random));
             rehash(lines, at);
+        }
+        19 => {
+            // A link to no event, hashed right: only the chain is wrong.
+            let link = EventHash::of(&[u8::try_from(random.below(256)).unwrap()]).to_string();
+            set(&mut lines[event], &["prev_event_hash"], Value::from(link));
+            rehash(lines, event);
         }
         _ => {
             change_line(random, &mut lines[event]);
@@ -358,7 +364,11 @@ fn other_eyes(python: &Path, files: &[PathBuf]) -> Vec<BTreeMap<String, String>>
 }
 
 fn other_eyes_with(python: &Path, words: &[PathBuf], files: usize) -> Vec<BTreeMap<String, String>> {
-    let output = Command::new(python).arg(root().join("tools/verify.py")).args(words).output().unwrap();
+    answers(python, &root().join("tools/verify.py"), words, files)
+}
+
+fn answers(python: &Path, verifier: &Path, words: &[PathBuf], files: usize) -> Vec<BTreeMap<String, String>> {
+    let output = Command::new(python).arg(verifier).args(words).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(said.lines().count(), files, "{}", String::from_utf8_lossy(&output.stderr));
     let members = |line: &str| {
@@ -393,6 +403,21 @@ fn differences(ours: &[BundleReport], theirs: &[BTreeMap<String, String>]) -> Ve
     wrong
 }
 
+/// Checks of the other verifier, each with what makes it never find anything.
+const FAULTS: [(&str, &str); 4] = [
+    ("if it[\"event_hash\"] != real:", "if False:"),
+    ("if self.prev is not None and it[\"prev_event_hash\"] not in self.prev:", "if False:"),
+    ("if self.head != self.header[\"head\"]:", "if False:"),
+    ("if row[\"meta_json\"] != canonical(commitment.meta):", "if False:"),
+];
+
+/// The other verifier with a fault.
+fn planted(check: &str, fault: &str) -> String {
+    let verifier = std::fs::read_to_string(root().join("tools/verify.py")).unwrap();
+    assert_eq!(verifier.matches(check).count(), 1, "{check}");
+    verifier.replace(check, fault)
+}
+
 #[test]
 fn another_verifier_written_from_the_format_agrees() {
     let Some(python) = python() else {
@@ -424,6 +449,12 @@ fn another_verifier_written_from_the_format_agrees() {
         !differences(&ours, &theirs).is_empty(),
         "the control: answers to other bundles are not taken for agreement"
     );
+    for (check, fault) in FAULTS {
+        let faulty = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&faulty, planted(check, fault)).unwrap();
+        let theirs = answers(&python, faulty.path(), &files, files.len());
+        assert!(!differences(&ours, &theirs).is_empty(), "the control: a verifier without {check} is not found out");
+    }
     for (area, verdict) in [
         (Check::Format, Verdict::Pass),
         (Check::Format, Verdict::Fail),
@@ -490,7 +521,7 @@ fn another_verifier_agrees_on_proofs_and_signatures() {
     let bundle = proved(3, &[log]);
     let cases = [
         ("a proof of the last event", bundle.clone(), "pass"),
-        ("of an earlier one", proved(2, &[log]), "pass"),
+        ("of an earlier one", proved(2, &[log]), "unknown"),
         ("signed by two", proved(3, &[log, other]), "pass"),
         ("of another event", in_header(&bundle, "\"seq\":3", "\"seq\":2"), "fail"),
         ("of no event", in_header(&bundle, "\"seq\":3", "\"seq\":4"), "fail"),

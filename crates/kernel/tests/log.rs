@@ -1,12 +1,14 @@
 //! The log: extended by checkpoints, proved from, and refused where an event is not as it was written.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use receipt_kernel::core::checkpoint::SignedCheckpoint;
 use receipt_kernel::core::id::{EventHash, Seq};
 use receipt_kernel::core::merkle::Frontier;
 use receipt_kernel::core::note::{KeyKind, Signing, Standing};
 use receipt_kernel::core::witness::WitnessPolicy;
 use receipt_kernel::{
-    Actor, Anchors, Append, Check, Error, EventRef, EventType, Ledger, Object, Policy, Publish, RunId, Verdict,
+    Actor, Anchors, Append, Audit, Check, Error, EventRef, EventType, Ledger, Object, Policy, Publish, Report, RunId,
+    Value, Verdict,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -244,4 +246,178 @@ fn history_made_anew_by_whoever_has_the_key_is_another_root() {
     let mut report = two.audit().unwrap();
     two.check_anchors(&anchors, &mut report).unwrap();
     assert_eq!(report.check(Check::Key).unwrap().reasons[0].code, "FOREIGN_KEY");
+}
+
+/// The report on a ledger with these anchors.
+fn judged(ledger: &Ledger, anchors: &Anchors) -> Report {
+    let mut report = ledger.audit().unwrap();
+    ledger.check_anchors(anchors, &mut report).unwrap();
+    report
+}
+
+fn found(report: &Report, check: Check) -> (Verdict, Vec<&str>) {
+    let report = report.check(check).unwrap();
+    (report.verdict, report.reasons.iter().map(|reason| reason.code.as_ref()).collect())
+}
+
+/// A ledger of one run, whose third event says this.
+fn told(text: &str) -> Ledger {
+    let ledger = Ledger::in_memory();
+    let mut run =
+        ledger.start("a", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    run.advance("COLLECT", "collecting").unwrap();
+    run.append(Append::new(EventType::Remediation, Object::from_iter([("note", Value::from(text))]))).unwrap();
+    run.finalize_as(Verdict::Unknown, "done").unwrap();
+    ledger
+}
+
+#[test]
+fn history_made_anew_before_the_first_checkpoint_is_seen_by_the_pin_alone() {
+    let (honest, forged) = (told("it failed"), told("it passed"));
+    let head = honest.check_anchors(&Anchors::default(), &mut honest.audit().unwrap()).unwrap();
+    let pinned = Anchors { pinned: Some((None, head)), ..Anchors::default() };
+    assert_eq!(judged(&honest, &pinned).overall_verdict(), Verdict::Pass, "the control");
+    let report = judged(&forged, &pinned);
+    assert_eq!(
+        (found(&report, Check::Key), report.overall_verdict()),
+        ((Verdict::Fail, vec!["ROOT_MISMATCH"]), Verdict::Fail)
+    );
+    // Whoever kept nothing is told so.
+    let report = judged(&forged, &Anchors::default());
+    assert_eq!(found(&report, Check::Key), (Verdict::Unknown, vec!["NO_ANCHOR"]));
+    // A checkpoint made over the new history does not help it.
+    forged.checkpoint(&Publish::by(&key(1))).unwrap();
+    assert_eq!(judged(&forged, &pinned).overall_verdict(), Verdict::Fail);
+}
+
+#[test]
+fn two_histories_of_one_size_under_one_origin_and_key_are_told_apart() {
+    let (key, witness) = (key(1), Signing::from_seed("w".parse().unwrap(), KeyKind::Cosignature, &[9; 32]));
+    let (one, two) = (told("it failed"), told("it passed"));
+    let [a, b] = [&one, &two].map(|ledger| ledger.checkpoint(&Publish::by(&key)).unwrap().checkpoint);
+    assert_eq!(a.checkpoint().head.size, b.checkpoint().head.size);
+    let policy = WitnessPolicy::parse(&format!("witness W {}\nquorum W\n", witness.verifier())).unwrap();
+    let anchors = |notes: &[&SignedCheckpoint]| Anchors {
+        checkpoints: notes.iter().map(|note| ("kept".to_owned(), (*note).clone())).collect(),
+        key: Some(key.verifier().clone()),
+        witnesses: Some(policy.clone()),
+        ..Anchors::default()
+    };
+    let seen = a.clone().signed(&witness, 1);
+    assert_eq!(judged(&one, &anchors(&[&seen])).overall_verdict(), Verdict::Pass, "the control");
+    for notes in [&[&seen][..], &[&b, &seen], &[&seen, &b]] {
+        let report = judged(&two, &anchors(notes));
+        assert_eq!(found(&report, Check::Key).0, Verdict::Fail, "{report:#?}");
+        assert_eq!(found(&report, Check::Fork).0, Verdict::Fail, "{report:#?}");
+    }
+    assert!(matches!(two.prove_from(a.checkpoint()), Err(Error::ForeignCheckpoint { .. })));
+}
+
+#[test]
+fn a_witness_that_nobody_asked_for_or_that_is_the_log_itself_settles_no_fork() {
+    let seed = [1; 32];
+    let log = key(1);
+    let own = Signing::from_seed("example.com/log".parse().unwrap(), KeyKind::Cosignature, &seed);
+    assert_eq!(own.verifier().public_bytes(), log.verifier().public_bytes());
+    let ledger = told("it failed");
+    let checkpoint = ledger.checkpoint(&Publish::by(&log)).unwrap().checkpoint.signed(&own, 1);
+    let with = |key: &Signing, policy: &str| {
+        let anchors = Anchors {
+            checkpoints: vec![("kept".to_owned(), checkpoint.clone())],
+            key: Some(key.verifier().clone()),
+            witnesses: Some(WitnessPolicy::parse(policy).unwrap()),
+            ..Anchors::default()
+        };
+        judged(&ledger, &anchors)
+    };
+    let none = with(&log, "quorum none\n");
+    assert_eq!(
+        (found(&none, Check::Fork), none.overall_verdict()),
+        ((Verdict::Unknown, vec!["NO_QUORUM"]), Verdict::Unknown)
+    );
+    let itself = format!("witness W {}\nquorum W\n", own.verifier());
+    assert_eq!(found(&with(&log, &itself), Check::Fork), (Verdict::Fail, vec!["LOG_IS_WITNESS", "NO_QUORUM"]));
+    // A cosignature is not what a log signs with, though name and key are the log's.
+    assert_eq!(found(&with(&own, "quorum none\n"), Check::Key).0, Verdict::Fail);
+}
+
+#[test]
+fn the_checkpoint_of_another_log_in_the_ledger_is_not_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let witness = Signing::from_seed("w".parse().unwrap(), KeyKind::Cosignature, &[9; 32]);
+    let other = Signing::from_seed("example.com/other".parse().unwrap(), KeyKind::Note, &[5; 32]);
+    let ledger = Ledger::create(&path).unwrap();
+    record(&ledger, "a", 4);
+    // The same events under another origin, as somebody else's log has them, seen by the witness.
+    let foreign = ledger.checkpoint(&Publish::by(&other)).unwrap().checkpoint.signed(&witness, 1);
+    drop(ledger);
+    let anchors = Anchors {
+        witnesses: Some(WitnessPolicy::parse(&format!("witness W {}\nquorum W\n", witness.verifier())).unwrap()),
+        ..Anchors::default()
+    };
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute("UPDATE log_checkpoints SET note = ?1", [foreign.to_string()]).unwrap();
+    let open = || Ledger::open_read_only(&path).unwrap();
+    assert_eq!(found(&judged(&open(), &anchors), Check::Fork).0, Verdict::Pass, "the control");
+    raw.execute("UPDATE log_meta SET value = 'example.com/log' WHERE key = 'origin'", []).unwrap();
+    let report = judged(&open(), &anchors);
+    assert_eq!(found(&report, Check::Content), (Verdict::Fail, vec!["LOG_MALFORMED"]));
+    assert_eq!(found(&report, Check::Fork).0, Verdict::Unknown);
+}
+
+#[test]
+fn what_is_expected_of_a_run_is_its_length_and_the_event_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let ledger = Ledger::create(&path).unwrap();
+    record(&ledger, "a", 4);
+    record(&ledger, "b", 4);
+    let known = hashes(&ledger, "b");
+    drop(ledger);
+    let expect = |seq: i64, hash| Anchors {
+        expected: vec![(RunId::new("b"), Seq::new(seq).unwrap(), hash)],
+        ..Anchors::default()
+    };
+    let ledger = Ledger::open_read_only(&path).unwrap();
+    assert!(judged(&ledger, &expect(3, known[2])).overall_verdict().is_success(), "the control");
+    let beyond = judged(&ledger, &expect(5, known[3]));
+    assert_eq!((found(&beyond, Check::Tail).0, beyond.overall_verdict()), (Verdict::Fail, Verdict::Fail));
+    assert_eq!(found(&judged(&ledger, &expect(3, known[3])), Check::Key), (Verdict::Fail, vec!["UNEXPECTED_HASH"]));
+    drop(ledger);
+    // The column still says what is expected; the event does not.
+    let act = "UPDATE events SET envelope_json = replace(envelope_json, '\"id\":\"log\"', '\"id\":\"lag\"') WHERE run_id = 'b' AND seq = 3";
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute_batch("DROP TRIGGER events_are_not_updated").unwrap();
+    assert_eq!(raw.execute(act, []).unwrap(), 1);
+    let ledger = Ledger::open_read_only(&path).unwrap();
+    let mut report = Audit::of(&ledger).runs([RunId::new("a")]).run().unwrap();
+    ledger.check_anchors(&expect(3, known[2]), &mut report).unwrap();
+    assert_eq!(found(&report, Check::Key), (Verdict::Fail, vec!["UNEXPECTED_HASH"]));
+}
+
+#[test]
+fn a_long_log_that_several_threads_read_has_the_root_of_its_events_in_their_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::create(folder.path().join("l.db")).unwrap();
+    let mut order = Vec::new();
+    // Rows that are full, rows that are not, and more than the threads read at once.
+    for (round, count) in [300, 212, 257, 40_000].into_iter().enumerate() {
+        for run in ["a", "b"].map(|name| format!("{name}{round}")) {
+            let mut writer =
+                ledger.start(&run, Policy::structural().unwrap(), Actor::new("test", "log"), Object::new()).unwrap();
+            for from in (1..count).step_by(1000) {
+                let many = (from..count.min(from + 1000)).map(|_| Append::new(EventType::Remediation, Object::new()));
+                writer.append_batch(many.collect::<Vec<_>>()).unwrap();
+            }
+            order.extend(hashes(&ledger, &run));
+        }
+        let made = ledger.checkpoint(&Publish::by(&key(1))).unwrap();
+        let mut frontier = Frontier::default();
+        assert!(order.iter().all(|hash| frontier.push(hash, |_, _| {})));
+        assert_eq!(made.checkpoint.checkpoint().head, frontier.head());
+        let last = EventRef { run_id: RunId::new(format!("b{round}")), seq: Seq::new(count).unwrap() };
+        let proof = ledger.prove_event(&last).unwrap();
+        assert_eq!((proof.index + 1, proof.check(order.last().unwrap())), (order.len() as u64, Ok(())));
+    }
 }

@@ -19,6 +19,7 @@ pub(crate) mod keygen;
 pub(crate) mod log;
 pub(crate) mod man;
 pub(crate) mod pin;
+mod proof;
 pub(crate) mod prove;
 pub(crate) mod put;
 pub(crate) mod recipients;

@@ -1,6 +1,6 @@
 //! `receipt verify`: what has been tampered with, by kind.
 
-use super::bundle;
+use super::{bundle, proof};
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::input;
@@ -8,6 +8,7 @@ use crate::pin::{self, Pin};
 use crate::term;
 use receipt_kernel::audit::{CheckReport, Progress};
 use receipt_kernel::core::id::{EventHash, Seq};
+use receipt_kernel::core::note::KeyKind;
 use receipt_kernel::core::witness::WitnessPolicy;
 use receipt_kernel::{Anchors, Audit, Check, Digest256, Reason, Report, RunId, Verdict};
 use std::io::Write;
@@ -23,6 +24,8 @@ Examples:
   receipt verify build-1.receipt            a bundle, with no ledger at hand
   receipt verify --require tail,rollback    fails where those cannot be settled
   receipt verify --checkpoint kept.note --vkey KEY
+  receipt verify --proof proof.txt --event event.json --vkey KEY      with no ledger at hand
+  receipt verify --proof grown.txt --checkpoint kept.note --vkey KEY  a proof from prove --from
 
 The exit status is the verdict's: 0 PASS or WARN, 1 FAIL, 3 UNKNOWN. Checks that the ledger alone cannot settle are
 UNKNOWN and do not count, unless they are required.")]
@@ -42,6 +45,13 @@ pub(crate) struct Args {
     /// A run that must have so many events, and the hash of the last of those
     #[arg(long, value_name = "RUN=COUNT:HASH")]
     pub(crate) expect: Vec<String>,
+    /// A proof from `receipt prove`, to be checked by itself: that --event is in the log, or that the log only adds to
+    /// --checkpoint
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["runs", "expect", "files", "threads"])]
+    pub(crate) proof: Option<PathBuf>,
+    /// The event that --proof is of: its hash, or a file with its text, as `receipt show EVENT --json` prints it
+    #[arg(long, value_name = "HASH|FILE", requires = "proof")]
+    pub(crate) event: Option<String>,
     /// Neither look at what was verified before, nor remember this
     #[arg(long)]
     pub(crate) no_pin: bool,
@@ -56,6 +66,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    if let Some(proof) = &args.proof {
+        return proof::run(proof, args, context);
+    }
     if let Some(path) = args.runs.iter().find_map(|run| bundle::path(run)) {
         let anchored = !args.checkpoint.is_empty() || !args.expect.is_empty() || args.witness_policy.is_some();
         if anchored || !args.files.is_empty() {
@@ -85,7 +98,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         audit = audit.threads(threads);
     }
     if !args.runs.is_empty() {
-        let runs = args.runs.iter().map(|run| context.find_run(&ledger, run)).collect::<Result<Vec<_>>>()?;
+        let mut runs = args.runs.iter().map(|run| context.find_run(&ledger, run)).collect::<Result<Vec<_>>>()?;
+        // What is expected of a run is worth nothing where its events are not read.
+        for (run, ..) in &anchors.expected {
+            if !runs.contains(run) && ledger.has_run(run.as_str())? {
+                runs.push(run.clone());
+            }
+        }
         audit = audit.runs(runs);
     }
     let report = audit.run();
@@ -118,24 +137,30 @@ fn remember(context: &Context, mut pins: Vec<Pin>, pin: Pin) {
 fn anchors(args: &Args) -> Result<Anchors> {
     let mut keys = args.trust.keys()?;
     let mut anchors = Anchors { key: keys.pop(), ..Anchors::default() };
+    if anchors.key.as_ref().is_some_and(|key| key.kind() != KeyKind::Note) {
+        return Err(Error::Input("--vkey: this is a witness's key; witnesses stand in --witness-policy".to_owned()));
+    }
     if !keys.is_empty() {
         return Err(Error::Input("--vkey: a ledger has one key; witnesses stand in --witness-policy".to_owned()));
     }
     for path in &args.checkpoint {
         anchors.checkpoints.push((show(path), input::checkpoint(path)?));
     }
-    if let Some(path) = &args.witness_policy {
-        let text = String::from_utf8(input::read_text(path)?);
-        let text = text.map_err(|_| Error::Input(format!("{} is not UTF-8 text", show(path))))?;
-        let policy = WitnessPolicy::parse(&text).map_err(|error| Error::Input(format!("{}: {error}", show(path))))?;
-        anchors.witnesses = Some(policy);
-    }
+    anchors.witnesses = witnesses(args)?;
     for text in &args.expect {
         let expected = expected(text);
         let wanted = || Error::Input(format!("--expect: {text:?} is not RUN=COUNT:sha256:HEX"));
         anchors.expected.push(expected.ok_or_else(wanted)?);
     }
     Ok(anchors)
+}
+
+pub(super) fn witnesses(args: &Args) -> Result<Option<WitnessPolicy>> {
+    let Some(path) = &args.witness_policy else { return Ok(None) };
+    let text = String::from_utf8(input::read_text(path)?);
+    let text = text.map_err(|_| Error::Input(format!("{} is not UTF-8 text", show(path))))?;
+    let policy = WitnessPolicy::parse(&text).map_err(|error| Error::Input(format!("{}: {error}", show(path))))?;
+    Ok(Some(policy))
 }
 
 fn expected(text: &str) -> Option<(RunId, Seq, EventHash)> {

@@ -41,6 +41,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if key.verifier().kind() != KeyKind::Cosignature {
         return Err(Error::Input(format!("{} is no witness's key: make one with keygen --witness", show(&args.key))));
     }
+    if key.verifier().public_bytes() == args.log.public_bytes() {
+        return Err(Error::Input("this is the log's own key: who vouches for itself is no witness".to_owned()));
+    }
     let new = input::checkpoint(&args.checkpoint)?;
     check_log(&args.log, &new)?;
     if args.state.symlink_metadata().is_ok() {

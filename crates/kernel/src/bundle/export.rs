@@ -105,6 +105,8 @@ struct Named {
     put: bool,
     /// It was put under a key that is to be withheld.
     withheld: bool,
+    /// Its record, where an event recorded it by digest: the ledger may never have had its bytes.
+    by_digest: Option<Blob>,
 }
 
 /// What a run's events showed.
@@ -182,9 +184,14 @@ fn list(
     if envelope.event_type != EventType::EvidencePut {
         return false;
     }
-    let Some((hash, _)) = Evidence::of(envelope).blob else { return false };
+    let put = Evidence::of(envelope);
+    let Some((hash, bytes_len)) = put.blob else { return false };
     let named = blobs.entry(hash).or_default();
     named.put = true;
+    if put.by_digest {
+        let (class, content_type) = (put.class.unwrap_or(EvidenceClass::Public), put.content_type.unwrap_or_default());
+        named.by_digest.get_or_insert(Blob { hash, state: State::Withheld, bytes_len, class, content_type });
+    }
     if let Some(key) = evidence_key(envelope)
         && export.withhold.contains(&key)
     {
@@ -221,8 +228,13 @@ fn record(store: &dyn ReadTransaction, hash: BlobHash, named: &Named) -> Result<
     let state = match store::blob_state(store, &hash) {
         BlobFact::Intact { .. } => State::Live,
         BlobFact::Removed | BlobFact::Expired => State::Expired,
-        BlobFact::Missing if named.put => return Err(Error::BlobNotFound { blob: hash.to_string() }),
-        BlobFact::Missing => return Ok(Blob::missing(hash)),
+        BlobFact::Missing => {
+            return match &named.by_digest {
+                Some(elsewhere) => Ok(elsewhere.clone()),
+                None if named.put => Err(Error::BlobNotFound { blob: hash.to_string() }),
+                None => Ok(Blob::missing(hash)),
+            };
+        }
         fact => return Err(store::unavailable(&hash, &fact).unwrap_or_else(|| Error::store("a blob of no state"))),
     };
     let encrypted = is_encrypted(store, &hash)?;
