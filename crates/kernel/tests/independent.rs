@@ -245,7 +245,7 @@ fn act(random: &mut Random, lines: &mut Vec<Vec<u8>>) {
     let any = random.below(lines.len());
     let other = random.below(lines.len());
     let behind = events.end + 1 + random.below((lines.len() - events.end - 1).max(1));
-    match random.below(23) {
+    match random.below(24) {
         0 => {}
         1 => drop(lines.remove(any)),
         2 => lines.insert(any, lines[other].clone()),
@@ -308,6 +308,7 @@ fn act(random: &mut Random, lines: &mut Vec<Vec<u8>>) {
             set(&mut lines[event], &["prev_event_hash"], Value::from(link));
             rehash(lines, event);
         }
+        20 => set(&mut lines[0], &["head"], Value::from(EventHash::of(b"another end").to_string())),
         _ => {
             change_line(random, &mut lines[event]);
             rehash(lines, event);
