@@ -78,8 +78,8 @@ mod tests {
 
     /// Texts of every length around a block, and longer than what waits.
     fn texts() -> Vec<Vec<u8>> {
-        let lengths = (0..300).chain([1000, 4096, Claims::LONG, Claims::LONG + 1, 100_000]);
-        lengths.map(|length| (0..length).map(|at| (at * 31 + length) as u8).collect()).collect()
+        let lengths = (0..300_usize).chain([1000, 4096, Claims::LONG, Claims::LONG + 1, 100_000]);
+        lengths.map(|length| (0..length).map(|at| (at * 31 + length).to_le_bytes()[0]).collect()).collect()
     }
 
     #[test]
