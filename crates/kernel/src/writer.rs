@@ -1,6 +1,7 @@
 //! A run being written: strict about stages, endings and time.
 
 use crate::error::{Error, Result};
+use crate::evidence::redact::Redactor;
 use crate::evidence::{self, Digest256, Put, Source, Taken};
 use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
 use crate::store::{KeyRow, ReadTransaction, WriteTransaction};
@@ -72,6 +73,11 @@ pub struct Appended {
     pub event_ref: EventRef,
     /// Whether it was there before, under the same idempotency key.
     pub repeated: bool,
+}
+
+/// A text without secrets.
+fn cleaned(redactor: &Redactor, text: &str) -> String {
+    redactor.redact_text(text).unwrap_or_else(|| text.to_owned())
 }
 
 /// A run that is open for writing, in this process and perhaps in others at the same time.
@@ -165,14 +171,14 @@ impl RunWriter {
         if put.class == EvidenceClass::Sealed {
             return Err(Error::SealedByDigest);
         }
-        let Put { content_type, class, kind, mut meta } = put;
         let redactor = self.ledger.redactor()?;
-        redactor.redact_object(&mut meta);
-        let name = redactor.redact_text(name).unwrap_or_else(|| name.to_owned());
+        let key = cleaned(&redactor, key);
+        let Put { content_type, class, kind, mut meta } = put.redacted(&redactor);
+        let name = cleaned(&redactor, name);
         meta.insert("by_digest", Object::from_iter([("name", name)]));
         let record = BlobRecord { hash: digest.hash, content_type, bytes_len: digest.bytes_len, class };
         self.transact(|run| {
-            run.put(key, &record, meta, kind.as_deref())?;
+            run.put(&key, &record, meta, kind.as_deref())?;
             Ok(record)
         })
     }
@@ -181,9 +187,10 @@ impl RunWriter {
     ///
     /// # Errors
     /// As [`Self::put`].
-    pub fn put_source(&mut self, key: &str, mut source: Source<'_>, mut put: Put) -> Result<BlobRecord> {
-        let mut meta = std::mem::take(&mut put.meta);
-        self.ledger.redactor()?.redact_object(&mut meta);
+    pub fn put_source(&mut self, key: &str, mut source: Source<'_>, put: Put) -> Result<BlobRecord> {
+        let redactor = self.ledger.redactor()?;
+        let (key, mut put) = (cleaned(&redactor, key), put.redacted(&redactor));
+        let meta = std::mem::take(&mut put.meta);
         self.ledger.transact(|transaction| {
             let mut run = self.open(transaction)?;
             let now = run.writer.ledger.now();
@@ -191,7 +198,7 @@ impl RunWriter {
             let mut meta = meta;
             meta.remove("by_digest");
             stored.note(&mut meta);
-            run.put(key, &stored.record, meta, put.kind.as_deref())?;
+            run.put(&key, &stored.record, meta, put.kind.as_deref())?;
             Ok(stored.record)
         })
     }

@@ -242,3 +242,26 @@ fn what_is_on_hold_is_not_replaced() {
     hold(false);
     ledger.redact(&hash, &actor()).unwrap();
 }
+
+#[test]
+fn a_secret_reaches_the_files_by_no_way_that_evidence_is_named_or_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let ledger = Ledger::create(&path).unwrap();
+    ledger.set_own_rules(Some(OURS)).unwrap();
+    let ledger = Ledger::open(&path).unwrap();
+    let meta = || Object::from_iter([("note", format!("with {CANARY}"))]);
+    let actor = Actor::new(format!("kind-{CANARY}"), format!("id {CANARY}"));
+    let mut run = ledger.start("r", Policy::structural().unwrap(), actor, meta()).unwrap();
+    run.advance("COLLECT", &format!("because of {CANARY}")).unwrap();
+    let put = || Put { meta: meta(), ..Put::of_type(format!("text/plain; a={CANARY}")).of_kind(format!("k:{CANARY}")) };
+    let key = format!("key {CANARY}");
+    let record = run.put(&key, format!("a {CANARY}").as_bytes(), put()).unwrap();
+    assert!(record.content_type.contains("[REDACTED:badge]"));
+    run.put_reader(&key, &mut format!("b {CANARY}").as_bytes(), put()).unwrap();
+    let digest = receipt_kernel::evidence::Digest256 { hash: record.hash, bytes_len: 9 };
+    run.put_digest(&key, &digest, &format!("name {CANARY}"), put()).unwrap();
+    run.append(Append::new(EventType::Remediation, meta())).unwrap();
+    assert_eq!(holds(&raw(&path), CANARY), 0, "while it is open, with its WAL");
+    assert!(holds(&raw(&path), "REDACTED:badge") > 10);
+}

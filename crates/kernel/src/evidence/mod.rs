@@ -56,6 +56,18 @@ impl Put {
         Self::of_type("application/json")
     }
 
+    /// The same without secrets in what it says.
+    #[must_use]
+    pub(crate) fn redacted(mut self, redactor: &Redactor) -> Self {
+        redactor.redact_object(&mut self.meta);
+        for text in std::iter::once(&mut self.content_type).chain(&mut self.kind) {
+            if let Some(clean) = redactor.redact_text(text) {
+                *text = clean;
+            }
+        }
+        self
+    }
+
     /// The same of a kind.
     #[must_use]
     pub fn of_kind(mut self, kind: impl Into<String>) -> Self {
@@ -383,17 +395,18 @@ pub(crate) struct Stored {
 impl Stored {
     /// Says in an event's meta what was done to the bytes.
     pub(crate) fn note(&self, meta: &mut Object) {
-        let Report { hits, allowed, scanned, rules } = &self.report;
-        if !hits.is_empty() {
-            meta.insert("redactions", hits.len());
+        let Report { scanned, rules, .. } = &self.report;
+        let (replaced, left) = (self.report.replaced(), self.report.left());
+        if replaced > 0 {
+            meta.insert("redactions", replaced);
         }
-        if !allowed.is_empty() {
-            meta.insert("allowed", allowed.len());
+        if left > 0 {
+            meta.insert("allowed", left);
         }
         if let Some(why) = scanned.why() {
             meta.insert("unscanned", why);
         }
-        if !hits.is_empty() || !allowed.is_empty() || !scanned.is_whole() {
+        if replaced > 0 || left > 0 || !scanned.is_whole() {
             meta.insert("redaction_rules", &**rules);
         }
         if let Some((content_type, recipients)) = &self.sealed {

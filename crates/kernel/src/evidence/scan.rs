@@ -52,6 +52,8 @@ pub struct Finding {
 pub struct Scanned {
     /// The secrets, in the order of the runs and events, then of the blobs.
     pub findings: Vec<Finding>,
+    /// How many more there are in blobs that are so full of them that not all are listed.
+    pub more: u64,
     /// What could not be looked into, and why.
     pub unscanned: Vec<(String, String)>,
     /// How often an exception of the rules was used.
@@ -183,7 +185,8 @@ impl Ledger {
         read?;
         let report = stream.finish(&mut out);
         scanned.blobs += 1;
-        scanned.allowed += report.allowed.len() as u64;
+        scanned.allowed += report.left() as u64;
+        scanned.more += report.more_hits as u64;
         if let Some(why) = report.scanned.why() {
             scanned.unscanned.push((place.to_string(), why.to_owned()));
         }
@@ -223,12 +226,12 @@ impl Ledger {
         run.evaluate()?;
         run.advance("DECIDE", "evaluated")?;
         run.decide("redact", &["the rules that RUN_START names"], "revoke the secret where it is valid")?;
-        run.finalize(&format!("redacted {} secrets", report.hits.len()))?;
+        run.finalize(&format!("redacted {} secrets", report.replaced()))?;
         Ok(Redacted {
             run_id: run.run_id().clone(),
             old: *hash,
             new,
-            redactions: report.hits.len(),
+            redactions: report.replaced(),
             rules: redactor.digest().to_owned(),
             scrubbed: self.lock().scrub()?,
         })
@@ -290,7 +293,7 @@ fn replace(
         ("to_state", to.as_str().into()),
         ("reason", "redaction".into()),
         ("replaced_by", stored.record.hash.to_string().into()),
-        ("redactions", report.hits.len().into()),
+        ("redactions", report.replaced().into()),
         ("redaction_rules", (&*report.rules).into()),
     ]);
     let mut draft = run.draft(EventType::BlobExpire, payload);

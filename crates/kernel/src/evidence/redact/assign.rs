@@ -1,6 +1,7 @@
 //! Names and values: the syntaxes in which a value is assigned to a name.
 
 use super::engine::{CONTEXT, LONGEST};
+use super::escapes;
 use super::rules::marker;
 
 pub(super) const DOUBLE: u8 = b'"';
@@ -36,11 +37,21 @@ pub(super) fn space(rest: &[u8]) -> usize {
     }
 }
 
+/// Past white space, and past the colours of a terminal, which look like none.
 pub(super) fn skip_space(data: &[u8], mut at: usize) -> usize {
-    while let width @ 1.. = space(&data[at..]) {
+    loop {
+        let rest = &data[at..];
+        let width = match rest {
+            // A space that does not break, in Latin-1 or as an escape that was read.
+            [0xA0, ..] => 1,
+            [0x1B, ..] => escapes::colour(rest).unwrap_or(0),
+            _ => space(rest),
+        };
+        if width == 0 {
+            return at;
+        }
         at += width;
     }
-    at
 }
 
 /// How a value is assigned to its name.
@@ -64,6 +75,8 @@ pub(super) struct Assigned {
     /// Whether its name was closed by a quote.
     pub(super) named: bool,
     pub(super) how: How,
+    /// Whether it is the first of an array.
+    pub(super) array: bool,
 }
 
 /// After a name that ends here: past what assigns, to where the value begins.
@@ -78,22 +91,24 @@ pub(super) fn assigned(data: &[u8], tail: usize) -> Option<Assigned> {
         (b'=', _) => (at + 1, How::Equals),
         (b':', _) => (at + 1, How::Colon),
         (b'>', _) if at == tail && opens_element(data, tail) => {
-            return Some(Assigned { value: at + 1, named, how: How::Element });
+            return Some(Assigned { value: at + 1, named, how: How::Element, array: false });
         }
         (b',', _) if named && flag() => {
             let value = skip_space(data, at + 1);
             let opens = matches!(data.get(value), Some(&(DOUBLE | SINGLE | b'\\')));
-            return opens.then_some(Assigned { value, named, how: How::Argument });
+            return opens.then_some(Assigned { value, named, how: How::Argument, array: false });
         }
         _ if !named && at > tail && flag() && data[tail..at].iter().all(|byte| matches!(byte, b' ' | b'\t')) => {
-            return Some(Assigned { value: at, named, how: How::Argument });
+            return Some(Assigned { value: at, named, how: How::Argument, array: false });
         }
         _ => return None,
     };
     let value = skip_space(data, next);
-    // The values of a header are often in an array.
-    let array = named && data.get(value) == Some(&b'[');
-    Some(Assigned { value: if array { skip_space(data, value + 1) } else { value }, named, how })
+    // The values of a header are often in an array; without a quoted name it may be an index, but for what is quoted.
+    let first = || skip_space(data, value + 1);
+    let quoted = || matches!(data.get(first()), Some(&(DOUBLE | SINGLE)));
+    let array = data.get(value) == Some(&b'[') && (named || quoted());
+    Some(Assigned { value: if array { first() } else { value }, named, how, array })
 }
 
 /// Whether the name that ends here is one of a flag.
@@ -169,6 +184,15 @@ pub(super) fn quoted(data: &[u8], at: usize, quote: u8) -> Option<(usize, usize)
     Some((start, first.unwrap_or_else(|| unquoted_end(data, start, true).min(limit))))
 }
 
+/// Where the next string of an array begins, after the value of it that begins here.
+pub(super) fn next_of_array(data: &[u8], value: usize) -> Option<usize> {
+    let opening = data[value..].iter().take_while(|&&byte| byte == b'\\').count();
+    let quote = *data.get(value + opening).filter(|byte| matches!(**byte, DOUBLE | SINGLE))?;
+    let (start, end) = quoted(data, value, quote)?;
+    let comma = skip_space(data, (end + (start - value)).min(data.len()));
+    (data.get(comma) == Some(&b',')).then(|| skip_space(data, comma + 1))
+}
+
 /// Whether a quote behind so many backslashes closes what a quote behind `opening` of them has opened.
 fn closes(mut backslashes: usize, mut opening: usize) -> bool {
     // Each level of strings within strings doubles the backslashes and adds the one before the quote.
@@ -184,7 +208,7 @@ fn closes(mut backslashes: usize, mut opening: usize) -> bool {
 /// Whether what stands here cannot belong to a value that has just ended with a quote.
 pub(super) fn ends_value(data: &[u8], at: usize) -> bool {
     let Some(byte) = data.get(at) else { return true };
-    matches!(byte, b',' | b':' | b';' | b'}' | b']' | b')' | b'>' | b'\\') || space(&data[at..]) > 0
+    matches!(byte, b',' | b':' | b';' | b'}' | b']' | b')' | b'>' | b'\\' | 0) || space(&data[at..]) > 0
 }
 
 /// Where a word ends: at white space, or at a quote that closes a string around it.
@@ -199,8 +223,15 @@ pub(super) fn unquoted_end(data: &[u8], at: usize, line: bool) -> usize {
 
 fn run_end(data: &[u8], mut at: usize, line: bool, escapes: bool) -> usize {
     while let Some(&byte) = data.get(at) {
+        if line
+            && matches!(byte, DOUBLE | SINGLE | b'\\')
+            && let Some(end) = parameter_end(data, at)
+        {
+            at = end;
+            continue;
+        }
         let stops = match byte {
-            b'\n' | b'\r' => true,
+            b'\n' | b'\r' | 0 => true,
             DOUBLE | SINGLE => ends_value(data, at + 1),
             b'\\' => {
                 let after = at + data[at..].iter().take_while(|&&byte| byte == b'\\').count();
@@ -222,6 +253,44 @@ fn run_end(data: &[u8], mut at: usize, line: bool, escapes: bool) -> usize {
         at += 1;
     }
     data.len()
+}
+
+/// The longest string that is looked for after a `=` in the middle of a line.
+const PARAMETER: usize = 1 << 10;
+
+/// What the parameters of an authorization are called. A `=` that ends base64 stands behind none of them.
+const PARAMETERS: [&str; 16] = [
+    "username",
+    "realm",
+    "nonce",
+    "uri",
+    "response",
+    "opaque",
+    "algorithm",
+    "qop",
+    "cnonce",
+    "nc",
+    "userhash",
+    "token",
+    "signature",
+    "keyid",
+    "headers",
+    "credential",
+];
+
+/// Where the string ends that opens here, behind backslashes or not, where it is a parameter of a header:
+/// `Digest username="x", response="y"`.
+fn parameter_end(data: &[u8], at: usize) -> Option<usize> {
+    let name = name_before(data, at.checked_sub(1).filter(|before| data[*before] == b'=')?);
+    let known = PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+    (known || name.starts_with(b"oauth_")).then_some(())?;
+    let quote = at + data[at..].iter().take_while(|&&byte| byte == b'\\').count();
+    let opening = data.get(at..=quote).filter(|_| matches!(data[quote], DOUBLE | SINGLE))?;
+    let near = &data[quote + 1..data.len().min(quote + 1 + PARAMETER)];
+    let line = near.iter().position(|byte| matches!(byte, b'\n' | b'\r' | 0)).unwrap_or(near.len());
+    let close = near[..line].iter().position(|byte| *byte == data[quote])?;
+    let end = quote + 1 + close;
+    data[..end].ends_with(&opening[..opening.len() - 1]).then_some(end + 1)
 }
 
 /// Whether a keyword is the end of a longer word: `sk-` in `task-`. The letter of an escape is none of a word.

@@ -49,7 +49,8 @@ pub(super) fn bare_end(data: &[u8], value: usize) -> usize {
     while let Some(&byte) = data.get(at) {
         let delimits = matches!(
             byte,
-            b'"' | b'\''
+            0 | b'"'
+                | b'\''
                 | b'`'
                 | b'&'
                 | b';'
@@ -79,7 +80,10 @@ pub(super) fn data_end(data: &[u8], tail: usize, at: &Assigned, bare: usize, wor
     let name = name_before(data, tail);
     let before = &data[..tail - name.len()];
     let value = at.value;
-    let tight = value == tail + 1;
+    // A space that does not break is one that was not meant, and a colour is none.
+    let gap = data.get(tail + 1..value).unwrap_or_default();
+    let unseen = gap.first().is_none_or(|byte| matches!(byte, 0x1B | 0x80..));
+    let tight = unseen && !gap.iter().any(|byte| matches!(byte, b' ' | 9..=13));
     let other = |end: usize| !data[value..end].eq_ignore_ascii_case(name);
     let (end, whole) = match at.how {
         How::Argument => (word, data[value] != b'-'),
@@ -108,7 +112,7 @@ pub(super) fn query_end(data: &[u8], value: usize, bare: usize) -> usize {
 fn begins_word(before: &[u8]) -> bool {
     match before {
         [] | [.., b'\\', b'n' | b't' | b'r'] => true,
-        [.., last] => matches!(last, b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'' | b';' | b'`'),
+        [.., last] => matches!(last, b' ' | b'\t' | b'\n' | b'\r' | b'"' | b'\'' | b';' | b'`' | 0),
     }
 }
 
@@ -120,7 +124,7 @@ fn begins_line(before: &[u8]) -> bool {
     match &kept[..kept.len() - marks] {
         [] => before.len() < INDENT,
         [.., b'\\', b'n' | b'r' | b't'] => true,
-        [.., last] => matches!(last, b'\n' | b'\r') || marks == 0 && matches!(last, b'"' | b'\''),
+        [.., last] => matches!(last, b'\n' | b'\r' | 0) || marks == 0 && matches!(last, b'"' | b'\''),
     }
 }
 
@@ -129,7 +133,7 @@ fn ends_line(data: &[u8], end: usize) -> bool {
     let blanks = data[end..].iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     matches!(
         &data[end + blanks..],
-        [] | [b'\n' | b'\r' | b'#' | b'"' | b'\'', ..] | [b'\\', b'n' | b'r' | b'"' | b'\'', ..]
+        [] | [b'\n' | b'\r' | b'#' | b'"' | b'\'' | 0, ..] | [b'\\', b'n' | b'r' | b'"' | b'\'', ..]
     )
 }
 

@@ -2,7 +2,7 @@
 
 use super::assign::{
     Assigned, DOUBLE, How, SINGLE, assigned, element, ends_value, follows_letter, is_digest, is_flag, is_identifier,
-    is_marker, is_secret_name, name_before, name_rest, quoted, unquoted_end, weight, word_end,
+    is_marker, is_secret_name, name_before, name_rest, next_of_array, quoted, unquoted_end, weight, word_end,
 };
 use super::data::{bare_end, data_end, is_query, query_end};
 use super::encoding::FOLDED;
@@ -126,6 +126,17 @@ fn entropy(text: &[u8]) -> f64 {
     let total = f64::from(u32::try_from(text.len()).unwrap_or(u32::MAX));
     let share = |count: &u32| f64::from(*count) / total;
     counts.iter().filter(|count| **count > 0).map(|count| -share(count) * share(count).log2()).sum()
+}
+
+impl Quotes {
+    fn list(self) -> &'static [u8] {
+        match self {
+            Self::Either => &[DOUBLE, SINGLE],
+            Self::Double => &[DOUBLE],
+            Self::Single => &[SINGLE],
+            Self::None => &[],
+        }
+    }
 }
 
 /// A secret that one rule found.
@@ -292,9 +303,11 @@ impl<'s> Scan<'s> {
             if form.group == 0 {
                 return regex.find(text).map(|found| (found.start(), found.end(), found.end()));
             }
-            let found = regex.is_match(text).then(|| regex.captures(text)).flatten()?;
+            // Groups cost much more than a match, and only what matched can have them.
+            let whole = regex.find(text)?;
+            let found = regex.captures(&text[..text.len().min(whole.end() + 1)])?;
             let secret = found.get(form.group)?;
-            Some((secret.start(), secret.end(), found.get(0)?.end()))
+            Some((secret.start(), secret.end(), whole.end()))
         };
         let mut found = find(NEAR)?;
         if found.2 >= NEAR - 1 {
@@ -315,17 +328,14 @@ impl<'s> Scan<'s> {
         if named.guarded && !is_secret_name(self.data, head, tail) {
             return None;
         }
+        if at.array {
+            self.rest_of_array(rule, named, head, tail, at);
+        }
         if at.how == How::Element {
             let (start, end) = element(self.data, at.value)?;
             return self.fitting(named, &at, tail, start, end).then_some((start, end, Close::Nothing));
         }
-        let quotes: &[u8] = match named.quotes {
-            Quotes::Either => &[DOUBLE, SINGLE],
-            Quotes::Double => &[DOUBLE],
-            Quotes::Single => &[SINGLE],
-            Quotes::None => &[],
-        };
-        for &quote in quotes {
+        for &quote in named.quotes.list() {
             let Some((start, end)) = quoted(self.data, at.value, quote) else { continue };
             if matches!(named.bare, Bare::Word | Bare::Line) {
                 self.glued(rule, head, at.value, (start, end), quote);
@@ -342,6 +352,21 @@ impl<'s> Scan<'s> {
         let start = at.value;
         self.resume[rule] = end;
         self.fitting(named, &at, tail, start, end).then_some((start, end, Close::Bytes(close)))
+    }
+
+    /// The values of an array after the first one.
+    fn rest_of_array(&mut self, rule: usize, named: &Named, head: usize, tail: usize, mut at: Assigned) {
+        let limit = at.value + LONGEST;
+        while let Some(next) = next_of_array(self.data, at.value).filter(|next| *next < limit) {
+            at.value = next;
+            for quote in named.quotes.list() {
+                if let Some((start, end)) = quoted(self.data, next, *quote)
+                    && self.fitting(named, &at, tail, start, end)
+                {
+                    self.add(head, rule, (start, end, Close::Opener(next)));
+                }
+            }
+        }
     }
 
     /// What goes on right behind a quote, as it may in a shell, belongs to the value.

@@ -1,21 +1,34 @@
-//! Secrets whose characters are written as escapes: `%2D` of URLs, `\u002d` and `\x2d` of strings. They are searched for in
+//! Secrets whose characters are written as escapes: `%2D` of URLs, `\u002d`, `\x2d` and `\/` of strings, or which have the
+//! colours of a terminal between them. They are searched for in
 //! the text that the escapes stand for, one level deep, and found in the text as it is.
 
 use super::assign;
-use super::engine::{Close, LONGEST, Span};
+use super::engine::{CONTEXT, Close, LONGEST, Span};
 
-/// What escapes begin with, each followed by two hexadecimal digits.
-pub(super) const ESCAPES: [&str; 3] = ["%", "\\u00", "\\x"];
+/// What escapes begin with: first those that two hexadecimal digits follow.
+pub(super) const ESCAPES: [&str; 5] = ["%", "\\u00", "\\x", "\\/", "\u{1b}["];
 
-/// How far before an escape its text may begin, in what is kept of the text before.
-const BEFORE: usize = 1 << 10;
+/// How many of them are followed by two hexadecimal digits.
+const DIGITS: usize = 3;
 
-/// The character that an escape stands for, and how long it is, if one begins here.
-fn escape(text: &[u8]) -> Option<(u8, usize)> {
-    let begin = ESCAPES.iter().find(|begin| text.starts_with(begin.as_bytes()))?.len();
+/// The character that an escape stands for, if for any, and how long it is, if one begins here.
+fn escape(text: &[u8]) -> Option<(Option<u8>, usize)> {
+    match text {
+        [b'\\', b'/', ..] => return Some((Some(b'/'), 2)),
+        [0x1B, ..] => return colour(text).map(|length| (None, length)),
+        _ => {}
+    }
+    let begin = ESCAPES[..DIGITS].iter().find(|begin| text.starts_with(begin.as_bytes()))?.len();
     let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
     let value = digit(begin)? * 16 + digit(begin + 1)?;
-    Some((u8::try_from(value).ok()?, begin + 2))
+    Some((Some(u8::try_from(value).ok()?), begin + 2))
+}
+
+/// How long the colour of a terminal is that begins here: ESC [ numbers m, or K as grep writes it.
+pub(super) fn colour(text: &[u8]) -> Option<usize> {
+    let numbers = text.strip_prefix(b"\x1b[")?.iter().take(24);
+    let length = 2 + numbers.take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
+    matches!(text.get(length), Some(b'm' | b'K')).then_some(length + 1)
 }
 
 pub(super) fn is_escape(text: &[u8]) -> bool {
@@ -28,7 +41,7 @@ pub(super) fn ends_with_one(text: &[u8]) -> bool {
         let length = begin.len() + 2;
         text.len() >= length && escape(&text[text.len() - length..]).is_some_and(|(_, found)| found == length)
     };
-    ESCAPES.iter().any(|begin| ends(begin))
+    ESCAPES[..DIGITS].iter().any(|begin| ends(begin))
 }
 
 /// Whether what already stands in the place of a secret was written with escapes later.
@@ -36,13 +49,39 @@ pub(super) fn is_marker(text: &[u8]) -> bool {
     text.len() <= 3 * 64 && text.first() == Some(&b'%') && assign::is_marker(decode(text).bytes())
 }
 
-/// The word that an escape is in.
+/// The word that an escape is in, with a little of its line before it; where it is a colour, all of its line.
 pub(super) fn around(data: &[u8], at: usize) -> (usize, usize) {
-    let parts = |byte: &u8| *byte <= b' ' || *byte == 0x7F;
-    let before = &data[at.saturating_sub(BEFORE)..at];
-    let start = before.iter().rposition(parts).map_or(at - before.len(), |place| at - before.len() + place + 1);
+    let ends_line = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0);
+    let parts = |byte: &u8| *byte <= b' ' && *byte != 0x1B || *byte == 0x7F;
+    let behind = |from: usize, to: usize, parts: &dyn Fn(&u8) -> bool| {
+        data[from..to].iter().rposition(parts).map_or(from, |place| from + place + 1)
+    };
+    let word = behind(at.saturating_sub(LONGEST), at, &parts);
+    // What comes before it may be its name: to where a word begins, on the same line.
+    let line = behind(word.saturating_sub(CONTEXT), word, &ends_line);
+    let cut = line > 0 && !parts(&data[line - 1]);
+    let skipped = if cut { data[line..word].iter().position(parts).map_or(word - line, |place| place + 1) } else { 0 };
     let after = &data[at..data.len().min(at + LONGEST)];
-    (start, at + after.iter().position(parts).unwrap_or(after.len()))
+    let end = if data[at] == 0x1B { after.iter().position(ends_line) } else { after.iter().position(parts) };
+    (line + skipped, at + end.unwrap_or(after.len()))
+}
+
+/// A text without the backslashes before its slashes, as JSON may have them in base64; and from where on, by how much,
+/// places moved to the left. `None` where there are none.
+pub(super) fn without_slashes(data: &[u8]) -> Option<(Vec<u8>, Vec<(usize, usize)>)> {
+    // To look for one character is much faster than for two.
+    if !data.contains(&b'\\') || !data.windows(2).any(|pair| pair == b"\\/") {
+        return None;
+    }
+    let (mut text, mut moves, mut at) = (Vec::with_capacity(data.len()), Vec::new(), 0);
+    while let Some(length) = data[at..].windows(2).position(|pair| pair == b"\\/") {
+        text.extend_from_slice(&data[at..at + length]);
+        moves.push((text.len(), moves.len() + 1));
+        text.push(b'/');
+        at += length + 2;
+    }
+    text.extend_from_slice(&data[at..]);
+    Some((text, moves))
 }
 
 /// A text without its escapes, and where each of its characters came from.
@@ -57,11 +96,13 @@ pub(super) fn decode(text: &[u8]) -> Decoded {
     let (mut bytes, mut places, mut at) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len() + 1), 0);
     while let Some(&byte) = text.get(at) {
         let (byte, length) = match byte {
-            b'%' | b'\\' => escape(&text[at..]).unwrap_or((byte, 1)),
-            _ => (byte, 1),
+            b'%' | b'\\' | 0x1B => escape(&text[at..]).unwrap_or((Some(byte), 1)),
+            _ => (Some(byte), 1),
         };
-        bytes.push(byte);
-        places.push(at);
+        if let Some(byte) = byte {
+            bytes.push(byte);
+            places.push(at);
+        }
         at += length;
     }
     places.push(at);

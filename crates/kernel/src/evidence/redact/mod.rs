@@ -28,7 +28,7 @@ mod sniff;
 mod stream;
 mod write;
 
-pub use report::{Allowed, Hit, Report};
+pub use report::{Allowed, Hit, LISTED, Report};
 pub use rules::{Rule, Rules};
 pub use sniff::Scanned;
 pub use stream::StreamRedactor;
@@ -138,7 +138,18 @@ impl Redactor {
                 self.open_groups(text, encoding, 0)
             }
         };
-        join(groups, base64::groups(data, from, &replacement, &search))
+        let Some((text, moves)) = escapes::without_slashes(data) else {
+            return join(groups, base64::groups(data, from, &replacement, &search));
+        };
+        let mut encoded = base64::groups(&text, 0, &replacement, &search);
+        for group in &mut encoded {
+            let source = |place| source(&moves, place);
+            (group.head, group.start, group.end) = (source(group.head), source(group.start), source(group.end));
+            // The backslash before a slash goes with it.
+            group.start -= usize::from(data[..group.start].ends_with(b"\\") && data[group.start..].starts_with(b"/"));
+        }
+        encoded.retain(|group| group.head >= from);
+        join(groups, encoded)
     }
 
     /// The same without what lies in base64.
@@ -156,13 +167,16 @@ impl Redactor {
             return merge(spans);
         }
         let (folded, moves) = fold(data);
-        let source = |place: usize| {
-            let known = moves.partition_point(|(at, _)| *at <= place);
-            place + known.checked_sub(1).map_or(0, |index| moves[index].1)
-        };
         let spans = Scan::run(engine, &folded, 0).unwrap_or_default();
-        merge(moved(spans, source).into_iter().filter(|span| span.head >= from).collect())
+        let spans = moved(spans, |place| source(&moves, place));
+        merge(spans.into_iter().filter(|span| span.head >= from).collect())
     }
+}
+
+/// Where a place of a text was before some of its bytes were taken out: `moves` says from where on, and how many.
+fn source(moves: &[(usize, usize)], place: usize) -> usize {
+    let known = moves.partition_point(|(at, _)| *at <= place);
+    place + known.checked_sub(1).map_or(0, |index| moves[index].1)
 }
 
 fn moved(mut spans: Vec<Span>, to: impl Fn(usize) -> usize) -> Vec<Span> {

@@ -34,13 +34,21 @@ pub struct Allowed {
     pub length: u64,
 }
 
+/// How many replacements, and how many uses of exceptions, a report lists. Of data that is full of secrets it says only
+/// how many more there are: neither it nor the row that it is stored in grows with the data.
+pub const LISTED: usize = 10_000;
+
 /// What a redaction did: each replacement, in the order of the original.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The replacements.
+    /// The replacements, the first [`LISTED`] of them.
     pub hits: Vec<Hit>,
-    /// What exceptions left.
+    /// How many more there were.
+    pub more_hits: usize,
+    /// What exceptions left, the first [`LISTED`] of it.
     pub allowed: Vec<Allowed>,
+    /// How many more there were.
+    pub more_allowed: usize,
     /// What was scanned, or why it was not.
     pub scanned: Scanned,
     /// The digest of the rules, as [`Rules::digest`](super::Rules::digest) gives it.
@@ -48,6 +56,32 @@ pub struct Report {
 }
 
 impl Report {
+    /// How many secrets were replaced.
+    pub fn replaced(&self) -> usize {
+        self.hits.len() + self.more_hits
+    }
+
+    /// How many were left because of an exception.
+    pub fn left(&self) -> usize {
+        self.allowed.len() + self.more_allowed
+    }
+
+    pub(super) fn hit(&mut self, hit: Hit) {
+        if self.hits.len() < LISTED {
+            self.hits.push(hit);
+        } else {
+            self.more_hits += 1;
+        }
+    }
+
+    pub(super) fn allow(&mut self, used: Allowed) {
+        if self.allowed.len() < LISTED {
+            self.allowed.push(used);
+        } else {
+            self.more_allowed += 1;
+        }
+    }
+
     /// The stored form. `original_hash` is always empty: beside the redacted bytes, an unsalted hash of the original
     /// would let anybody test guesses of a short secret.
     pub fn to_json(&self) -> String {
@@ -73,6 +107,11 @@ impl Report {
             );
         }
         json.push_str(if self.allowed.is_empty() { "" } else { "]" });
+        for (name, more) in [("more_hits", self.more_hits), ("more_allowed", self.more_allowed)] {
+            if more > 0 {
+                let _ = write!(json, ", \"{name}\": {more}");
+            }
+        }
         let _ = write!(json, ", \"rules\": \"{}\", \"scanned\": {}", self.rules, self.scanned.is_whole());
         if let Some(why) = self.scanned.why() {
             let _ = write!(json, ", \"unscanned\": \"{why}\"");

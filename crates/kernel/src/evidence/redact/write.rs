@@ -61,7 +61,7 @@ impl Writer {
                 Then::Kept(allow) => {
                     out.extend_from_slice(&data[group.start..group.end]);
                     let allow = self.redactor.allow(*allow);
-                    self.report.allowed.push(Allowed { pattern_name, allow, offset, length });
+                    self.report.allow(Allowed { pattern_name, allow, offset, length });
                     continue;
                 }
                 Then::Encoded(bytes) => out.extend_from_slice(bytes),
@@ -74,7 +74,7 @@ impl Writer {
                     }
                 }
             }
-            self.report.hits.push(Hit { pattern_name, offset, length, byte_offset, byte_length, replacement });
+            self.report.hit(Hit { pattern_name, offset, length, byte_offset, byte_length, replacement });
         }
         out.extend_from_slice(&data[at..to]);
         self.pass(&data[at..to]);
