@@ -97,3 +97,19 @@ fn evidence_recorded_by_digest_is_settled_by_the_file_and_by_no_other() {
     place.tamper("DELETE FROM blobs");
     assert!(place.gives(1, &["verify", "plain"]).contains("BLOB_MISSING"));
 }
+
+#[test]
+fn a_file_full_of_secrets_is_put_in_less_than_32_mib_and_each_of_them_is_counted() {
+    let place = Place::new();
+    place.ok(&["init"]);
+    place.ok(&["start", "r"]);
+    let lines = 32 << 16;
+    let mut file = BufWriter::new(File::create(place.path().join("big.log")).unwrap());
+    (0..lines).for_each(|line| writeln!(file, "password=\"{line:07}\"").unwrap());
+    drop(file);
+    let put = within(&place, 32 << 10, "put r log big.log");
+    assert!(put.status.success(), "{put:?}");
+    let event = place.ok(&["log", "r", "--json"]);
+    assert!(event.contains(&format!("\"redactions\": {lines}")), "{}", event.len());
+    assert!(event.len() < 64 << 10, "{}", event.len());
+}

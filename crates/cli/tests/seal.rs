@@ -226,3 +226,28 @@ fn sealed_evidence_travels_in_a_bundle_and_is_opened_where_it_arrives() {
     assert_eq!((&withheld["sealed"], &withheld["withheld"]), (&0.into(), &1.into()));
     assert!(place.gives(3, &["verify", "without.receipt"]).contains("EVIDENCE_WITHHELD"));
 }
+
+#[test]
+fn what_a_command_says_is_sealed_or_the_command_does_not_start() {
+    let place = Place::with_ledger();
+    let command = ["exec", "--run", "r", "--class", "sealed", "--output", "out.txt", "--"];
+    let shell = ["sh", "-c", "echo nobody else; echo nobody else | tee out.txt >&2"];
+    let all: Vec<&str> = command.iter().chain(&shell).copied().collect();
+    let output = place.run(&all);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(text.contains("receipt recipients add"), "{text}");
+    assert!(!place.path().join("out.txt").exists(), "the command was started");
+    if !age() {
+        return;
+    }
+    let key = keygen(&place, "id.txt");
+    place.ok(&["recipients", "add", &key]);
+    assert!(place.run(&all).status.success());
+    let command = place.json(0, &["cat", "r", "command"]).to_string();
+    assert!(!command.is_empty());
+    for key in ["stdout", "stderr", "output:out.txt"] {
+        assert_eq!(place.ok(&["cat", "r", key, "--identity", "id.txt"]), "nobody else\n");
+    }
+    place.ok(&["verify", "r"]);
+}

@@ -41,7 +41,7 @@ pub(crate) struct Args {
     kind: Option<String>,
 }
 
-fn class(word: &str) -> Result<EvidenceClass, String> {
+pub(super) fn class(word: &str) -> Result<EvidenceClass, String> {
     EvidenceClass::parse(word).ok_or_else(|| "expected public or sealed".to_owned())
 }
 

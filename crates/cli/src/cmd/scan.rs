@@ -36,8 +36,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         for (what, why) in scanned.unscanned.iter().filter(|_| !context.quiet) {
             context.print(&term::escape(&format!("not scanned: {what}: {why}")))?;
         }
-        let Scanned { findings, events, blobs, unscanned, .. } = &scanned;
-        let (found, not) = (findings.len(), unscanned.len());
+        let Scanned { findings, more, events, blobs, unscanned, .. } = &scanned;
+        let (found, not) = (findings.len() as u64 + more, unscanned.len());
         let sum = format!("{found} found in {events} events and {blobs} blobs, {not} not scanned");
         if !context.quiet {
             context.print(&sum)?;
@@ -67,6 +67,7 @@ fn document(scanned: &Scanned) -> Object {
     Object::from_iter([
         ("findings", Value::from(scanned.findings.iter().map(finding).collect::<Vec<_>>())),
         ("unscanned", scanned.unscanned.iter().map(unscanned).collect::<Vec<_>>().into()),
+        ("more_findings", scanned.more.into()),
         ("allowed", scanned.allowed.into()),
         ("events", scanned.events.into()),
         ("blobs", scanned.blobs.into()),

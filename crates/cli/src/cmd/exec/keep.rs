@@ -1,6 +1,6 @@
 //! What a run keeps of a stream: redacted as it comes, held in a file that has no name, put on record in parts.
 
-use receipt_kernel::{BlobRecord, Object, Put, Redactor, RunWriter, Source, Spool, Value};
+use receipt_kernel::{BlobRecord, EvidenceClass, Object, Put, Redactor, RunWriter, Source, Spool, Value};
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -81,10 +81,10 @@ impl Kept {
         self,
         writer: &mut RunWriter,
         key: &str,
-        kind: Option<&str>,
+        how: (Option<&str>, EvidenceClass),
         items: &mut Vec<Item>,
     ) -> receipt_kernel::Result<()> {
-        self.put_in_parts_of(PART, writer, key, kind, items)
+        self.put_in_parts_of(PART, writer, key, how, items)
     }
 
     fn put_in_parts_of(
@@ -92,11 +92,18 @@ impl Kept {
         part: usize,
         writer: &mut RunWriter,
         key: &str,
-        kind: Option<&str>,
+        (kind, class): (Option<&str>, EvidenceClass),
         items: &mut Vec<Item>,
     ) -> receipt_kernel::Result<()> {
-        let put = Put { kind: kind.map(str::to_owned), ..Put::of_type(self.content_type()) };
+        let put = Put { kind: kind.map(str::to_owned), ..Put::of_type(self.content_type()) }.of_class(class);
         let Self { source, file, len, .. } = self;
+        if len <= part as u64 && class == EvidenceClass::Sealed {
+            let mut bytes = vec![0; usize::try_from(len).unwrap_or(part)];
+            file.read_exact_at(&mut bytes, 0).map_err(|source| unreadable(key, source))?;
+            let record = writer.put(key, &bytes, put)?;
+            items.push(Item { key: key.to_owned(), record, len });
+            return Ok(());
+        }
         if len <= part as u64 {
             let record = writer.put_source(key, source, put)?;
             items.push(Item { key: key.to_owned(), record, len });
@@ -121,7 +128,9 @@ impl Kept {
             items.push(Item { key, len: record.bytes_len, record });
         }
         let manifest = Object::from_iter([("parts", Value::Array(parts)), ("bytes_len", Value::from(len))]);
-        let record = writer.put(key, &json_bytes(manifest)?, Put { content_type: PARTS_TYPE.to_owned(), ..put })?;
+        // What names the parts says nothing of what is in them.
+        let of_parts = Put { content_type: PARTS_TYPE.to_owned(), class: EvidenceClass::Public, ..put };
+        let record = writer.put(key, &json_bytes(manifest)?, of_parts)?;
         items.push(Item { key: key.to_owned(), record, len });
         Ok(())
     }
@@ -238,7 +247,10 @@ mod tests {
             let mut keep = Keep::new(folder.path(), &ledger.redactor().unwrap()).unwrap();
             data.chunks(3).for_each(|piece| keep.push(piece));
             let mut items = Vec::new();
-            keep.finish().unwrap().put_in_parts_of(4, &mut writer, "k", None, &mut items).unwrap();
+            keep.finish()
+                .unwrap()
+                .put_in_parts_of(4, &mut writer, "k", (None, EvidenceClass::Public), &mut items)
+                .unwrap();
             assert_eq!(items.iter().map(|item| item.key.as_str()).collect::<Vec<_>>(), keys);
             let last = items.last().unwrap();
             assert_eq!(last.len, data.len() as u64);

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::term::{self, escape};
 use child::{End, Ran, Show, Signals};
 use keep::{Item, Keep, Kept};
-use receipt_kernel::{Evaluation, Ledger, Object, Policy, Redactor, RunWriter, Value, Verdict};
+use receipt_kernel::{Evaluation, EvidenceClass, Ledger, Object, Policy, Redactor, RunWriter, Value, Verdict};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// A file or folder to put on record when the command has ended; may be given many times
     #[arg(long, value_name = "PATH")]
     pub(crate) output: Vec<PathBuf>,
+    /// How the command's output and the files are kept: public, or sealed (encrypted; see `receipt recipients`)
+    #[arg(long, default_value = "public", value_parser = crate::cmd::put::class)]
+    pub(crate) class: EvidenceClass,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
@@ -51,6 +54,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // All that can be refused is asked for before there is a run.
     let cannot = |source| receipt_kernel::Error::Io { path: folder.to_owned(), source };
+    if args.class == EvidenceClass::Sealed && ledger.recipients()?.is_none() {
+        return Err(receipt_kernel::Error::NoRecipient.into());
+    }
     let redactor = ledger.redactor()?;
     let keep = || Keep::new(folder, &redactor).map_err(cannot);
     let keeps = [keep()?, keep()?];
@@ -59,6 +65,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let mut writer = ledger.start(&run_id, policy, context.actor(), meta)?;
     walk::reach(&mut writer, walk::COLLECT, "recording a command")?;
     let mut record = Record::new(writer, redactor.clone(), folder.to_owned(), path.clone());
+    record.class = args.class;
     record.intend(&args.command)?;
 
     let shown = if context.json { Show::OnStderr } else { Show::Both };
@@ -96,6 +103,8 @@ fn tell_waiting(context: &Context) {
 struct Record {
     writer: RunWriter,
     redactor: Redactor,
+    /// Of the output and the files.
+    class: EvidenceClass,
     folder: PathBuf,
     ledger_path: PathBuf,
     items: Vec<Item>,
@@ -110,7 +119,8 @@ struct Record {
 impl Record {
     fn new(writer: RunWriter, redactor: Redactor, folder: PathBuf, ledger_path: PathBuf) -> Self {
         let (items, limits) = (Vec::new(), Vec::new());
-        Self { writer, redactor, folder, ledger_path, items, at_best: Verdict::Pass, limits, failure: None }
+        let class = EvidenceClass::Public;
+        Self { writer, redactor, class, folder, ledger_path, items, at_best: Verdict::Pass, limits, failure: None }
     }
 
     fn intend(&mut self, command: &[OsString]) -> receipt_kernel::Result<()> {
@@ -131,7 +141,7 @@ impl Record {
     fn put_kept(&mut self, key: &str, kept: io::Result<Kept>, kind: Option<&str>) {
         match kept {
             Ok(kept) => {
-                let done = kept.put(&mut self.writer, key, kind, &mut self.items);
+                let done = kept.put(&mut self.writer, key, (kind, self.class), &mut self.items);
                 self.settle(key, done);
             }
             Err(error) => self.limit(Verdict::Unknown, format!("{key} could not be kept: {error}")),
