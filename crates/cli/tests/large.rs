@@ -110,6 +110,6 @@ fn a_file_full_of_secrets_is_put_in_less_than_32_mib_and_each_of_them_is_counted
     let put = within(&place, 32 << 10, "put r log big.log");
     assert!(put.status.success(), "{put:?}");
     let event = place.ok(&["log", "r", "--json"]);
-    assert!(event.contains(&format!("\"redactions\": {lines}")), "{}", event.len());
+    assert!(event.replace(": ", ":").contains(&format!("\"redactions\":{lines}")), "{}", event.len());
     assert!(event.len() < 64 << 10, "{}", event.len());
 }

@@ -390,6 +390,9 @@ impl Error {
     }
 }
 
+/// SQLITE_IOERR_SHMSIZE, of SQLite's page on result codes.
+const SHM_SIZE: i32 = 10 | 19 << 8;
+
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly};
@@ -397,6 +400,8 @@ impl From<rusqlite::Error> for Error {
             Some(DatabaseBusy | DatabaseLocked) => Self::Busy,
             Some(DiskFull) => Self::Full,
             Some(ReadOnly) => Self::ReadOnly,
+            // The index of the log, which is shared between processes, could not grow.
+            _ if error.sqlite_error().is_some_and(|error| error.extended_code == SHM_SIZE) => Self::Full,
             _ => Self::Store { message: error.to_string(), source: Some(Box::new(error)) },
         }
     }

@@ -118,6 +118,9 @@ impl Invariant for EvaluationCompleteness {
         }
         self.check_evidence(run, evaluation, &mut result);
         check_remediation(&mut result, run);
+        if result.verdict != Verdict::Pass {
+            return result;
+        }
         let ids: Vec<&str> = results.iter().filter_map(|item| item.id).collect();
         result.with("evaluation_count", run.of_type(EventType::Evaluation).count()).with("invariants_evaluated", ids)
     }

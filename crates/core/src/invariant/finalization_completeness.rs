@@ -133,13 +133,13 @@ fn check_decision_ref(result: &mut InvariantResult, run: &Snapshot, finalize: &E
         let target = text.as_str().and_then(EventRef::parse).filter(|target| target.run_id == *run.run_id())?;
         run.events().iter().find(|event| event.seq == target.seq && event.seq < finalize.seq)
     };
-    if finalize.events.iter().any(|text| earlier(text).is_none()) {
-        let msg = "RUN_FINALIZE refers to something that is no earlier event of this run";
-        result.find(Verdict::Fail, Reason::new("BAD_DECISION_REF", msg).at(run.event_ref(finalize)));
-    }
     let decides = |event: &Event| matches!(event.event_type, EventType::Decision | EventType::Evaluation);
-    if !finalize.events.iter().filter_map(earlier).any(decides) {
-        let msg = "RUN_FINALIZE refers to no earlier DECISION or EVALUATION of this run";
-        result.find(Verdict::Fail, Reason::new("BAD_DECISION_REF", msg).at(run.event_ref(finalize)));
-    }
+    let msg = if finalize.events.iter().any(|text| earlier(text).is_none()) {
+        "RUN_FINALIZE refers to something that is no earlier event of this run"
+    } else if finalize.events.iter().filter_map(earlier).any(decides) {
+        return;
+    } else {
+        "RUN_FINALIZE refers to no earlier DECISION or EVALUATION of this run"
+    };
+    result.find(Verdict::Fail, Reason::new("BAD_DECISION_REF", msg).at(run.event_ref(finalize)));
 }
