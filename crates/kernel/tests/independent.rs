@@ -279,7 +279,8 @@ fn act(random: &mut Random, lines: &mut Vec<Vec<u8>>) {
             set(&mut lines[1], &[key], Value::from(text));
         }
         13..=15 => {
-            let records: Vec<usize> = (events.end..lines.len()).filter(|at| is_record(&lines[*at])).collect();
+            let mendable = |at: &usize| is_record(&lines[*at]) && is_object(&lines[*at]);
+            let records: Vec<usize> = (events.end..lines.len()).filter(mendable).collect();
             let Some(at) = records.get(random.below(records.len())) else { return };
             let (key, text) = random.of(&[
                 &("content_type", "text/html"),
