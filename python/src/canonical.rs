@@ -152,26 +152,36 @@ impl Writer {
             let list = PyList::new(py, members)?;
             list.sort()?;
             members = list.iter().map(|item| item.extract()).collect::<PyResult<_>>()?;
-            return self.sorted(&members, 0..members.len());
+            return self.sorted(&members);
         }
-        let texts = members.iter().map(|(key, _)| text_of(key)).collect::<PyResult<Vec<_>>>()?;
-        let mut order: Vec<usize> = (0..members.len()).collect();
+        let named = members.iter().map(|(key, value)| Ok((text_of(key)?, value)));
+        let mut named = named.collect::<PyResult<Vec<_>>>()?;
         // In the order of code points, which is that of UTF-8 bytes.
-        order.sort_unstable_by(|a, b| texts[*a].cmp(&texts[*b]));
-        self.sorted(&members, order.into_iter())
-    }
-
-    fn sorted(
-        &mut self,
-        members: &[(Bound<'_, PyAny>, Bound<'_, PyAny>)],
-        order: impl Iterator<Item = usize>,
-    ) -> PyResult<()> {
+        named.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         self.out.push(b'{');
-        for (place, index) in order.enumerate() {
+        for (place, (name, value)) in named.into_iter().enumerate() {
+            // What is not UTF-8 had to be encoded.
+            if matches!(name, Cow::Owned(_)) && self.rules != Rules::Dumps {
+                return Err(PyValueError::new_err("a key holds half of a surrogate pair: it cannot be recorded"));
+            }
             if place > 0 {
                 self.out.push(b',');
             }
-            let (key, value) = &members[index];
+            write_wtf8(&mut self.out, &name);
+            self.out.push(b':');
+            self.value(value)?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// Members in the order that Python has brought them into.
+    fn sorted(&mut self, members: &[(Bound<'_, PyAny>, Bound<'_, PyAny>)]) -> PyResult<()> {
+        self.out.push(b'{');
+        for (place, (key, value)) in members.iter().enumerate() {
+            if place > 0 {
+                self.out.push(b',');
+            }
             self.key(key)?;
             self.out.push(b':');
             self.value(value)?;
@@ -182,9 +192,6 @@ impl Writer {
 
     fn key(&mut self, key: &Bound<'_, PyAny>) -> PyResult<()> {
         if let Ok(text) = key.cast::<PyString>() {
-            if self.rules != Rules::Dumps && text.to_str().is_err() {
-                return Err(PyValueError::new_err("a key holds half of a surrogate pair: it cannot be recorded"));
-            }
             return self.string(text);
         }
         self.out.push(b'"');

@@ -391,7 +391,7 @@ impl Error {
 }
 
 /// SQLITE_IOERR_SHMSIZE, of SQLite's page on result codes.
-const SHM_SIZE: i32 = 10 | 19 << 8;
+const SHM_SIZE: i32 = 0x130a;
 
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Self {

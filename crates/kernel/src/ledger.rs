@@ -6,6 +6,7 @@
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::evidence::redact::{Redactor, Rules};
+use crate::store::rows::Batch;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{self, NewRun, ReadTransaction, Store, Visit, WriteTransaction, memory::MemoryStore};
 use crate::writer::RunWriter;
@@ -20,7 +21,9 @@ use receipt_core::run::{self, Cell, Event, EventRow, RunFacts, RunReader, Snapsh
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 
 /// The largest event, in bytes of its canonical text, that this kernel writes.
 pub const MAX_EVENT: u64 = 1 << 20;
@@ -619,12 +622,38 @@ pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: 
     }
 }
 
-fn read_events(store: &dyn ReadTransaction, run_id: &RunId, mut builder: SnapshotBuilder) -> Result<SnapshotBuilder> {
-    store.events(run_id, &mut |row| {
-        builder.event(row);
-        Visit::Continue(())
-    })?;
-    Ok(builder)
+/// Shows a builder every row of a run. Those of a long run are looked at on another core while the store reads on.
+fn read_events(store: &dyn ReadTransaction, run_id: &RunId, builder: SnapshotBuilder) -> Result<SnapshotBuilder> {
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel::<Batch>(4);
+        let look = move |mut builder: SnapshotBuilder| {
+            for batch in &receiver {
+                batch.each(|row| builder.event(row));
+            }
+            builder
+        };
+        let (mut idle, mut looking) = (Some((builder, look)), None);
+        let mut batch = Batch::default();
+        store.events(run_id, &mut |row| {
+            batch.push(row);
+            if batch.is_full() {
+                if let Some((builder, look)) = idle.take() {
+                    looking = Some(scope.spawn(move || look(builder)));
+                }
+                // It ends before the rows do only where it has panicked, which joining it tells.
+                let _ = sender.send(std::mem::take(&mut batch));
+            }
+            Visit::Continue(())
+        })?;
+        if let Some(looking) = looking {
+            let _ = sender.send(batch);
+            drop(sender);
+            return looking.join().map_err(|_| Error::store("a thread that read a run's events has failed"));
+        }
+        let (mut builder, _) = idle.ok_or_else(|| Error::store("a run's events were given to no thread"))?;
+        batch.each(|row| builder.event(row));
+        Ok(builder)
+    })
 }
 
 /// The text of a cell for a person, cut to a line.

@@ -234,11 +234,33 @@ fn spaced(text: &[u8]) -> Vec<u8> {
     out
 }
 
+fn is_object(line: &[u8]) -> bool {
+    json::parse(line, Limits::READ).is_ok_and(|it| it.as_object().is_some())
+}
+
+/// Says something else of a blob in the records, which begin at a line.
+fn change_record(random: &mut Random, lines: &mut Vec<Vec<u8>>, from: usize) {
+    let mendable = |at: &usize| is_record(&lines[*at]) && is_object(&lines[*at]);
+    let records: Vec<usize> = (from..lines.len()).filter(mendable).collect();
+    let Some(at) = records.get(random.below(records.len())) else { return };
+    let (key, text) = random.of(&[
+        &("content_type", "text/html"),
+        &("evidence_class", "sealed"),
+        &("evidence_class", "public"),
+        &("state", "sealed"),
+    ]);
+    set(&mut lines[*at], &[key], Value::from(*text));
+    // As the first bundles had what is sealed.
+    if *text == "sealed" && *key == "state" && random.below(2) == 0 {
+        let end = (*at + 1..lines.len()).find(|at| !lines[*at].starts_with(b"\"")).unwrap_or(lines.len());
+        lines.drain(*at + 1..end);
+    }
+}
+
 /// One thing done to a bundle, or nothing.
 fn act(random: &mut Random, lines: &mut Vec<Vec<u8>>) {
     let events = events(lines);
-    let is_object = |line: &Vec<u8>| json::parse(line, Limits::READ).is_ok_and(|it| it.as_object().is_some());
-    if events.is_empty() || !lines[..events.end].iter().all(is_object) {
+    if events.is_empty() || !lines[..events.end].iter().all(|line| is_object(line)) {
         return;
     }
     let event = events.start + random.below(events.len());
@@ -278,23 +300,7 @@ fn act(random: &mut Random, lines: &mut Vec<Vec<u8>>) {
             let (key, text) = (random.of(&ROW), random.of(&["", "v1_default", "{}", "1"]));
             set(&mut lines[1], &[key], Value::from(text));
         }
-        13..=15 => {
-            let mendable = |at: &usize| is_record(&lines[*at]) && is_object(&lines[*at]);
-            let records: Vec<usize> = (events.end..lines.len()).filter(mendable).collect();
-            let Some(at) = records.get(random.below(records.len())) else { return };
-            let (key, text) = random.of(&[
-                &("content_type", "text/html"),
-                &("evidence_class", "sealed"),
-                &("evidence_class", "public"),
-                &("state", "sealed"),
-            ]);
-            set(&mut lines[*at], &[key], Value::from(*text));
-            // As the first bundles had what is sealed.
-            if *text == "sealed" && *key == "state" && random.below(2) == 0 {
-                let end = (*at + 1..lines.len()).find(|at| !lines[*at].starts_with(b"\"")).unwrap_or(lines.len());
-                lines.drain(*at + 1..end);
-            }
-        }
+        13..=15 => change_record(random, lines, events.end),
         16..=18 => {
             let is_put = |line: &[u8]| line.windows(14).any(|it| it == b"\"EVIDENCE_PUT\"");
             let puts: Vec<usize> = events.filter(|at| is_put(&lines[*at])).collect();

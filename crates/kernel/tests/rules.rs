@@ -584,7 +584,6 @@ fn real_sources_are_hardly_ever_taken_for_secrets() {
         eprintln!("SKIPPED: findings in real sources: cargo has not unpacked enough of them on this machine");
         return;
     }
-    println!("{} in {bytes} bytes, with the patterns of the Python package", found.len());
     // Those stay as they are, whatever they find; what is ours is held to less than one in a megabyte.
     found.retain(|found| !THE_THIRTEEN.iter().any(|name| found.starts_with(&format!("{name} in "))));
     assert!(found.len() * 1_000_000 < bytes, "{} in {bytes} bytes:\n{}", found.len(), found.join("\n"));

@@ -117,7 +117,8 @@ fn python_text(text: &str) -> String {
             '\r' => shown.push_str("\\r"),
             '\t' => shown.push_str("\\t"),
             _ if letter == quote || letter == '\\' => shown.extend(['\\', letter]),
-            _ if letter.is_ascii_control() => shown.push_str(&format!("\\x{:02x}", u32::from(letter))),
+            // Two digits: it is ASCII.
+            _ if letter.is_ascii_control() => shown.extend(format!("\\x{:02x}", u32::from(letter)).chars()),
             _ => shown.push(letter),
         }
     }

@@ -10,6 +10,7 @@ pub mod conformance;
 mod log;
 pub mod memory;
 mod pieces;
+pub(crate) mod rows;
 pub mod sqlite;
 
 pub use log::{LogRead, LogWrite, Segment, StoredCheckpoint};

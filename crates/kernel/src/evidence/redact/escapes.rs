@@ -66,9 +66,12 @@ pub(super) fn around(data: &[u8], at: usize) -> (usize, usize) {
     (line + skipped, at + end.unwrap_or(after.len()))
 }
 
+/// From where on in a shortened text places have moved to the left, and by how much.
+type Moves = Vec<(usize, usize)>;
+
 /// A text without the backslashes before its slashes, as JSON may have them in base64; and from where on, by how much,
 /// places moved to the left. `None` where there are none.
-pub(super) fn without_slashes(data: &[u8]) -> Option<(Vec<u8>, Vec<(usize, usize)>)> {
+pub(super) fn without_slashes(data: &[u8]) -> Option<(Vec<u8>, Moves)> {
     // To look for one character is much faster than for two.
     if !data.contains(&b'\\') || !data.windows(2).any(|pair| pair == b"\\/") {
         return None;
