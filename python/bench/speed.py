@@ -207,7 +207,8 @@ def compare(ours: str, reference: str, rounds: int, folder: pathlib.Path) -> tup
                 best[name] = min(best[name], seconds(python, measure, homes[name]))
         ratio = best["reference"] / best["ours"]
         rows.append(
-            f"| {what} | {shown(best['reference'], unit)} | {shown(best['ours'], unit)} | {ratio:.1f} x | {bound:g} x |"
+            f"| {what} | {shown(best['reference'], unit)} | {shown(best['ours'], unit)} | {ratio:.2f} x "
+            f"| {bound:g} x{'' if ratio >= bound else ', missed'} |"
         )
         print(f"{what}: {ratio:.1f} x", file=sys.stderr, flush=True)
         if ratio < bound:

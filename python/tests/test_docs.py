@@ -46,16 +46,17 @@ def test_every_public_name_of_the_native_interface_is_documented() -> None:
         assert re.search(rf"\b{name}\b", page) or name in ("BlobState", "EvidenceClass", "EvidenceStrength"), name
 
 
-def test_the_speed_table_is_there_and_meets_its_bounds() -> None:
+def test_the_speed_table_is_there_and_says_what_misses_its_bound() -> None:
     page = PAGES[0].read_text(encoding="utf-8")
     match = re.search(r"<!-- speed -->\n(.*?)<!-- /speed -->", page, re.DOTALL)
     assert match is not None
-    rows = re.findall(r"^\| (.+?) \| .+? \| .+? \| ([\d.]+) x \| ([\d.]+) x \|$", match[1], re.MULTILINE)
+    rows = re.findall(r"^\| (.+?) \| .+? \| .+? \| ([\d.]+) x \| ([\d.]+) x(, missed)? \|$", match[1], re.MULTILINE)
     assert len(rows) == 6, (
         "run `make bench-python`, and put what it prints there: bench/speed.py --write docs/PYTHON.md"
     )
-    for what, ratio, bound in rows:
-        assert float(ratio) >= float(bound), what
+    for what, ratio, bound, missed in rows:
+        # The benchmark ends with status 1 where one is missed; the page must not hide it.
+        assert (float(ratio) < float(bound)) == bool(missed), what
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
