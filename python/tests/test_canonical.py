@@ -107,6 +107,9 @@ def test_python_values_are_written_as_json_dumps_writes_them(case: dict[str, Any
         assert type(data).__name__ == case["error"]
         if case["error"] == "RecursionError":
             assert str(data).startswith("maximum recursion depth exceeded")
+        elif "digits" in case["msg"]:
+            # The interpreter's own words, which each version has changed.
+            assert str(data).startswith("Exceeds the limit (4300")
         else:
             assert str(data) == case["msg"]
         return
