@@ -272,7 +272,7 @@ def test_very_deep_values_are_an_error_and_no_crash() -> None:
 
 
 def test_integers_have_at_most_4300_digits() -> None:
-    with pytest.raises(ValueError, match="4300 digits"):
+    with pytest.raises(ValueError, match=r"\(4300|4300 digits"):
         canonical_json({"n": 10**4300})
     assert canonical_json(10**4299) == b"1" + b"0" * 4299
 
