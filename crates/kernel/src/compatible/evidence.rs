@@ -113,7 +113,7 @@ impl CompatibleStore {
     /// that had expired is stored again.
     ///
     /// # Errors
-    /// [`Error::TooLarge`]; where the file cannot be written.
+    /// [`Error::TooLarge`](crate::Error::TooLarge); where the file cannot be written.
     pub fn put(&mut self, incoming: Incoming<'_>) -> Result<BlobRecord> {
         let Incoming { mut source, content_type, class, redaction_json } = incoming;
         self.transact(|transaction, now| {
