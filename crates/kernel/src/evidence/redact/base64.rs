@@ -20,15 +20,26 @@ static CLASS: [bool; 256] = {
     let mut class = [false; 256];
     let mut byte = 0_u8;
     while byte < 128 {
-        class[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+        class[byte as usize] = belongs(byte);
         byte += 1;
     }
     class
 };
 
+/// Without branches, so that many bytes can be looked at with one wide instruction.
+const fn belongs(byte: u8) -> bool {
+    let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+    let digit = byte.wrapping_sub(b'0') < 10;
+    letter | digit | (byte == b'+') | (byte == b'/') | (byte == b'-') | (byte == b'_')
+}
+
 /// How many characters of base64 begin here, of at most so many.
 fn run(data: &[u8], at: usize, most: usize) -> usize {
-    data[at..].iter().take(most).take_while(|byte| is_base64(**byte)).count()
+    let data = &data[at..];
+    let data = &data[..data.len().min(most)];
+    let full = |block: &&[u8; 16]| block.iter().fold(true, |all, byte| all & belongs(*byte));
+    let sure = data.as_chunks::<16>().0.iter().take_while(full).count() * 16;
+    sure + data[sure..].iter().take_while(|byte| is_base64(**byte)).count()
 }
 
 /// How many characters of base64 stand directly before a place, in what there is of the data, so that it can be cut
@@ -107,11 +118,8 @@ pub(super) fn groups(
     search: &dyn Fn(&[u8], Encoding) -> Vec<Group>,
 ) -> Vec<Group> {
     let (mut found, mut past) = (Vec::new(), 0);
-    let mut whole = false;
-    for (index, block) in data.as_chunks::<BLOCK>().0.iter().enumerate() {
-        let before = std::mem::replace(&mut whole, is_whole(*block));
-        let at = (index * BLOCK).saturating_sub(BLOCK);
-        if !(before && whole) || at < past {
+    for at in full_blocks(data) {
+        if at < past {
             continue;
         }
         let mut start = at - data[past..at].iter().rev().take(BLOCK).take_while(|byte| is_base64(**byte)).count();
@@ -130,13 +138,37 @@ pub(super) fn groups(
     found
 }
 
-/// Whether all of a block is base64.
-fn is_whole(block: [u8; BLOCK]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(block);
-    // All eight at once: none below `+`, which white space and most of what delimits words is; then one by one.
-    let below = word.wrapping_sub(ONES * u64::from(b'+')) & !word & (ONES << 7);
-    below == 0 && block.iter().all(|byte| is_base64(*byte))
+/// Where two blocks begin that are all base64.
+fn full_blocks(data: &[u8]) -> impl Iterator<Item = usize> {
+    let (wide, rest) = data.as_chunks::<WIDE>();
+    let mut last = [0; WIDE];
+    last[..rest.len()].copy_from_slice(rest);
+    let mut before = 0;
+    let all = wide.iter().map(full).chain(std::iter::once_with(move || full(&last))).enumerate();
+    all.flat_map(move |(index, full)| {
+        // A bit each for the last block of what came before, and for the blocks from here on.
+        let blocks = full << 1 | before;
+        before = full >> (WIDE / BLOCK - 1);
+        let mut pairs = blocks & blocks >> 1;
+        std::iter::from_fn(move || {
+            let first = (pairs != 0).then(|| pairs.trailing_zeros() as usize)?;
+            pairs &= pairs - 1;
+            Some(index * WIDE + first * BLOCK - BLOCK)
+        })
+    })
+}
+
+/// How much is looked at together.
+const WIDE: usize = 8 * BLOCK;
+
+/// A bit for each block, set where all of it is base64.
+fn full(wide: &[u8; WIDE]) -> u32 {
+    let mut flags = [0_u8; WIDE];
+    for (flag, byte) in flags.iter_mut().zip(wide) {
+        *flag = u8::from(belongs(*byte));
+    }
+    let blocks = flags.as_chunks::<BLOCK>().0.iter().enumerate();
+    blocks.map(|(index, block)| u32::from(*block == [1; BLOCK]) << index).sum()
 }
 
 /// Whether base64 begins as text does: without control characters, or as UTF-16.

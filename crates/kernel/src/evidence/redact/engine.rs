@@ -175,6 +175,9 @@ pub(super) struct Scan<'s> {
     /// The last words that were measured, which end at delimiters and at white space.
     bare: Measured,
     word: Measured,
+    /// The name and the strings that were looked at last: several rules look at each.
+    name: Known<usize, Option<Assigned>>,
+    strings: [Known<(usize, u8), Option<(usize, usize)>>; 2],
     spans: Vec<Span>,
     /// Texts with escapes in them, not yet searched as what they stand for.
     escaped: Vec<(usize, usize)>,
@@ -195,6 +198,21 @@ impl Measured {
             *self = Self { start: at, end: measure(at) };
         }
         self.end
+    }
+}
+
+/// An answer, and what it is the answer to.
+#[derive(Clone, Copy, Debug)]
+struct Known<Q, A>(Option<(Q, A)>);
+
+impl<Q: Copy + PartialEq, A: Copy> Known<Q, A> {
+    const NOTHING: Self = Self(None);
+
+    fn ask(&mut self, question: Q, answer: impl FnOnce() -> A) -> A {
+        match self.0 {
+            Some((known, answer)) if known == question => answer,
+            _ => self.0.insert((question, answer())).1,
+        }
     }
 }
 
@@ -229,6 +247,8 @@ impl<'s> Scan<'s> {
             pem_searched: 0,
             bare: Measured::default(),
             word: Measured::default(),
+            name: Known::NOTHING,
+            strings: [Known::NOTHING; 2],
             spans,
             escaped,
             folded: false,
@@ -257,8 +277,14 @@ impl<'s> Scan<'s> {
 
     fn note_escape(&mut self, at: usize) {
         let known = self.escaped.last().is_some_and(|(_, end)| at < *end);
-        if !known && escapes::is_escape(&self.data[at..]) {
-            self.escaped.push(escapes::around(self.data, at));
+        if known || !escapes::is_escape(&self.data[at..]) {
+            return;
+        }
+        let (start, end) = escapes::around(self.data, at);
+        match self.escaped.last_mut() {
+            // What is around both of two escapes is looked at once.
+            Some(last) if start <= last.1 => last.1 = end,
+            _ => self.escaped.push((start, end)),
         }
     }
 
@@ -324,7 +350,7 @@ impl<'s> Scan<'s> {
 
     fn value(&mut self, rule: usize, named: &Named, head: usize, tail: usize) -> Option<Found> {
         let tail = if named.ends { tail } else { tail + name_rest(self.data, tail) };
-        let at = assigned(self.data, tail)?;
+        let at = self.name.ask(tail, || assigned(self.data, tail))?;
         if named.guarded && !is_secret_name(self.data, head, tail) {
             return None;
         }
@@ -336,7 +362,10 @@ impl<'s> Scan<'s> {
             return self.fitting(named, &at, tail, start, end).then_some((start, end, Close::Nothing));
         }
         for &quote in named.quotes.list() {
-            let Some((start, end)) = quoted(self.data, at.value, quote) else { continue };
+            let string = &mut self.strings[usize::from(quote == SINGLE)];
+            let Some((start, end)) = string.ask((at.value, quote), || quoted(self.data, at.value, quote)) else {
+                continue;
+            };
             if matches!(named.bare, Bare::Word | Bare::Line) {
                 self.glued(rule, head, at.value, (start, end), quote);
             }

@@ -8,8 +8,8 @@ use aho_corasick::dfa::DFA;
 use aho_corasick::{Anchored, PatternID};
 
 /// How many lanes there are, and how long each is at most.
-const LANES: usize = 4;
-const LANE: usize = 32 << 10;
+const LANES: usize = 8;
+const LANE: usize = 16 << 10;
 
 /// The automaton of some keywords, in any case of their ASCII letters.
 #[derive(Debug)]
