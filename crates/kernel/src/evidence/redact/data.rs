@@ -80,6 +80,10 @@ pub(super) fn data_end(data: &[u8], tail: usize, at: &Assigned, bare: usize, wor
     let name = name_before(data, tail);
     let before = &data[..tail - name.len()];
     let value = at.value;
+    // Before its end is looked for, which may be far.
+    if is_reference(&data[value..]) {
+        return None;
+    }
     // A space that does not break is one that was not meant, and a colour is none.
     let gap = data.get(tail + 1..value).unwrap_or_default();
     let unseen = gap.first().is_none_or(|byte| matches!(byte, 0x1B | 0x80..));
@@ -146,11 +150,15 @@ fn is_upper(name: &[u8]) -> bool {
     name.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_')
 }
 
-/// Whether a value is written out: not taken from a variable, not a type, not masked.
+/// Whether a value is taken from elsewhere: a variable, a call, a comparison.
+fn is_reference(text: &[u8]) -> bool {
+    matches!(text, [b'$' | b'%' | b'{' | b'<' | b'*' | b'@' | b'=' | b'&' | b'!' | b'|' | b'(', ..])
+}
+
+/// Whether a value is written out: no type, not masked.
 fn is_literal(text: &[u8]) -> bool {
-    let names = matches!(text, [b'$' | b'%' | b'{' | b'<' | b'*' | b'@' | b'=' | b'&' | b'!' | b'|' | b'(', ..]);
     let masked = text.iter().all(|byte| matches!(byte, b'*' | b'.' | b'-' | b'_' | b'#')) || is_filler(text);
-    !names && !masked && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
+    !masked && !WORDS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
 /// `xxxx`

@@ -402,9 +402,15 @@ impl<'s> Scan<'s> {
     fn glued(&mut self, rule: usize, head: usize, value: usize, (start, end): (usize, usize), quote: u8) {
         let after = end + (start - value);
         if self.data.get(after - 1) == Some(&quote) && !ends_value(self.data, after) {
-            let end = unquoted_end(self.data, after, false);
+            let end = self.word_end(after);
             self.add(head, rule, (after, end, Close::Bytes(" ")));
         }
+    }
+
+    /// Where a word that begins here ends.
+    fn word_end(&mut self, at: usize) -> usize {
+        let data = self.data;
+        self.word.end(at, |at| unquoted_end(data, at, false))
     }
 
     fn fitting(&self, named: &Named, at: &Assigned, tail: usize, start: usize, end: usize) -> bool {
@@ -418,8 +424,7 @@ impl<'s> Scan<'s> {
     /// Where a value without quotes ends, and what it needs after it.
     fn bare_value(&mut self, named: &Named, tail: usize, at: &Assigned) -> Option<(usize, &'static str)> {
         let (data, value) = (self.data, at.value);
-        let (bare, word) =
-            (self.bare.end(value, |at| bare_end(data, at)), self.word.end(value, |at| unquoted_end(data, at, false)));
+        let (bare, word) = (self.bare.end(value, |at| bare_end(data, at)), self.word_end(value));
         let (end, close) = match named.bare {
             Bare::None => return None,
             Bare::Plain => (bare, " "),
