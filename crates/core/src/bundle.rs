@@ -12,6 +12,7 @@ use crate::id::{BlobHash, EventHash, RunId, Seq};
 use crate::json::{self, Limits, Object, Value};
 use crate::run::{Cell, RunRow};
 use data_encoding::BASE64;
+use sha2::digest::consts::U32;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -284,14 +285,15 @@ fn exact<T>(line: &[u8], parse: impl Fn(&Value) -> Option<T>, write: impl Fn(&T)
 }
 
 /// The digest over a bundle's lines that its trailer states: all but the pieces of blobs, which their blob's hash binds.
+/// `H` is SHA-256, by whatever works it out.
 #[derive(Clone, Debug, Default)]
-pub struct LinesDigest {
-    hasher: Sha256,
+pub struct LinesDigest<H = Sha256> {
+    hasher: H,
     events: u64,
     blobs: u64,
 }
 
-impl LinesDigest {
+impl<H: Digest<OutputSize = U32>> LinesDigest<H> {
     /// The next line.
     pub fn line(&mut self, line: &[u8]) {
         self.hasher.update(line);
@@ -352,23 +354,23 @@ enum Next {
     Nothing,
 }
 
-/// Reads a bundle line by line.
+/// Reads a bundle line by line. `H` is SHA-256, by whatever works it out.
 #[derive(Debug)]
-pub struct Reader {
+pub struct Reader<H = Sha256> {
     next: Next,
-    digest: LinesDigest,
+    digest: LinesDigest<H>,
     events: u64,
     last_blob: Option<BlobHash>,
     piece: Vec<u8>,
 }
 
-impl Default for Reader {
+impl<H: Default> Default for Reader<H> {
     fn default() -> Self {
         Self { next: Next::Header, digest: LinesDigest::default(), events: 0, last_blob: None, piece: Vec::new() }
     }
 }
 
-impl Reader {
+impl<H: Digest<OutputSize = U32> + Default> Reader<H> {
     /// The next line, without its line feed.
     ///
     /// # Errors

@@ -226,11 +226,15 @@ impl RunReader {
 
     /// The next event where it stands by itself and not in a row: as [`Self::read`], without columns.
     pub fn read_text<'s>(&'s mut self, text: &'s [u8]) -> Option<Envelope<'s>> {
+        self.read_alone(text, Hashing::Now)
+    }
+
+    fn read_alone<'s>(&'s mut self, text: &'s [u8], hashing: Hashing<'_>) -> Option<Envelope<'s>> {
         let Self { run_id, scratch, facts, next_seq, prev, stage, policy, rows, .. } = self;
         *rows += 1;
         let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
-        let Some(envelope) = check.envelope(text, scratch, Hashing::Now) else {
+        let Some(envelope) = check.envelope(text, scratch, hashing) else {
             check.facts.unreadable += 1;
             *next_seq = next_seq.saturating_add(1);
             *prev = None;

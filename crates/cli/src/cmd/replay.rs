@@ -38,7 +38,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 /// What is wrong with the bundle elsewhere comes first: nothing is computed from what is not sound.
 fn of_bundle(path: &Path, args: &Args, context: &Context) -> Result<ExitCode> {
     let keys = args.trust.keys()?;
-    let report = args.trust.verify(&keys).run(&mut *bundle::open(path)?)?;
+    let report = bundle::check(path, &args.trust.verify(&keys))?;
     let verdict = report.check(Check::Replay).map_or(Verdict::Unknown, |check| check.verdict);
     let whole = report.overall_verdict();
     match &report.run {

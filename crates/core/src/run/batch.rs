@@ -7,6 +7,7 @@ use super::{EventRow, RunReader};
 use crate::claims::Claims;
 use crate::envelope::{Envelope, Hashing};
 use crate::id::RunId;
+use crate::policy::Policy;
 
 /// A [`RunReader`] that tells what it has read once the hashes of its events are known.
 #[derive(Debug)]
@@ -32,9 +33,9 @@ impl BatchReader {
         self.reader.read_row(row, self.claims.as_mut().map_or(Hashing::Now, Hashing::Later))
     }
 
-    /// The next event where it stands by itself, as [`RunReader::read_text`]: it is hashed at once.
-    pub(super) fn read_text<'s>(&'s mut self, text: &'s [u8]) -> Option<Envelope<'s>> {
-        self.reader.read_text(text)
+    /// The next event where it stands by itself, as [`RunReader::read_text`]; but its hash may still be what it claims.
+    pub fn read_text<'s>(&'s mut self, text: &'s [u8]) -> Option<Envelope<'s>> {
+        self.reader.read_alone(text, self.claims.as_mut().map_or(Hashing::Now, Hashing::Later))
     }
 
     pub(super) fn run_id(&self) -> &RunId {
@@ -44,6 +45,11 @@ impl BatchReader {
     /// What was read as an event was none.
     pub(super) fn unreadable(&mut self) {
         self.reader.facts.unreadable += 1;
+    }
+
+    /// As [`RunReader::policy`].
+    pub fn policy(&self) -> Option<&Policy> {
+        self.reader.policy()
     }
 
     /// As [`RunReader::is_committed`].

@@ -4,6 +4,7 @@
 //! [`Ledger::import`](crate::Ledger::import) checks one and puts its run into another ledger. All stream: memory does
 //! not grow with the bundle, its events or its blobs; only SQLite takes a blob into memory as it is imported. The form is that of [`receipt_core::bundle`].
 
+mod aside;
 mod export;
 mod import;
 mod replay;
