@@ -5,7 +5,7 @@ mod common;
 
 use common::Place;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 fn keep(place: &Place, file: &str, text: &str) {
     fs::write(place.path().join(file), text).unwrap();
@@ -136,6 +136,73 @@ fn a_witness_cosigns_what_grew_and_nothing_else() {
     ask(1, &["fork.note"]);
     let fork = ["verify", "--ledger", "fork.db", "--checkpoint", "cosigned.note", "--witness-policy", "policy"];
     assert_eq!(verdict(&place, 1, &fork, "key"), "FAIL");
+}
+
+#[test]
+fn a_witness_shows_both_heads_and_keeps_what_it_saw() {
+    let (place, vkey) = signed();
+    place.ok(&["keygen", "--witness", "example.com/w", "witness.key"]);
+    let ask = |files: &[&str]| {
+        let args = ["witness", "--key", "witness.key", "--log", &vkey, "--state", "seen/state.note"];
+        let output = place.command(&[&args, files].concat()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    fs::create_dir(place.path().join("seen")).unwrap();
+    let state = place.path().join("seen/state.note");
+    place.ok(&["exec", "--run", "two", "--", "true"]);
+    keep(&place, "newer.note", &place.ok(&["checkpoint", "--key", "ledger.key"]));
+    let (status, cosigned, _) = ask(&["newer.note"]);
+    assert_eq!((status, fs::read_to_string(&state).unwrap()), (Some(0), cosigned.clone()));
+    let head = |file: &str| {
+        let text = fs::read_to_string(place.path().join(file)).unwrap();
+        let lines: Vec<&str> = text.lines().take(3).collect();
+        format!("example.com/ci size {} root ", lines[1])
+    };
+    // Smaller than what it saw, then a fork of it.
+    place.ok(&["exec", "--ledger", "fork.db", "--run", "other", "--", "true"]);
+    for _ in 0..2 {
+        place.ok(&["exec", "--ledger", "fork.db", "--", "true"]);
+    }
+    keep(&place, "fork.note", &place.ok(&["checkpoint", "--ledger", "fork.db", "--key", "ledger.key"]));
+    for file in ["kept.note", "fork.note"] {
+        let (status, shown, said) = ask(&[file]);
+        assert_eq!((status, shown.as_str()), (Some(1), ""));
+        assert!(said.contains(&format!("seen  {}", head("newer.note"))), "{said}");
+        assert!(said.contains(&format!("asked {}", head(file))), "{said}");
+        assert_eq!(fs::read_to_string(&state).unwrap(), cosigned, "a refusal changes nothing");
+    }
+    // A new state takes the place of the old file, and no other file is left beside it.
+    let before = fs::metadata(&state).unwrap().ino();
+    place.ok(&["exec", "--run", "three", "--", "true"]);
+    keep(&place, "newest.note", &place.ok(&["checkpoint", "--key", "ledger.key"]));
+    keep(&place, "proof", &place.ok(&["prove", "--from", "newer.note"]));
+    let (status, cosigned, said) = ask(&["newest.note", "proof"]);
+    assert_eq!((status, fs::read_to_string(&state).unwrap()), (Some(0), cosigned), "{said}");
+    assert_ne!(fs::metadata(&state).unwrap().ino(), before);
+    assert_eq!(fs::read_dir(place.path().join("seen")).unwrap().count(), 1);
+}
+
+#[test]
+fn a_new_key_takes_over_beside_the_old_one_and_an_interval_makes_none() {
+    let (place, old) = signed();
+    let kept = fs::read_to_string(place.path().join("kept.note")).unwrap();
+    place.ok(&["exec", "--run", "two", "--", "true"]);
+    assert_eq!(place.ok(&["checkpoint", "--key", "ledger.key", "--interval", "3600"]), kept);
+    let new = place.ok(&["keygen", "example.com/ci", "new.key"]).trim().to_owned();
+    assert_eq!(place.error(2, &["checkpoint", "--key", "new.key"]), "wrong_key");
+    let both = place.ok(&["checkpoint", "--key", "new.key", "--previous", "ledger.key"]);
+    assert_ne!(both, kept);
+    keep(&place, "both.note", &both);
+    for key in [&old, &new] {
+        let args = ["verify", "--checkpoint", "both.note", "--vkey", key, "--require", "key,rollback"];
+        assert_eq!(verdict(&place, 0, &args, "key"), "PASS");
+    }
+    place.ok(&["exec", "--run", "three", "--", "true"]);
+    assert_eq!(place.error(2, &["checkpoint", "--key", "ledger.key"]), "wrong_key");
+    keep(&place, "after.note", &place.ok(&["checkpoint", "--key", "new.key", "--interval", "0"]));
+    let args = |key| ["verify", "--no-pin", "--checkpoint", "after.note", "--vkey", key];
+    assert_eq!(verdict(&place, 0, &args(&new), "key"), "PASS");
+    assert_ne!(place.command(&args(&old)).output().unwrap().status.code(), Some(0), "it is not signed with that");
 }
 
 #[test]

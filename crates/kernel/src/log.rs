@@ -172,13 +172,19 @@ fn last(store: &dyn ReadTransaction) -> Result<SignedCheckpoint> {
 pub(crate) fn prove_run(store: &dyn ReadTransaction, run_id: &RunId) -> Result<(EventRef, InclusionProof)> {
     let mut last = None;
     store.head(run_id, &mut |row| last = row.seq.integer().and_then(Seq::new))?;
-    let mut seq = last.ok_or_else(|| Error::RunNotFound { run: run_id.to_string() })?;
-    while store.leaf_of(run_id, seq)?.is_none() {
-        let before = Seq::new(seq.get() - 1);
-        let none = || Error::NotLogged { what: format!("any event of run {:?}", run_id.as_str()) };
-        seq = before.ok_or_else(none)?;
+    let last = last.ok_or_else(|| Error::RunNotFound { run: run_id.to_string() })?;
+    // A run's events came into the log in their order: those that are in it come before those that are not.
+    let (mut logged, mut left) = (None, 0..last.get());
+    while !left.is_empty() {
+        let middle = left.start + (left.end - left.start) / 2;
+        let seq = Seq::new(middle + 1);
+        match seq.map(|seq| store.leaf_of(run_id, seq)).transpose()?.flatten() {
+            Some(_) => (logged, left.start) = (seq, middle + 1),
+            None => left.end = middle,
+        }
     }
-    let event = EventRef { run_id: run_id.clone(), seq };
+    let none = || Error::NotLogged { what: format!("any event of run {:?}", run_id.as_str()) };
+    let event = EventRef { run_id: run_id.clone(), seq: logged.ok_or_else(none)? };
     let proof = prove_event(store, &event)?;
     Ok((event, proof))
 }
