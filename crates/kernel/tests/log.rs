@@ -162,13 +162,13 @@ fn nothing_is_signed_over_what_came_to_lie_there_otherwise_than_it_was_written()
     let flip = "UPDATE log_tiles SET hashes = zeroblob(length(hashes)) WHERE rowid = new.rowid;";
     for trigger in [
         format!("CREATE TRIGGER flip AFTER UPDATE ON log_tiles BEGIN {flip} END"),
-        "CREATE TRIGGER flip AFTER INSERT ON events WHEN new.seq = 3 BEGIN UPDATE events SET \
+        "CREATE TRIGGER flip AFTER INSERT ON events WHEN new.seq = 5 BEGIN UPDATE events SET \
          envelope_json = replace(envelope_json, 'REMEDIATION', 'REMEDIATIOM') WHERE id = new.id; END"
             .to_owned(),
     ] {
         assert!(matches!(made(&trigger), Err(Error::LogBroken { .. })), "{trigger}");
     }
-    assert_eq!(made("SELECT 1").unwrap(), Some(6), "the control");
+    assert_eq!(made("SELECT 1").unwrap(), Some(5), "the control");
 }
 
 /// Commits an act of tampering on a copy, and gives the checks that then FAIL.
