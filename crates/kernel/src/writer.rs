@@ -206,7 +206,8 @@ impl RunWriter {
     /// Appends a DECISION or a REMEDIATION.
     ///
     /// # Errors
-    /// [`Error::ReservedType`] for other types; [`Error::KeyConflict`]; [`Error::TooLarge`]; [`Error::RunFinalized`].
+    /// [`Error::ReservedType`] for other types; [`Error::KeyConflict`]; [`Error::SecretKey`]; [`Error::TooLarge`];
+    /// [`Error::RunFinalized`].
     pub fn append(&mut self, event: Append) -> Result<Appended> {
         let mut appended = self.append_batch(vec![event])?;
         appended.pop().ok_or_else(|| Error::store("an append gave no event"))
@@ -221,6 +222,10 @@ impl RunWriter {
         let mut ready = Vec::with_capacity(events.len());
         for mut event in events {
             check_type(event.event_type)?;
+            // Redacted, two keys could become one.
+            if event.key.as_deref().is_some_and(|key| redactor.redact_text(key).is_some()) {
+                return Err(Error::SecretKey);
+            }
             redactor.redact_object(&mut event.payload);
             // Of the redacted payload, so that no digest of a secret is stored.
             let digest = event.key.is_some().then(|| event.digest()).transpose()?;

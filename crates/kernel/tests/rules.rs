@@ -443,6 +443,19 @@ fn a_secret_in_base64_is_replaced_there_and_the_rest_still_decodes() {
 }
 
 #[test]
+fn base64_that_ends_with_a_secret_still_decodes_where_padding_is_asked_for() {
+    let secret = format!("gh{}_{}", "p", Random(7).fill("w", 36));
+    for fill in 0..3 {
+        let encoded = data_encoding::BASE64.encode(format!("{}the token: {secret}", "x".repeat(fill)).as_bytes());
+        let (out, report) = redact(Redactor::builtin(), &format!("{encoded}\n"));
+        let plain = data_encoding::BASE64.decode(out.trim_end().as_bytes()).unwrap();
+        let plain = String::from_utf8(plain).unwrap();
+        assert!(plain.contains("the token: [REDACTED:github_token]") && !plain.contains(&secret), "{plain}");
+        assert_eq!(report.hits.len(), 1);
+    }
+}
+
+#[test]
 fn a_secret_behind_escapes_is_found() {
     let (rules, mut random) = (Rules::builtin().unwrap(), Random(0xE5C));
     let escapes: [fn(u8) -> String; 3] =

@@ -237,7 +237,9 @@ fn encode(
         _ => {}
     }
     let rest = &text[group.end..last];
-    while !(bytes.len() + rest.len()).is_multiple_of(3) && (last < text.len() || word.padding > 0) {
+    // What comes last may be of any length only where the word has no padding and needed some.
+    let unpadded = last == text.len() && word.padding == 0 && !word.text.len().is_multiple_of(4);
+    while !(bytes.len() + rest.len()).is_multiple_of(3) && !unpadded {
         encoding.write(" ", &mut bytes);
     }
     bytes.extend_from_slice(rest);
