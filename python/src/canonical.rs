@@ -8,10 +8,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use receipt_kernel::core::canonical::{write_float, write_utf8, write_wtf8};
 use receipt_kernel::core::json::Limits;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 
 /// How deep `json.dumps` goes from an empty stack, about.
 const DEPTH: usize = 992;
+
+/// Members of an object that need no memory of their own while they are sorted.
+const FEW: usize = 8;
 
 /// How an object is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,33 +40,45 @@ pub(crate) fn recorded_json<'py>(py: Python<'py>, obj: &Bound<'py, PyAny>) -> Py
 
 /// `sha256:` and the hexadecimal SHA-256 of bytes.
 #[pyfunction]
-pub(crate) fn compute_hash(data: &Bound<'_, PyAny>) -> PyResult<String> {
-    Ok(format!("sha256:{}", compute_hash_raw(data)?))
+pub(crate) fn compute_hash<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    hex_of(data, *b"sha256:0000000000000000000000000000000000000000000000000000000000000000", 7)
 }
 
 /// The hexadecimal SHA-256 of bytes.
 #[pyfunction]
-pub(crate) fn compute_hash_raw(data: &Bound<'_, PyAny>) -> PyResult<String> {
-    if let Ok(bytes) = data.cast::<PyBytes>() {
-        return Ok(hash_of(data.py(), bytes.as_bytes()));
-    }
-    if data.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err("Strings must be encoded before hashing"));
-    }
-    Ok(hash_of(data.py(), &bytes_of(data)?))
+pub(crate) fn compute_hash_raw<'py>(data: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyString>> {
+    hex_of(data, [b'0'; 64], 0)
 }
 
 /// Bytes for which letting go of the GIL pays.
 const LARGE: usize = 1 << 16;
 
-fn hash_of(py: Python<'_>, bytes: &[u8]) -> String {
-    let hash = || data_encoding::HEXLOWER.encode(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+/// The SHA-256 of bytes, its digits written into a text from a place on.
+fn hex_of<'py, const N: usize>(
+    data: &Bound<'py, PyAny>,
+    mut text: [u8; N],
+    from: usize,
+) -> PyResult<Bound<'py, PyString>> {
+    let py = data.py();
+    let digest = if let Ok(bytes) = data.cast::<PyBytes>() {
+        hash_of(py, bytes.as_bytes())
+    } else if data.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("Strings must be encoded before hashing"));
+    } else {
+        hash_of(py, &bytes_of(data)?)
+    };
+    data_encoding::HEXLOWER.encode_mut(digest.as_ref(), &mut text[from..]);
+    PyString::from_bytes(py, &text)
+}
+
+fn hash_of(py: Python<'_>, bytes: &[u8]) -> ring::digest::Digest {
+    let hash = || ring::digest::digest(&ring::digest::SHA256, bytes);
     if bytes.len() < LARGE { hash() } else { py.detach(hash) }
 }
 
 /// Canonical JSON of an object.
 pub(crate) fn to_bytes(obj: &Bound<'_, PyAny>, rules: Rules) -> PyResult<Vec<u8>> {
-    let mut writer = Writer { out: Vec::with_capacity(1024), open: Vec::new(), rules };
+    let mut writer = Writer { out: Vec::with_capacity(2048), open: Vec::new(), rules };
     writer.value(obj)?;
     Ok(writer.out)
 }
@@ -75,23 +91,39 @@ struct Writer {
 }
 
 impl Writer {
+    /// What nearly all objects are goes by the address of its type; to ask what a type inherits from is a call each time.
     fn value(&mut self, obj: &Bound<'_, PyAny>) -> PyResult<()> {
-        if let Ok(text) = obj.cast::<PyString>() {
+        if let Ok(text) = obj.cast_exact::<PyString>() {
             self.string(text)
+        } else if let Ok(dict) = obj.cast_exact::<PyDict>() {
+            self.inside(obj, |writer| writer.members(dict))
+        } else if let Ok(list) = obj.cast_exact::<PyList>() {
+            self.inside(obj, |writer| writer.items(list.iter()))
+        } else if obj.is_exact_instance_of::<PyInt>() {
+            self.integer(obj)
         } else if obj.is_none() {
             self.plain("null");
             Ok(())
         } else if let Ok(flag) = obj.cast_exact::<PyBool>() {
             self.plain(if flag.is_true() { "true" } else { "false" });
             Ok(())
+        } else if let Ok(number) = obj.cast_exact::<PyFloat>() {
+            self.float(number)
+        } else if let Ok(tuple) = obj.cast_exact::<PyTuple>() {
+            self.inside(obj, |writer| writer.items(tuple.iter()))
+        } else {
+            self.instance(obj)
+        }
+    }
+
+    /// An instance of a class that inherits from one of these.
+    fn instance(&mut self, obj: &Bound<'_, PyAny>) -> PyResult<()> {
+        if let Ok(text) = obj.cast::<PyString>() {
+            self.string(text)
         } else if obj.is_instance_of::<PyInt>() {
             self.integer(obj)
         } else if let Ok(number) = obj.cast::<PyFloat>() {
             self.float(number)
-        } else if let Ok(list) = obj.cast_exact::<PyList>() {
-            self.inside(obj, |writer| writer.items(list.iter()))
-        } else if let Ok(tuple) = obj.cast_exact::<PyTuple>() {
-            self.inside(obj, |writer| writer.items(tuple.iter()))
         } else if obj.is_instance_of::<PyList>() || obj.is_instance_of::<PyTuple>() {
             self.inside(obj, |writer| {
                 let items = obj.try_iter()?.collect::<PyResult<Vec<_>>>()?;
@@ -140,26 +172,30 @@ impl Writer {
 
     fn members(&mut self, dict: &Bound<'_, PyDict>) -> PyResult<()> {
         let py = dict.py();
-        let mut members: Vec<(Bound<'_, PyAny>, Bound<'_, PyAny>)> = if dict.is_exact_instance_of::<PyDict>() {
-            dict.iter().collect()
+        let mut members: SmallVec<[(Bound<'_, PyAny>, Bound<'_, PyAny>); FEW]> = SmallVec::new();
+        if dict.is_exact_instance_of::<PyDict>() {
+            members.extend(dict.iter());
         } else {
-            let items = dict.as_any().call_method0(intern!(py, "items"))?;
-            items.try_iter()?.map(|item| item?.extract()).collect::<PyResult<_>>()?
-        };
+            for item in dict.as_any().call_method0(intern!(py, "items"))?.try_iter()? {
+                members.push(item?.extract()?);
+            }
+        }
         let exact = members.iter().all(|(key, _)| key.is_exact_instance_of::<PyString>());
         if !exact && self.rules == Rules::Dumps {
             // Python's own comparison, which for keys of several types is an error of its own wording.
-            let list = PyList::new(py, members)?;
+            let list = PyList::new(py, members.into_vec())?;
             list.sort()?;
-            members = list.iter().map(|item| item.extract()).collect::<PyResult<_>>()?;
+            let members = list.iter().map(|item| item.extract()).collect::<PyResult<Vec<_>>>()?;
             return self.sorted(&members);
         }
-        let named = members.iter().map(|(key, value)| Ok((text_of(key)?, value)));
-        let mut named = named.collect::<PyResult<Vec<_>>>()?;
+        let mut named: SmallVec<[(Cow<'_, [u8]>, &_); FEW]> = SmallVec::new();
+        for (key, value) in &members {
+            named.push((text_of(key)?, value));
+        }
         // In the order of code points, which is that of UTF-8 bytes.
         named.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         self.out.push(b'{');
-        for (place, (name, value)) in named.into_iter().enumerate() {
+        for (place, (name, value)) in named.iter().enumerate() {
             // What is not UTF-8 had to be encoded.
             if matches!(name, Cow::Owned(_)) && self.rules != Rules::Dumps {
                 return Err(PyValueError::new_err("a key holds half of a surrogate pair: it cannot be recorded"));
@@ -167,7 +203,7 @@ impl Writer {
             if place > 0 {
                 self.out.push(b',');
             }
-            write_wtf8(&mut self.out, &name);
+            write_wtf8(&mut self.out, name);
             self.out.push(b':');
             self.value(value)?;
         }

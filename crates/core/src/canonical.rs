@@ -147,9 +147,13 @@ pub fn write_utf8(out: &mut Vec<u8>, text: &str) {
 
 /// Appends text as a string with its quotes: UTF-8 in which halves of surrogate pairs may stand, as three bytes each.
 pub fn write_wtf8(out: &mut Vec<u8>, mut rest: &[u8]) {
+    out.reserve(rest.len() + 2);
     out.push(b'"');
     while !rest.is_empty() {
-        let plain = rest.iter().position(|byte| !is_plain(*byte)).unwrap_or(rest.len());
+        // Several at once, as nearly all are plain.
+        let plain = |eight: &&[u8; 8]| eight.iter().fold(true, |all, byte| all & is_plain(*byte));
+        let sure = rest.as_chunks::<8>().0.iter().take_while(plain).count() * 8;
+        let plain = sure + rest[sure..].iter().take_while(|byte| is_plain(**byte)).count();
         out.extend_from_slice(&rest[..plain]);
         rest = &rest[plain..];
         if let Some((point, width)) = decode_code_point(rest) {

@@ -27,7 +27,7 @@ impl Aside {
         let share = std::mem::replace(&mut self.ready, Vec::with_capacity(SHARE));
         if self.thread.is_none() && !self.alone {
             let (sender, shares) = sync_channel::<Vec<u8>>(WAITING);
-            let hash = move || shares.into_iter().fold(Sha256::new(), |hasher, share| hasher.chain_update(share));
+            let hash = move || shares.into_iter().fold(Sha256::new(), Digest::chain_update);
             self.thread = Builder::new().spawn(hash).ok().map(|thread| (sender, thread));
             self.alone = self.thread.is_none();
         }

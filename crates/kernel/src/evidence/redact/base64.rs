@@ -27,6 +27,7 @@ static CLASS: [bool; 256] = {
 };
 
 /// Without branches, so that many bytes can be looked at with one wide instruction.
+#[allow(clippy::needless_bitwise_bool)]
 const fn belongs(byte: u8) -> bool {
     let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
     let digit = byte.wrapping_sub(b'0') < 10;

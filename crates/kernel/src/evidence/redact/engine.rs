@@ -175,9 +175,9 @@ pub(super) struct Scan<'s> {
     /// The last words that were measured, which end at delimiters and at white space.
     bare: Measured,
     word: Measured,
-    /// The name and the strings that were looked at last: several rules look at each.
+    /// The name, and the string in either kind of quotes, that were looked at last: several rules look at each.
     name: Known<usize, Option<Assigned>>,
-    strings: [Known<(usize, u8), Option<(usize, usize)>>; 2],
+    strings: [Known<usize, Option<(usize, usize)>>; 2],
     spans: Vec<Span>,
     /// Texts with escapes in them, not yet searched as what they stand for.
     escaped: Vec<(usize, usize)>,
@@ -363,7 +363,7 @@ impl<'s> Scan<'s> {
         }
         for &quote in named.quotes.list() {
             let string = &mut self.strings[usize::from(quote == SINGLE)];
-            let Some((start, end)) = string.ask((at.value, quote), || quoted(self.data, at.value, quote)) else {
+            let Some((start, end)) = string.ask(at.value, || quoted(self.data, at.value, quote)) else {
                 continue;
             };
             if matches!(named.bare, Bare::Word | Bare::Line) {
