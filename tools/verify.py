@@ -327,6 +327,9 @@ class Bundle:
                 other = is_text(put.get("content_type")) and put["content_type"] != record["content_type"]
                 if other or (put.get("evidence_class") == "sealed" and record["evidence_class"] == "public"):
                     self.find("evidence", "EVIDENCE_ROW_MISMATCH")
+            said = [put.get("evidence_class") for put in puts]
+            if "public" in said and "sealed" not in said and record["evidence_class"] == "sealed":
+                self.find("evidence", "EVIDENCE_CLASS_UNPROVED", "warn")
         return name
 
     def end(self):

@@ -70,7 +70,8 @@ fn append_has_idempotency_keys_and_reserved_types() {
     assert_eq!(place.json(0, &append(r#"{"a":1}"#))["repeated"], true);
     assert_eq!(place.error(2, &append(r#"{"a":2}"#)), "key_conflict");
     let secret = format!("gh{}_{}", "p", "a1B2c3D4e5F6g7H8i9".repeat(2));
-    assert_eq!(place.error(2, &["append", "r", "DECISION", "--key", &secret]), "secret_key");
+    assert_eq!(place.error(2, &["append", "r", "DECISION", "--key", &secret]), "secret_name");
+    assert_eq!(place.error(2, &["start", &secret]), "secret_name");
     assert_eq!(place.error(2, &["append", "r", "EVALUATION"]), "reserved_type");
     assert_eq!(place.error(2, &["append", "r", "GOSSIP"]), "invalid_input");
     assert_eq!(place.error(2, &["append", "r", "DECISION", "--payload", "[1]"]), "invalid_input");

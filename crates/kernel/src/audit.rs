@@ -8,14 +8,14 @@ use crate::error::{Error, Result};
 use crate::evidence::Digest256;
 use crate::ledger::{Ledger, finish, show};
 use crate::store::{self, ReadTransaction, Store, Visit};
-use receipt_core::canonical;
+use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId, Seq};
 use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::run::{Area, BatchReader, EventRow, RunFacts, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -345,9 +345,12 @@ impl<'a> Audit<'a> {
             progress: self.progress,
             whole: self.runs.is_none(),
             files: &self.files,
+            unused: Mutex::new(self.files.iter().map(|(key, _)| key.clone()).collect()),
+            stricter: Mutex::default(),
         };
         if helpers.is_empty() {
-            return self.jobs(transaction.as_ref(), None, tally, &mut |job| shared.work(transaction.as_ref(), &job));
+            self.jobs(transaction.as_ref(), None, tally, &mut |job| shared.work(transaction.as_ref(), &job))?;
+            return shared.end(transaction.as_ref());
         }
         let (sender, receiver) = sync_channel::<Job>(64);
         let receiver = Mutex::new(receiver);
@@ -361,7 +364,8 @@ impl<'a> Audit<'a> {
                 // The receiver outlives this scope, so that a send cannot fail.
                 let _ = sender.send(job);
             })
-        })
+        })?;
+        shared.end(transaction.as_ref())
     }
 
     /// Deals out the work: runs first, then blobs. `lengths` is where to ask how long a run is.
@@ -533,6 +537,10 @@ struct Shared<'a> {
     whole: bool,
     /// Files that are kept elsewhere.
     files: &'a [(String, Digest256)],
+    /// The keys of those that were not asked for yet.
+    unused: Mutex<BTreeSet<String>>,
+    /// Blobs whose row has a stricter class than an event that put them says, and that event.
+    stricter: Mutex<HashMap<BlobHash, String>>,
 }
 
 impl Shared<'_> {
@@ -608,7 +616,7 @@ impl Shared<'_> {
 
     fn end_run(&self, store: &dyn ReadTransaction, run: &RunId, reader: RunReader, mut found: Findings) -> Result<()> {
         let facts = finish(store, run, |row| reader.finish(row))?;
-        found.run(run, facts, !self.whole);
+        found.run(run, facts);
         self.tally.lock().merge(found);
         Ok(())
     }
@@ -675,7 +683,7 @@ impl Shared<'_> {
                 continue;
             }
             if committed {
-                Self::check_claim(store, &pointer, &hash, &put, found);
+                self.check_claim(store, &pointer, &hash, &put, found);
             }
             if seen.is_new(hash) {
                 self.check_blob(store, &hash, Some((&pointer, bytes_len)), found);
@@ -697,6 +705,9 @@ impl Shared<'_> {
             return false;
         }
         let key = put.key.as_deref();
+        if let Some(key) = key {
+            self.unused.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        }
         let given = || self.files.iter().filter(|(name, _)| Some(name.as_str()) == key).map(|(_, file)| file);
         let is_it =
             |file: &Digest256| file.hash == *hash && put.blob.is_some_and(|(_, length)| length == file.bytes_len);
@@ -714,12 +725,23 @@ impl Shared<'_> {
 
     /// Compares a blob's row with what an event of ours says that it put. The first type of the same bytes stays; of
     /// two classes the stricter one does.
-    fn check_claim(store: &dyn ReadTransaction, pointer: &str, hash: &BlobHash, put: &Evidence, found: &mut Findings) {
+    fn check_claim(
+        &self,
+        store: &dyn ReadTransaction,
+        pointer: &str,
+        hash: &BlobHash,
+        put: &Evidence,
+        found: &mut Findings,
+    ) {
         let mut problems = Vec::new();
         let read = store.blob(hash, &mut |row| {
             let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
             if put.class.is_some_and(|said| class.is_none_or(|class| class < said)) {
                 problems.push("the blob's class is less strict than the event says");
+            }
+            if put.class.zip(class).is_some_and(|(said, class)| class > said) {
+                let mut stricter = self.stricter.lock().unwrap_or_else(PoisonError::into_inner);
+                stricter.entry(*hash).or_insert_with(|| pointer.to_owned());
             }
             if put.content_type.as_deref().is_some_and(|said| row.content_type.as_str() != Some(said)) {
                 problems.push("the blob's content type is not the one that the event says");
@@ -732,6 +754,47 @@ impl Shared<'_> {
             let reason = Reason::new("EVIDENCE_ROW_MISMATCH", problem).at(pointer).at(BlobRef(*hash));
             found.find(Check::Evidence, Verdict::Fail, reason);
         }
+    }
+
+    /// What only shows once everything was looked at.
+    fn end(&self, store: &dyn ReadTransaction) -> Result<()> {
+        for key in &*self.unused.lock().unwrap_or_else(PoisonError::into_inner) {
+            let msg = format!("a file was given for the key {key:?}, and no evidence recorded by digest has it");
+            self.tally.lock().find(Check::Evidence, Verdict::Unknown, Reason::new("EVIDENCE_FILE_UNUSED", msg));
+        }
+        self.check_stricter(store)
+    }
+
+    /// Of two classes the stricter one stays: a row may be stricter than one event says, but not than every one. Of few blobs
+    /// it is, and only where it is all events are asked.
+    fn check_stricter(&self, store: &dyn ReadTransaction) -> Result<()> {
+        let mut left = std::mem::take(&mut *self.stricter.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut runs = Vec::new();
+        if !left.is_empty() {
+            store.runs(&mut |id, _| {
+                runs.extend(id.as_str().map(RunId::new));
+                Visit::Continue(())
+            })?;
+        }
+        let mut scratch = Scratch::default();
+        for run in runs {
+            store.events(&run, &mut |row| {
+                let is_put = row.event_type.as_str() == Some(EventType::EvidencePut.as_str());
+                let envelope = row.envelope_json.text().filter(|_| is_put);
+                let said =
+                    envelope.and_then(|text| Envelope::read(text, &mut scratch).ok()).map(|it| Evidence::of(&it));
+                if let Some(((hash, _), EvidenceClass::Sealed)) = said.and_then(|put| put.blob.zip(put.class)) {
+                    left.remove(&hash);
+                }
+                if left.is_empty() { Visit::Break(()) } else { Visit::Continue(()) }
+            })?;
+        }
+        for (hash, pointer) in left {
+            let msg = "the blob's class is stricter than any event says";
+            let reason = Reason::new("EVIDENCE_ROW_MISMATCH", msg).at(pointer).at(BlobRef(hash));
+            self.tally.lock().find(Check::Evidence, Verdict::Fail, reason);
+        }
+        Ok(())
     }
 
     /// Looks at a blob; for an event that put it, its absence and its length count too.
@@ -1014,8 +1077,8 @@ impl Findings {
         }
     }
 
-    /// `named` says that the caller asked for this very run, so that it must have events.
-    pub(crate) fn run(&mut self, run: &RunId, facts: RunFacts, named: bool) {
+    /// What became of a run.
+    pub(crate) fn run(&mut self, run: &RunId, facts: RunFacts) {
         let pointer = format!("run://{run}");
         self.runs += 1;
         self.events += facts.events;
@@ -1032,9 +1095,8 @@ impl Findings {
             self.find(check, Verdict::Fail, finding.reason);
         }
         if facts.events == 0 {
-            let check = if named { Check::Content } else { Check::Commitment };
             let reason = Reason::new("NO_EVENTS", format!("run {:?} has a row and no events", run.as_str()));
-            self.find(check, Verdict::Unknown, reason.at(&pointer));
+            self.find(Check::Content, Verdict::Unknown, reason.at(&pointer));
         } else if facts.commitment.is_none() {
             let msg = "RUN_START commits to no policy and stage graph: nothing binds the run's row and its stages";
             self.find(Check::Commitment, Verdict::Unknown, Reason::new("RUN_UNCOMMITTED", msg).at(&pointer));

@@ -82,11 +82,12 @@ pub fn run(ledger: &Path, folder: &Path, seed: &[u8; 32]) -> Result<Vec<Outcome>
         witnesses: Some(WitnessPolicy::parse(&format!("witness w {}\nquorum w\n", witness.verifier()))?),
         ..Anchors::default()
     };
+    let nothing_to_tamper_with = anchors.checkpoints.iter().all(|(_, kept)| kept.checkpoint().head.size == 0);
     let mut outcomes = Vec::new();
     for (number, act) in ACTS.iter().enumerate() {
         let copy = folder.join(format!("{number}.db"));
         Ledger::backup(&whole, &copy, &mut |_, _| {})?;
-        let committed = commit(act, &copy, &log, &other)?;
+        let committed = commit(act, &copy, &log, &other)? && !(nothing_to_tamper_with && act.expected.is_some());
         let ledger = Ledger::open_read_only(&copy)?;
         let mut report = ledger.audit()?;
         ledger.check_anchors(&anchors, &mut report)?;

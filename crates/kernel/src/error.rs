@@ -81,9 +81,12 @@ pub enum Error {
         /// The event that has it.
         at: String,
     },
-    /// An idempotency key that holds a secret: it would be stored as it is.
-    #[error("the idempotency key looks like a secret, and nothing was recorded")]
-    SecretKey,
+    /// A name that holds a secret: it would be stored as it is, and redacted two names could become one.
+    #[error("{what} looks like a secret, and nothing was recorded")]
+    SecretName {
+        /// What is named so.
+        what: &'static str,
+    },
     /// The log and the events contradict each other: nothing was signed.
     #[error("the log cannot be extended: {problem}")]
     LogBroken {
@@ -309,7 +312,7 @@ impl Error {
             Self::ReservedType { .. } => "reserved_type",
             Self::VerdictTooGood { .. } => "verdict_too_good",
             Self::KeyConflict { .. } => "key_conflict",
-            Self::SecretKey => "secret_key",
+            Self::SecretName { .. } => "secret_name",
             Self::LogBroken { .. } => "log_broken",
             Self::WrongKey { .. } => "wrong_key",
             Self::OriginBound { .. } => "origin_bound",
@@ -357,7 +360,7 @@ impl Error {
             }
             Self::VerdictTooGood { .. } => "`receipt evaluate` again, or finalize with the verdict that it allows",
             Self::KeyConflict { .. } => "use a new key for a new event; repeat a key only to retry the same event",
-            Self::SecretKey => "choose a key that names the event, such as its number or a random id",
+            Self::SecretName { .. } => "choose another, such as a number or a random id",
             Self::LogBroken { .. } => "`receipt verify` says what is wrong; nothing was signed",
             Self::WrongKey { .. } => "sign with the ledger's key; for a new one give the old one too, with --previous",
             Self::NotLogged { .. } => "`receipt checkpoint --key FILE` makes one that does",

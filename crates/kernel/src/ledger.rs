@@ -192,6 +192,7 @@ impl Ledger {
     pub fn start(&self, run_id: &str, policy: Policy, actor: Actor, mut meta: Object) -> Result<RunWriter> {
         let run_id = RunId::for_new_run(run_id)?;
         let redactor = self.redactor()?;
+        redactor.refuse_secret("the run's id", run_id.as_str())?;
         redactor.redact_object(&mut meta);
         let actor = redact_actor(&redactor, actor);
         let commitment = Commitment::new(policy, meta)?;
@@ -384,7 +385,11 @@ impl Ledger {
             }));
         })?;
         let record = found.ok_or_else(|| Error::BlobNotFound { blob: hash.to_string() })?;
-        Ok((record, store::blob_fact(transaction.as_ref(), hash, false)))
+        let fact = match store::blob_fact(transaction.as_ref(), hash, false) {
+            BlobFact::Removed if store::receipts(transaction.as_ref())?.contains(hash) => BlobFact::Expired,
+            fact => fact,
+        };
+        Ok((record, fact))
     }
 
     /// The blobs whose address begins with these hexadecimal digits, at most `limit` of them.

@@ -206,7 +206,7 @@ impl RunWriter {
     /// Appends a DECISION or a REMEDIATION.
     ///
     /// # Errors
-    /// [`Error::ReservedType`] for other types; [`Error::KeyConflict`]; [`Error::SecretKey`]; [`Error::TooLarge`];
+    /// [`Error::ReservedType`] for other types; [`Error::KeyConflict`]; [`Error::SecretName`]; [`Error::TooLarge`];
     /// [`Error::RunFinalized`].
     pub fn append(&mut self, event: Append) -> Result<Appended> {
         let mut appended = self.append_batch(vec![event])?;
@@ -222,9 +222,8 @@ impl RunWriter {
         let mut ready = Vec::with_capacity(events.len());
         for mut event in events {
             check_type(event.event_type)?;
-            // Redacted, two keys could become one.
-            if event.key.as_deref().is_some_and(|key| redactor.redact_text(key).is_some()) {
-                return Err(Error::SecretKey);
+            if let Some(key) = &event.key {
+                redactor.refuse_secret("the idempotency key", key)?;
             }
             redactor.redact_object(&mut event.payload);
             // Of the redacted payload, so that no digest of a secret is stored.

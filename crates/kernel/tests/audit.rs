@@ -418,6 +418,14 @@ fn evidence_whose_class_or_type_was_changed_is_found() {
             found,
         ),
         (
+            "public made sealed, for a shorter life",
+            "UPDATE blobs SET evidence_class = 'sealed' WHERE evidence_class = 'public'",
+            &[
+                (Check::Evidence, "EVIDENCE_ROW_MISMATCH", "event://"),
+                (Check::Evidence, "EVIDENCE_ROW_MISMATCH", "blob://"),
+            ],
+        ),
+        (
             "another type",
             "UPDATE blobs SET content_type = 'text/html' WHERE rowid = (SELECT min(rowid) FROM blobs WHERE evidence_class = 'sealed')",
             found,
@@ -567,13 +575,17 @@ fn an_unfinished_run_is_a_warning() {
 }
 
 #[test]
-fn a_run_without_events_is_unknown_and_fails_who_asks_for_it_by_name() {
+fn a_run_without_events_is_unknown_and_never_a_pass() {
     let (_folder, path) = scene();
     let connection = pry_open(&path);
     connection.execute_batch("INSERT INTO runs VALUES ('empty', 'p', '1', 'g', 'now', '{}')").unwrap();
     let report = audit(&path);
-    let found = report.check(Check::Commitment).unwrap();
+    let found = report.check(Check::Content).unwrap();
     assert_eq!((found.verdict, &*found.reasons[0].code), (Verdict::Unknown, "NO_EVENTS"));
+    assert_eq!(report.overall_verdict(), Verdict::Unknown);
+    connection.execute_batch("DELETE FROM runs WHERE run_id = 'empty'; DELETE FROM events WHERE run_id = 'b'").unwrap();
+    assert_eq!(audit(&path).overall_verdict(), Verdict::Unknown, "all events of a run removed, and its row left");
+    connection.execute_batch("INSERT INTO runs VALUES ('empty', 'p', '1', 'g', 'now', '{}')").unwrap();
     let ledger = Ledger::open_read_only(&path).unwrap();
     let named = Audit::of(&ledger).runs([RunId::new("empty")]).run().unwrap();
     assert_eq!(named.overall_verdict(), Verdict::Unknown);

@@ -184,6 +184,36 @@ fn a_row_that_cannot_be_judged_is_reported_and_stops_nothing() {
 }
 
 #[test]
+fn evidence_whose_class_was_changed_in_its_row_is_left_alone() {
+    let scene = scene();
+    let mut run = scene.ledger.start("r", Policy::structural().unwrap(), actor(), Object::new()).unwrap();
+    run.put("log", b"kept for 30 days", Put::text()).unwrap();
+    let raw = Connection::open(&scene.path).unwrap();
+    for (class, day, problems) in [("sealed", 10, 1), ("public", 10, 0), ("sealed", 40, 1), ("public", 40, 0)] {
+        raw.execute("UPDATE blobs SET evidence_class = ?1", [class]).unwrap();
+        let plan = scene.ledger.plan_retention(at(day)).unwrap();
+        assert_eq!(codes(&plan.problems), vec!["EVIDENCE_ROW_MISMATCH"; problems], "{class} on day {day}");
+        assert_eq!(plan.due.len(), usize::from(class == "public" && day == 40), "{class} on day {day}");
+    }
+}
+
+#[test]
+fn no_secret_is_kept_in_the_reason_of_a_hold_or_in_a_key() {
+    let scene = scene();
+    let secret = format!("gh{}_{}", "p", "a1B2c3D4e5F6g7H8i9".repeat(2));
+    scene.set(|retention| {
+        retention.holds.insert("r".to_owned(), format!("asked for with {secret}"));
+    });
+    let reason = scene.ledger.retention().unwrap().unwrap().holds["r"].clone();
+    assert_eq!(reason, "asked for with [REDACTED:github_token]");
+    let refused: Result<_, Error> = scene.ledger.set_retention(|retention| {
+        retention.keys.insert(secret.clone(), Ttl::Forever);
+        Ok(())
+    });
+    assert!(matches!(refused, Err(Error::SecretName { .. })));
+}
+
+#[test]
 fn what_an_event_speaks_of_that_cannot_be_read_is_left_alone_and_stops_nothing() {
     for change in [
         "created_at = 'yesterday'",
@@ -652,9 +682,10 @@ fn expired_missing_and_changed_evidence_are_told_apart() {
     assert_eq!(verdict, Verdict::Fail);
     assert_eq!(codes, ["BLOB_HASH_MISMATCH", "BLOB_MISSING", "EXPIRED_WITHOUT_RECEIPT", "EXPIRED_WITH_RECEIPT"]);
     let fact = |hash| scene.ledger.blob_record(hash).map(|(_, fact)| fact);
-    assert_eq!(fact(&hashes[0]).unwrap(), BlobFact::Removed);
+    assert_eq!(fact(&hashes[0]).unwrap(), BlobFact::Expired);
     assert!(matches!(fact(&hashes[1]), Err(Error::BlobNotFound { .. })));
     assert_eq!(fact(&hashes[2]).unwrap(), BlobFact::Corrupt);
+    assert_eq!(fact(&hashes[3]).unwrap(), BlobFact::Removed, "without a receipt");
 }
 
 #[test]

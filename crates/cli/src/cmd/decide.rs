@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let event = appended.event_ref.to_string();
     let document =
         Object::from_iter([("run_id", Value::from(run_id.as_str())), ("event", Value::from(event.as_str()))]);
-    context.done(document, &term::escape(&format!("decision {} is recorded as {event}", args.id)))?;
+    let id = ledger.redactor()?.redact_text(&args.id).unwrap_or_else(|| args.id.clone());
+    context.done(document, &term::escape(&format!("decision {id} is recorded as {event}")))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -33,6 +33,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let verdict = imported.report.overall_verdict();
     if verdict.is_failure() {
         bundle::print(context, &imported.report)?;
+        if !context.json {
+            context.print(&"not imported: only a bundle that verifies is")?;
+        }
         return Ok(verify::exit_code(verdict));
     }
     let run = imported.report.run.as_ref().map(RunId::as_str).unwrap_or_default();

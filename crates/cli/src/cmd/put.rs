@@ -55,9 +55,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let record = put(args, &mut writer)?;
     let mut document = record.to_object();
     document.insert("run_id", run_id.as_str());
-    document.insert("key", args.key.as_str());
+    // As it is recorded.
+    let key = ledger.redactor()?.redact_text(&args.key).unwrap_or_else(|| args.key.clone());
+    document.insert("key", key.as_str());
     let (blob, size) = (BlobRef(record.hash), term::size(record.bytes_len));
-    let line = format!("put {} as {blob} ({size}, {})", args.key, record.content_type);
+    let line = format!("put {key} as {blob} ({size}, {})", record.content_type);
     context.done(document, &term::escape(&line))?;
     Ok(ExitCode::SUCCESS)
 }

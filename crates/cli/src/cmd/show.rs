@@ -43,7 +43,7 @@ fn blob(ledger: &Ledger, text: &str) -> Result<Value> {
     let (record, fact) = ledger.blob_record(&hash)?;
     let state = match &fact {
         BlobFact::Intact { .. } | BlobFact::TooLarge { .. } => "intact",
-        BlobFact::Expired => "expired",
+        BlobFact::Expired => "removed with a receipt",
         BlobFact::Removed => "removed without a receipt",
         BlobFact::Missing => "missing",
         BlobFact::Elsewhere => "recorded by digest",

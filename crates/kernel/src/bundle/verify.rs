@@ -477,6 +477,10 @@ impl Found {
         {
             let msg = "its class is less strict, or its content type another, than the event says";
             found.push((Verdict::Fail, "EVIDENCE_ROW_MISMATCH", msg));
+        } else if told.class.is_some_and(|said| blob.class > said) {
+            let msg =
+                "its class is stricter than this run says: another run may have put it so, and nothing here shows it";
+            found.push((Verdict::Warn, "EVIDENCE_CLASS_UNPROVED", msg));
         }
         let at = told.put.map(|(seq, _)| seq);
         for (verdict, code, msg) in found {
@@ -563,7 +567,7 @@ impl Found {
         let ends_here =
             facts.finalized && facts.head.map(|(seq, _)| seq) == header.proof.as_ref().map(|proof| proof.seq);
         let committed = facts.commitment.is_some();
-        self.findings.run(&header.run_id, facts, true);
+        self.findings.run(&header.run_id, facts);
         let proved = check_proof(&header, proved, asked.keys, &mut self.findings);
         if self.whole {
             self.replay(&header, &row, sound, committed, report);

@@ -260,18 +260,23 @@ impl Ledger {
     }
 
     /// Sets how long this ledger keeps its evidence: `change` is given what is set, or the default. Where it fails
-    /// nothing is changed.
+    /// nothing is changed. The reasons of holds are redacted.
     ///
     /// # Errors
-    /// What `change` fails with; as [`Self::retention`]; where the store cannot be written.
+    /// What `change` fails with; [`Error::SecretName`] for a key; as [`Self::retention`]; where the store cannot be written.
     pub fn set_retention<E: From<Error>>(
         &self,
         change: impl FnOnce(&mut Retention) -> Result<(), E>,
     ) -> Result<Retention, E> {
+        let redactor = self.redactor()?;
         self.transact(|transaction| {
             let mut retention = read_retention(transaction)?.unwrap_or_default();
             if let Err(error) = change(&mut retention) {
                 return Ok(Err(error));
+            }
+            retention.keys.keys().try_for_each(|key| redactor.refuse_secret("a key of evidence", key))?;
+            for reason in retention.holds.values_mut() {
+                *reason = redactor.redact_text(reason).unwrap_or_else(|| std::mem::take(reason));
             }
             let json = canonical::to_bytes(&retention.to_value(), Limits::WRITE)?;
             transaction.set(SETTING, &String::from_utf8_lossy(&json))?;
@@ -426,6 +431,8 @@ struct Candidate {
     held: bool,
     /// An event that speaks of it cannot be read, so that nobody knows how long it is to be kept.
     unclear: bool,
+    /// The strictest class that an event put it under.
+    said: Option<EvidenceClass>,
 }
 
 fn plan(store: &dyn ReadTransaction, retention: &Retention, now: Timestamp) -> Result<Plan> {
@@ -480,7 +487,7 @@ impl Plan {
     }
 
     fn judge(&mut self, candidate: Candidate, retention: &Retention, now: Timestamp) {
-        let Candidate { mut due, since, ttl, held, unclear } = candidate;
+        let Candidate { mut due, since, ttl, held, unclear, said } = candidate;
         let until = match due.from {
             BlobState::Live => {
                 let ttl = ttl.unwrap_or_else(|| retention.ttl_for_class(due.class));
@@ -490,6 +497,11 @@ impl Plan {
         };
         let Some(until) = until.filter(|until| now > *until) else { return };
         due.until = until;
+        // How long it is kept hangs on its class, which is a column of a row that anybody with the file can change.
+        if said.is_some_and(|said| said != due.class) {
+            let msg = "left alone: its class is not the one that events say; `receipt verify` says more";
+            return self.problem(Reason::new("EVIDENCE_ROW_MISMATCH", msg).at(BlobRef(due.hash)));
+        }
         match (held, unclear) {
             (true, _) => self.held += 1,
             // The event has been reported.
@@ -524,7 +536,7 @@ fn candidate(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Option<Cand
             let bytes_len = row.bytes_len.integer().and_then(|length| u64::try_from(length).ok());
             let bytes_len = bytes_len.ok_or("its bytes_len is no length")?;
             let due = Due { hash: *hash, class, bytes_len, from, to, until: since };
-            Ok(Some(Candidate { due, since, ttl: None, held: false, unclear: false }))
+            Ok(Some(Candidate { due, since, ttl: None, held: false, unclear: false, said: None }))
         })();
     })?;
     found.map_err(|problem: String| Error::BlobUnavailable { blob: hash.to_string(), problem })
@@ -557,9 +569,10 @@ fn uses(
             if row.event_type.as_str() == Some(EventType::EvidencePut.as_str()) {
                 let at = || format!("event://{run}/{}", show(row.seq));
                 match put(row, text) {
-                    Ok((hash, key, at)) => {
+                    Ok((hash, key, class, at)) => {
                         if let Some(candidate) = live.get_mut(&hash) {
                             candidate.used(retention, &key, at);
+                            candidate.said = candidate.said.max(class);
                         }
                     }
                     Err(problem) => {
@@ -606,16 +619,17 @@ pub(super) fn held_by(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Op
     Ok(None)
 }
 
-/// Which blob an EVIDENCE_PUT put, under which key, and when.
-fn put(row: &EventRow<'_>, text: &[u8]) -> Result<(BlobHash, String, Timestamp), &'static str> {
+/// Which blob an EVIDENCE_PUT put, under which key and class, and when.
+fn put(row: &EventRow<'_>, text: &[u8]) -> Result<(BlobHash, String, Option<EvidenceClass>, Timestamp), &'static str> {
     let mut scratch = Scratch::default();
     let envelope = Envelope::read(text, &mut scratch).map_err(|_| "its envelope cannot be read")?;
     let payload = json::parse(envelope.payload_json(), Limits::READ).map_err(|_| "its payload cannot be read")?;
-    let hash = payload.get("evidence").and_then(|evidence| evidence.get("sha256")).and_then(Value::as_str);
-    let hash = hash.and_then(|hash| BlobHash::parse_bytes(hash.as_bytes())).ok_or("it names no blob")?;
+    let said = |name| payload.get("evidence").and_then(|evidence| evidence.get(name)).and_then(Value::as_str);
+    let class = said("evidence_class").and_then(EvidenceClass::parse);
+    let hash = said("sha256").and_then(|hash| BlobHash::parse_bytes(hash.as_bytes())).ok_or("it names no blob")?;
     let key = payload.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
     let at = row.created_at.as_str().and_then(Timestamp::parse).ok_or("its created_at is no instant")?;
-    Ok((hash, key, at))
+    Ok((hash, key, class, at))
 }
 
 /// Every blob that a text refers to.

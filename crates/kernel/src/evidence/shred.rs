@@ -18,6 +18,9 @@ use std::collections::BTreeSet;
 /// Under which name the ledger keeps its recipients.
 const SETTING: &str = "recipients";
 
+/// What the ids of the runs begin with that say that a key was destroyed.
+const RUN: &str = "shred-";
+
 /// How many blobs one event names.
 const BLOBS: usize = 4096;
 
@@ -49,9 +52,15 @@ impl Ledger {
     /// Seals what is put from now on to these too, and gives all of them.
     ///
     /// # Errors
-    /// As [`Recipients::parse`]; where the store cannot be written.
+    /// As [`Recipients::parse`]; [`Error::BadRecipient`] for one that was shredded; where the store cannot be written.
     pub fn add_recipients<'l>(&self, lines: impl IntoIterator<Item = &'l str>) -> Result<Vec<String>> {
         let added = Recipients::parse(lines)?;
+        let destroyed = shredded(self.lock().read()?.as_ref())?;
+        if added.names().iter().any(|name| destroyed.contains(name)) {
+            return Err(Error::BadRecipient {
+                problem: "its key is on record as destroyed: make a new one".to_owned(),
+            });
+        }
         self.change_recipients(|names| names.extend(added.names().iter().cloned()))
     }
 
@@ -94,7 +103,7 @@ impl Ledger {
         }
         let stamp: String = self.now().to_string().chars().take(19).filter(char::is_ascii_alphanumeric).collect();
         let meta = Object::from_iter([("recipient", name)]);
-        let mut run = self.start_numbered(&format!("shred-{stamp}Z"), actor, &meta)?;
+        let mut run = self.start_numbered(&format!("{RUN}{stamp}Z"), actor, &meta)?;
         run.advance("COLLECT", "the key was destroyed")?;
         run.advance("EVALUATE", "nothing to collect")?;
         run.evaluate()?;
@@ -143,6 +152,19 @@ fn read_names(store: &dyn ReadTransaction) -> Result<Vec<String>> {
     let value = json::parse(text.as_bytes(), Limits::READ)?;
     let names = value.as_array().map(|names| names.iter().map(|name| name.as_str().map(str::to_owned)).collect());
     names.flatten().ok_or_else(|| Error::BadRecipient { problem: "the ledger's list of them is none".to_owned() })
+}
+
+/// The recipients whose keys are on record as destroyed: the runs that say so name them in their meta.
+fn shredded(store: &dyn ReadTransaction) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    store.runs(&mut |id, row| {
+        if id.as_str().is_some_and(|id| id.starts_with(RUN)) {
+            let meta = row.and_then(|row| json::parse(row.meta_json.text()?, Limits::READ).ok()).unwrap_or_default();
+            found.extend(meta.get("recipient").and_then(Value::as_str).map(str::to_owned));
+        }
+        Visit::Continue(())
+    })?;
+    Ok(found)
 }
 
 /// The blobs that only this recipient can open, and those that others can open too.

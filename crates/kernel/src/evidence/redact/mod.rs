@@ -33,7 +33,7 @@ pub use rules::{Rule, Rules};
 pub use sniff::Scanned;
 pub use stream::StreamRedactor;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use encoding::{Encoding, fold, narrow};
 use engine::{Close, Engine, Scan, Span};
 use merge::{Group, Then, join, merge};
@@ -105,6 +105,11 @@ impl Redactor {
         let groups = self.groups(text.as_bytes(), Encoding::Bytes, 0);
         let dirty = groups.iter().any(|group| !matches!(group.then, Then::Kept(_)));
         dirty.then(|| self.replaced(&text.into(), &groups).to_string_lossy())
+    }
+
+    /// Refuses a name that has a secret in it: redacted, two names could become one.
+    pub(crate) fn refuse_secret(&self, what: &'static str, name: &str) -> Result<()> {
+        if self.redact_text(name).is_some() { Err(Error::SecretName { what }) } else { Ok(()) }
     }
 
     /// Starts redacting data that comes in pieces.
