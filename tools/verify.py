@@ -5,7 +5,9 @@ For each file it prints one line of JSON: a verdict for each area, and the codes
 its standard library; with --vkey also the package `cryptography`, for Ed25519. It does not have the invariants, so that it
 computes no evaluation again, and says so: `replay` is "unknown" where there is one.
 
-Exit status: 0 pass or warn, 1 fail, 3 unknown, of the worst file.
+A KEY is a verifier key, or a file that holds one.
+
+Exit status: 0 pass or warn, 1 fail, 3 unknown, of the worst file; 2 where a file or a key cannot be used.
 """
 
 import base64
@@ -411,10 +413,7 @@ def check_signature(key, text, signatures):
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    name, key_id, data = key.split("+", 2)
-    data = base64.b64decode(data, validate=True)
-    if data[0] != 1 or hashlib.sha256(name.encode() + b"\n" + data).hexdigest()[:8] != key_id:
-        raise SystemExit("--vkey: not a key that signs notes")
+    name, key_id, data = key
     good = False
     for line in signatures.split("\n"):
         dash, signer, signature = (line.split(" ") + ["", "", ""])[:3]
@@ -431,22 +430,49 @@ def check_signature(key, text, signatures):
     return name
 
 
+def stop(problem):
+    print(f"verify.py: {problem}", file=sys.stderr)
+    sys.exit(2)
+
+
+def read_key(text):
+    """A log's verifier key, given as it is or as a file that holds it: its name, its id and its bytes."""
+    try:
+        text = text if "+" in text else open(text, encoding="utf-8").read().strip()
+        name, key_id, data = text.split("+", 2)
+        data = base64.b64decode(data, validate=True)
+    except (OSError, ValueError) as error:
+        stop(f"--vkey: neither a verifier key nor a file of one: {error}")
+    if data[:1] != b"\1" or hashlib.sha256(name.encode() + b"\n" + data).hexdigest()[:8] != key_id:
+        stop("--vkey: not a key that signs notes")
+    try:
+        import cryptography  # noqa: F401
+    except ImportError:
+        stop("--vkey needs the package `cryptography`: python3 -m pip install cryptography")
+    return name, key_id, data
+
+
 def main(words):
     keys, files = [], []
+    if not words or {"-h", "--help"} & set(words):
+        print(__doc__)
+        return 0 if words else 2
     while words:
         word = words.pop(0)
-        (keys.append(words.pop(0)) if word == "--vkey" and words else files.append(word))
+        (keys.append(read_key(words.pop(0))) if word == "--vkey" and words else files.append(word))
     worst = "pass"
     for name in files:
-        with open(name, "rb") as file:
+        try:
+            file = open(name, "rb")
+        except OSError as error:
+            stop(error)
+        with file:
             bundle = Bundle(file, keys)
             bundle.read()
         counted = [verdict for area, verdict in bundle.areas.items() if bundle.counts[area]]
         verdict = max(counted, key=RANK.get)
         worst = max(worst, verdict, key=RANK.get)
         print(json.dumps({"file": name, "verdict": verdict, **bundle.areas, "codes": bundle.codes}))
-    if not files:
-        raise SystemExit(__doc__)
     return {"pass": 0, "warn": 0, "fail": 1, "unknown": 3}[worst]
 
 
