@@ -71,7 +71,7 @@ fn evidence_recorded_by_digest_is_settled_by_the_file_and_by_no_other() {
         place.ok(&put);
     }
     let evidence = |verdict: &str, args: &[&str]| {
-        let status = i32::from(verdict == "fail");
+        let status = [("fail", 1), ("unknown", 3)].iter().find(|(word, _)| *word == verdict).map_or(0, |found| found.1);
         let args: Vec<&str> = ["verify", "r"].into_iter().chain(args.iter().copied()).collect();
         let report = place.json(status, &args);
         let check =
@@ -81,7 +81,9 @@ fn evidence_recorded_by_digest_is_settled_by_the_file_and_by_no_other() {
     };
     assert!(evidence("warn", &[]).contains("EVIDENCE_ELSEWHERE"));
     assert_eq!(evidence("pass", &["--evidence", "image=disk.img"]), "[]");
-    assert!(evidence("warn", &["--evidence", "other=disk.img"]).contains("EVIDENCE_ELSEWHERE"));
+    // A key that nothing has is a mistake in the asking, and must not look like an answer.
+    let found = evidence("unknown", &["--evidence", "other=disk.img"]);
+    assert!(found.contains("EVIDENCE_ELSEWHERE") && found.contains("EVIDENCE_FILE_UNUSED"), "{found}");
     place.file("other.img", b"as it was not");
     assert!(evidence("fail", &["--evidence", "image=other.img"]).contains("EVIDENCE_FILE_MISMATCH"));
     assert_eq!(place.error(2, &["verify", "--evidence", "image=missing.img"]), "io");
