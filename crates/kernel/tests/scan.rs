@@ -180,7 +180,7 @@ fn a_redacted_blob_has_a_receipt_and_leaves_no_copy() {
     assert_eq!((done.old, done.redactions), (hash, 1));
     assert_eq!(holds(&raw(&path), &opens), 0);
     assert!(ledger.blob(&done.new.hash).unwrap().ends_with(b"the door opens with [REDACTED:badge]\n"));
-    assert!(matches!(ledger.blob_record(&hash).unwrap().1, BlobFact::Removed));
+    assert!(matches!(ledger.blob_record(&hash).unwrap().1, BlobFact::Expired));
     let mut receipt = None;
     ledger
         .events(done.run_id.as_str(), &mut |event| {
