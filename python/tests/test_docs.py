@@ -46,6 +46,12 @@ def test_every_public_name_of_the_native_interface_is_documented() -> None:
         assert re.search(rf"\b{name}\b", page) or name in ("BlobState", "EvidenceClass", "EvidenceStrength"), name
 
 
+KNOWN_TO_MISS = (
+    "`LedgerChainValidInvariant`, a run of 10,000 events",
+    "all thirteen invariants, the same run",
+)
+
+
 def test_the_speed_table_is_there_and_says_what_misses_its_bound() -> None:
     page = PAGES[0].read_text(encoding="utf-8")
     match = re.search(r"<!-- speed -->\n(.*?)<!-- /speed -->", page, re.DOTALL)
@@ -57,6 +63,7 @@ def test_the_speed_table_is_there_and_says_what_misses_its_bound() -> None:
     for what, ratio, bound, missed in rows:
         # The benchmark ends with status 1 where one is missed; the page must not hide it.
         assert (float(ratio) < float(bound)) == bool(missed), what
+        assert not missed or what in KNOWN_TO_MISS, what
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

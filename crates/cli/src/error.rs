@@ -1,7 +1,7 @@
 //! What a verb can fail with, and the one place that turns it into a message and an exit status.
 
 use crate::context::Context;
-use crate::term::{BAD, HEAD, escape_lines, paint};
+use crate::term::{BAD, HEAD, escape, escape_lines, paint};
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::Limits;
 use receipt_kernel::{ErrorKind, Object, Value};
@@ -98,12 +98,13 @@ impl Error {
             let _ = context.print_json(&document.into());
         } else if !matches!(self, Self::OutputClosed) {
             let mut out = context.stderr();
-            let _ = writeln!(
-                out,
-                "{} {}",
-                paint(BAD, "error:"),
-                escape_lines(&self.to_string()).replace('\n', "\n       ")
-            );
+            let message = self.to_string();
+            // Its lines are our own; elsewhere a line feed may be somebody else's.
+            let message = match self {
+                Self::Refused(_) => escape_lines(&message).replace('\n', "\n       "),
+                _ => escape(&message),
+            };
+            let _ = writeln!(out, "{} {message}", paint(BAD, "error:"));
             if !self.hint().is_empty() {
                 let _ = writeln!(out, " {} {}", paint(HEAD, "help:"), self.hint());
             }

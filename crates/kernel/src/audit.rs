@@ -527,6 +527,9 @@ enum Job {
     Blobs(Vec<BlobHash>),
 }
 
+/// Of how many blobs it is remembered that their row is stricter than an event says.
+const MAX_STRICTER: usize = 65_536;
+
 /// What all threads share.
 struct Shared<'a> {
     tally: &'a Tally,
@@ -733,7 +736,7 @@ impl Shared<'_> {
         put: &Evidence,
         found: &mut Findings,
     ) {
-        let mut problems = Vec::new();
+        let (mut problems, mut unsettled) = (Vec::new(), false);
         let read = store.blob(hash, &mut |row| {
             let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
             if put.class.is_some_and(|said| class.is_none_or(|class| class < said)) {
@@ -741,7 +744,11 @@ impl Shared<'_> {
             }
             if put.class.zip(class).is_some_and(|(said, class)| class > said) {
                 let mut stricter = self.stricter.lock().unwrap_or_else(PoisonError::into_inner);
-                stricter.entry(*hash).or_insert_with(|| pointer.to_owned());
+                if stricter.len() < MAX_STRICTER {
+                    stricter.entry(*hash).or_insert_with(|| pointer.to_owned());
+                } else if !stricter.contains_key(hash) {
+                    unsettled = true;
+                }
             }
             if put.content_type.as_deref().is_some_and(|said| row.content_type.as_str() != Some(said)) {
                 problems.push("the blob's content type is not the one that the event says");
@@ -749,6 +756,11 @@ impl Shared<'_> {
         });
         if let Err(error) = read {
             found.read_failure(&error);
+        }
+        if unsettled {
+            let msg = "more blobs have a stricter class than an event says than can be looked into at once";
+            let reason = Reason::new("EVIDENCE_CLASS_UNSETTLED", msg).at(pointer).at(BlobRef(*hash));
+            found.find(Check::Evidence, Verdict::Unknown, reason);
         }
         for problem in problems {
             let reason = Reason::new("EVIDENCE_ROW_MISMATCH", problem).at(pointer).at(BlobRef(*hash));
