@@ -46,6 +46,26 @@ fn what_was_edited_fails_and_says_where() {
 }
 
 #[test]
+fn a_bundle_from_a_pipe_that_was_edited_fails_and_is_not_waited_for_again() {
+    let place = exported();
+    let text = std::fs::read_to_string(place.path().join("build-1.receipt")).unwrap();
+    let pipe = place.path().join("pipe.receipt");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (status, text) in [(0, text.clone()), (1, text.replacen("\"seq\":5", "\"seq\":6", 1))] {
+        let to = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::write(to, text));
+        let mut reader = place.command(&["verify", "pipe.receipt"]).stdout(Stdio::null()).spawn().unwrap();
+        let ended = (0..300).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            reader.try_wait().unwrap()
+        });
+        let _ = reader.kill();
+        assert_eq!(ended.and_then(|ended| ended.code()), Some(status));
+        writer.join().unwrap().unwrap();
+    }
+}
+
+#[test]
 fn nothing_is_overwritten_and_nothing_half_made_is_left() {
     let place = exported();
     assert_eq!(place.error(2, &["export", "build-1", "-o", "build-1.receipt"]), "file_exists");
