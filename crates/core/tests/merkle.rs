@@ -1,4 +1,4 @@
-//! The log: roots and proofs against the definition of RFC 6962 and against another prover; false proofs are refused.
+//! The log: roots and proofs against the definition of RFC 6962, its published vectors and another prover; false proofs are refused.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -79,6 +79,47 @@ fn every_root_is_the_one_that_the_rfc_defines() {
     let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
     assert_eq!(log.head(0).root.to_hex(), empty);
     assert_eq!(log.head(1).root, leaf_hash(log.event(0)));
+}
+
+/// The test vectors of Certificate Transparency, which Go's implementations of RFC 6962 have too: eight leaves, the root
+/// of each beginning of them, and three proofs.
+#[test]
+fn the_published_vectors_hold() {
+    let leaves: [&[u8]; 8] = [b"", b"\x00", b"\x10", b"\x20\x21", b"01", b"@ABC", b"PQRSTUVW", b"`abcdefghijklmno"];
+    let roots = [
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+        "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
+        "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77",
+        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+        "4e3bbb1f7b478dcfe71fb631631519a3bca12c9aefca1612bfce4c13a86264d4",
+        "76e67dadbcdf1e10e1b74ddc608abd2f98dfb16fbce75277b5232a127f2087ef",
+        "ddb89be403809e325750d3d263cd78929c2942b7942a34b77e122c9594a74c8c",
+        "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
+    ];
+    let (mut nodes, mut frontier) = (HashMap::new(), Frontier::default());
+    let mut heads = vec![frontier.head()];
+    for leaf in leaves {
+        let leaf = NodeHash::from_bytes(Sha256::digest([&[0][..], leaf].concat()).into());
+        assert!(frontier.push_leaf(leaf, |at, hash| assert_eq!(nodes.insert(at, hash), None)));
+        heads.push(frontier.head());
+    }
+    assert_eq!(heads.iter().map(|head| head.root.to_hex()).collect::<Vec<_>>(), roots);
+    let read = |at: Subtree| Ok::<_, Infallible>(nodes[&at]);
+    let shown = |proof: Vec<NodeHash>| proof.iter().map(NodeHash::to_hex).collect::<Vec<_>>();
+    let beginning = [
+        "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
+        "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
+        "6b47aaf29ee3c2af9af889bc1fb9254dabd31177f16232dd6aab035ca39bf6e4",
+    ];
+    assert_eq!(shown(prove_inclusion(0, 8, read).unwrap().unwrap()), beginning);
+    assert_eq!(shown(prove_consistency(1, 8, read).unwrap().unwrap()), beginning);
+    let six = [
+        "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
+        "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
+        "d37ee418976dd95753c1c73862b9398fa2a2cf9b4ff0fdfe8b30cd95209614b7",
+    ];
+    assert_eq!(shown(prove_consistency(6, 8, read).unwrap().unwrap()), six);
 }
 
 #[test]
