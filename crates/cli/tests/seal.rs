@@ -196,6 +196,7 @@ fn a_period_is_destroyed_with_its_key_and_the_receipt_names_what_was_lost() {
     place.ok(&["verify"]);
     // Shredding the last one leaves nobody to seal to.
     place.ok(&["shred", &november, "the period is over"]);
+    assert_eq!(place.error(2, &["recipients", "add", &november]), "bad_recipient", "it is on record as destroyed");
     place.ok(&["start", "more"]);
     place.file("data.txt", b"x");
     assert_eq!(place.error(2, &["put", "more", "k", "data.txt", "--class", "sealed"]), "no_recipient");
