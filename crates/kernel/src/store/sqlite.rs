@@ -366,6 +366,9 @@ fn connect(path: &Path, flags: OpenFlags, mode: Mode) -> Result<Connection> {
     connection.busy_handler(Some(wait))?;
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // Parameters are unbound behind each use of a statement, and a plan that had looked at their values would then be made
+    // anew at the next (https://www.sqlite.org/queryplanner-ng.html#qpsg).
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_prepared_statement_cache_capacity(64);
     if mode == Mode::ReadWrite {
         connection.pragma_update(None, "synchronous", "FULL")?;
