@@ -313,9 +313,9 @@ impl Members {
         place_before(&mut text, None);
         let hash = close(&mut text, hash_at);
         let mut scratch = Scratch::default();
-        let envelope = Envelope::read(&text, &mut scratch)?;
+        let envelope = Envelope::read_hashing(&text, &mut scratch, Hashing::Done(hash))?;
         let problem = || Error::Json { offset: 0, problem: JsonProblem::NotCanonical };
-        if envelope.form != Form::Compact || envelope.hash != hash || !envelope.is_of(link.run_id.as_str()) {
+        if envelope.form != Form::Compact || envelope.claimed_hash != hash || !envelope.is_of(link.run_id.as_str()) {
             return Err(problem());
         }
         let event_type = envelope.event_type;
@@ -376,6 +376,8 @@ fn write_list(out: &mut Vec<u8>, before: &[u8], items: impl Iterator<Item = Stri
 pub(crate) enum Hashing<'h> {
     /// At once.
     Now,
+    /// It was hashed when it was written.
+    Done(EventHash),
     /// With others; until then it is taken to hash to what it claims.
     Later(&'h mut Claims),
 }
@@ -477,6 +479,7 @@ impl<'a> Envelope<'a> {
                 let real = hash_around(text, hash_member.clone());
                 (real, hash(EVENT_HASH, Some(real))?)
             }
+            Hashing::Done(real) => (real, hash(EVENT_HASH, Some(real))?),
             Hashing::Later(claims) => {
                 let claimed = hash(EVENT_HASH, None)?;
                 claims.add([&text[..hash_member.start], &text[hash_member.end..]], claimed);

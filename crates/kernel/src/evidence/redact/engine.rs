@@ -16,6 +16,8 @@ pub(super) const LONGEST: usize = 32 << 10;
 pub(super) const CONTEXT: usize = 64;
 /// How much of a match may stand before its keyword.
 const LEAD: usize = 96;
+/// A text shorter than this is not worth being searched side by side, see [`Keywords`].
+const SHORT: usize = 256;
 /// How much before a place has to be there to search from it; what is looked at is less.
 pub(super) const HISTORY: usize = 2 << 10;
 /// How far a rule looks first; one that matches up to there looks on.
@@ -222,6 +224,10 @@ pub(super) struct Unfolded;
 impl<'s> Scan<'s> {
     /// All that begins at or after `from`; `data` may have a little before it.
     pub(super) fn run(engine: &'s Engine, data: &'s [u8], from: usize) -> Result<Vec<Span>, Unfolded> {
+        // Most names and words of a payload are short, and without a keyword.
+        if data.len() < SHORT && engine.rules_out(data) {
+            return Ok(Vec::new());
+        }
         let mut scan = Self::search(engine, data, from);
         if scan.folded {
             return Err(Unfolded);

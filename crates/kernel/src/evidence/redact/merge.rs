@@ -31,6 +31,9 @@ pub(super) enum Then {
 
 /// Joins the spans that overlap.
 pub(super) fn merge(mut spans: Vec<Span>) -> Vec<Group> {
+    if spans.is_empty() {
+        return Vec::new();
+    }
     spans.sort_by_key(|span| (span.allow.is_some(), span.start, Reverse(span.end), span.head, span.rule));
     let allowed = spans.split_off(spans.partition_point(|span| span.allow.is_none()));
     let mut groups: Vec<Group> = Vec::new();

@@ -22,13 +22,13 @@ impl Redactor {
             hits += 1;
             found(self.rule(rule).0);
         };
-        let mut open: Vec<(Arc<[usize]>, &mut Value)> = Vec::new();
+        let mut open: Vec<(Option<Arc<[usize]>>, &mut Value)> = Vec::new();
         self.redact_keys(payload, &mut count);
         open.extend(payload.iter_mut().map(|(key, value)| (self.rules_of_name(key), value)));
         while let Some((rules, value)) = open.pop() {
             match value {
-                Value::String(text) => self.redact_string(&rules, text, &mut count),
-                Value::Array(items) => open.extend(items.iter_mut().map(|item| (Arc::clone(&rules), item))),
+                Value::String(text) => self.redact_string(rules.as_deref().unwrap_or_default(), text, &mut count),
+                Value::Array(items) => open.extend(items.iter_mut().map(|item| (rules.clone(), item))),
                 Value::Object(object) => {
                     self.redact_keys(object, &mut count);
                     open.extend(object.iter_mut().map(|(key, value)| (self.rules_of_name(key), value)));
@@ -39,10 +39,10 @@ impl Redactor {
         hits
     }
 
-    /// The rules under which the value of a member is a secret because of its name.
-    fn rules_of_name(&self, key: &Text) -> Arc<[usize]> {
-        let found = self.engine.as_ref().map(|engine| engine.named(key.as_bytes())).unwrap_or_default();
-        found.into()
+    /// The rules under which the value of a member is a secret because of its name, if any.
+    fn rules_of_name(&self, key: &Text) -> Option<Arc<[usize]>> {
+        let found = self.engine.as_ref()?.named(key.as_bytes());
+        (!found.is_empty()).then(|| found.into())
     }
 
     fn redact_string(&self, rules: &[usize], text: &mut Text, count: &mut dyn FnMut(usize)) {
