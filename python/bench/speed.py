@@ -37,6 +37,8 @@ MEASURES = {
 }
 UNITS = {"ms": 1e3, "us": 1e6}
 EVENTS = 10_000
+# So many that the log of the database was emptied into its file several times.
+CALLS = 2_000
 
 
 # What either side does, in a process of its own
@@ -160,12 +162,12 @@ def work(measure: str, folder: pathlib.Path) -> float:
         assert set(verdicts) == {"pass"} and len(verdicts) == len(chosen), verdicts
     elif measure == "append":
         store.ensure_run("run", "p", "1", "v1_default")
-        drafts = iter([draft("DECISION", {"decision_id": f"d{n}", "text": "x" * 700, "n": n}) for n in range(300)])
-        result = timed(lambda: store.append_event("run", next(drafts)), 300)
+        drafts = iter([draft("DECISION", {"decision_id": f"d{n}", "text": "x" * 700, "n": n}) for n in range(CALLS)])
+        result = timed(lambda: store.append_event("run", next(drafts)), CALLS)
     else:
         base = time.time_ns()
-        blobs = iter([(f"{base} {n} ".encode() + b"some words of a log " * 60)[:1024] for n in range(300)])
-        result = timed(lambda: store.put_blob(next(blobs), content_type="text/plain"), 300)
+        blobs = iter([(f"{base} {n} ".encode() + b"some words of a log " * 60)[:1024] for n in range(CALLS)])
+        result = timed(lambda: store.put_blob(next(blobs), content_type="text/plain"), CALLS)
     store.close()
     return result
 

@@ -245,7 +245,10 @@ pub fn write_float(out: &mut Vec<u8>, value: f64) {
     let (mantissa, exponent) = shortest.split_once('e').unwrap_or((shortest, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all = [whole.as_bytes(), fraction.as_bytes()].concat();
+    let mut buffer = [0; 32];
+    let all = &mut buffer[..whole.len() + fraction.len()];
+    all[..whole.len()].copy_from_slice(whole.as_bytes());
+    all[whole.len()..].copy_from_slice(fraction.as_bytes());
     let leading = all.iter().take_while(|digit| **digit == b'0').count();
     let trailing = all[leading..].iter().rev().take_while(|digit| **digit == b'0').count();
     let digits = &all[leading..all.len() - trailing];
@@ -758,9 +761,9 @@ fn value_len(text: &[u8]) -> usize {
 
 /// A token is a canonical float if it reads as one and is written back the same.
 fn is_canonical_float(token: &[u8]) -> bool {
-    let Ok(Value::Number(number)) = json::parse(token, Limits::READ) else { return false };
-    let mut written = Vec::with_capacity(token.len());
-    number.as_f64().is_some_and(|value| {
+    let value = std::str::from_utf8(token).ok().and_then(|token| token.parse().ok());
+    value.filter(|value: &f64| value.is_finite()).is_some_and(|value| {
+        let mut written = Vec::with_capacity(32);
         write_float(&mut written, value);
         written == token
     })

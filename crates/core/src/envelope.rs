@@ -579,8 +579,17 @@ impl<'a> Envelope<'a> {
 
     /// Where in [`Self::compact`] the payload stands.
     pub(crate) fn payload_place(&self) -> Range<usize> {
-        let start = self.payload.as_ptr().addr() - self.text.as_ptr().addr();
-        start..start + self.payload.len()
+        self.place(self.payload)
+    }
+
+    /// Where in [`Self::compact`] the ts stands, a JSON string.
+    pub(crate) fn ts_place(&self) -> Range<usize> {
+        self.place(self.ts)
+    }
+
+    fn place(&self, part: &[u8]) -> Range<usize> {
+        let start = part.as_ptr().addr() - self.text.as_ptr().addr();
+        start..start + part.len()
     }
 
     /// The policy reference as JSON, for quick comparison.

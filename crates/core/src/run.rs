@@ -13,14 +13,15 @@ use crate::json::{self, Limits, Object, Text, Value};
 use crate::policy::{Commitment, Policy};
 use crate::stage::{Stage, StageGraph};
 use crate::verdict::{Reason, Verdict};
+use event::Events;
 use std::collections::BTreeMap;
-use std::ops::{Deref, Range};
-use std::sync::{Arc, OnceLock};
 
 mod batch;
+mod event;
 mod part;
 
 pub use batch::BatchReader;
+pub use event::{Bytes, Event, Payload};
 
 /// A column's value as a store holds it, whatever its declared type.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -578,92 +579,6 @@ fn run_row_mismatches(row: Option<&RunRow<'_>>, facts: &RunFacts, policy_json: &
     reasons
 }
 
-/// An event of a snapshot: checked and typed.
-#[derive(Clone, Debug)]
-pub struct Event {
-    /// Its place.
-    pub seq: Seq,
-    /// What happened.
-    pub event_type: EventType,
-    /// The stage that the run was in.
-    pub stage: Stage,
-    /// When, as written.
-    pub ts: Text,
-    /// The hash of its bytes.
-    pub hash: EventHash,
-    /// What it says.
-    pub payload: Payload,
-    /// `refs.blobs`, as written.
-    pub blobs: Vec<Text>,
-    /// `refs.events`, as written.
-    pub events: Vec<Text>,
-    /// The exact bytes in compact form.
-    pub text: Arc<[u8]>,
-}
-
-/// What an event says: an object that is parsed when it is first looked at, as most never are.
-#[derive(Clone, Debug)]
-pub struct Payload {
-    text: Arc<[u8]>,
-    place: Range<usize>,
-    parsed: OnceLock<Object>,
-}
-
-impl Payload {
-    /// The payload that stands at a place of the text.
-    fn at(text: Arc<[u8]>, place: Range<usize>) -> Result<Self, Error> {
-        let payload = Self { text, place, parsed: OnceLock::new() };
-        let json = &payload.text[payload.place.clone()];
-        // What could be nested too deep for the parser is parsed at once, so that looking at it later cannot fail.
-        let openings = json.iter().filter(|byte| matches!(byte, b'{' | b'[')).take(SURELY_SHALLOW + 1).count();
-        if openings > SURELY_SHALLOW {
-            let parsed = object(json)?;
-            return Ok(Self { parsed: OnceLock::from(parsed), ..payload });
-        }
-        Ok(payload)
-    }
-}
-
-/// Fewer brackets than this cannot nest deeper than the parser goes.
-const SURELY_SHALLOW: usize = 64;
-
-impl Deref for Payload {
-    type Target = Object;
-
-    fn deref(&self) -> &Object {
-        self.parsed.get_or_init(|| object(&self.text[self.place.clone()]).unwrap_or_default())
-    }
-}
-
-impl Event {
-    /// An event of an envelope that was read.
-    ///
-    /// # Errors
-    /// [`Error::Json`] where the payload is nested deeper than the reader goes.
-    pub fn from_envelope(envelope: &Envelope<'_>) -> Result<Self, Error> {
-        let refs = match envelope.refs_json() {
-            br#"{"blobs":[],"events":[]}"# => Value::Null,
-            refs => json::parse(refs, Limits::READ)?,
-        };
-        let list = |key: &str| {
-            let items = refs.get(key).and_then(Value::as_array).unwrap_or_default();
-            items.iter().filter_map(Value::as_text).cloned().collect()
-        };
-        let text: Arc<[u8]> = envelope.compact().into();
-        Ok(Self {
-            seq: envelope.seq,
-            event_type: envelope.event_type,
-            stage: envelope.stage(),
-            ts: envelope.ts(),
-            hash: envelope.hash,
-            payload: Payload::at(Arc::clone(&text), envelope.payload_place())?,
-            blobs: list("blobs"),
-            events: list("events"),
-            text,
-        })
-    }
-}
-
 /// A run as it was at one instant: its facts, its events, and what is known of the blobs that it speaks of.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -678,38 +593,35 @@ pub struct Snapshot {
 #[derive(Debug)]
 pub struct SnapshotBuilder {
     reader: BatchReader,
-    events: Vec<Event>,
+    events: Events,
 }
 
 impl SnapshotBuilder {
     /// A snapshot of no events yet, each of which is hashed as it is read.
     pub fn new(run_id: RunId) -> Self {
-        Self { reader: BatchReader::each(RunReader::new(run_id)), events: Vec::new() }
+        Self { reader: BatchReader::each(RunReader::new(run_id)), events: Events::default() }
     }
 
     /// The same, where many events are hashed at once; whether they hash to what they claim is known to [`Self::settle`].
-    pub fn many(run_id: RunId) -> Self {
-        Self { reader: BatchReader::many(RunReader::new(run_id)), events: Vec::new() }
+    pub fn many(reader: RunReader) -> Self {
+        Self { reader: BatchReader::many(reader), events: Events::default() }
     }
 
     /// The next event where it stands by itself and not in a row. It is hashed at once.
     pub fn event_text(&mut self, text: &[u8]) {
-        let read = self.reader.read_text(text).map(|envelope| Event::from_envelope(&envelope));
-        self.push(read);
+        if let Some(envelope) = self.reader.read_text(text)
+            && self.events.push(&envelope).is_err()
+        {
+            self.reader.unreadable();
+        }
     }
 
-    /// The next row.
+    /// The next row. What cannot be read, the reader counts.
     pub fn event(&mut self, row: &EventRow<'_>) {
-        let read = self.reader.read(row).map(|envelope| Event::from_envelope(&envelope));
-        self.push(read);
-    }
-
-    fn push(&mut self, read: Option<Result<Event, Error>>) {
-        match read {
-            Some(Ok(event)) => self.events.push(event),
-            Some(Err(_)) => self.reader.unreadable(),
-            // The reader has counted it.
-            None => {}
+        if let Some(envelope) = self.reader.read(row)
+            && self.events.push(&envelope).is_err()
+        {
+            self.reader.unreadable();
         }
     }
 
@@ -721,6 +633,16 @@ impl SnapshotBuilder {
         reader.settle().map(|reader| Self { reader: BatchReader::each(reader), events })
     }
 
+    /// All parts of a run in their order, each read to its end, as one; `None` where something is wrong, see
+    /// [`RunReader::join`].
+    #[must_use]
+    pub fn join(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
+        let parts = parts.into_iter().map(|part| Some((part.reader.settle()?, part.events)));
+        let (readers, events): (Vec<_>, Vec<_>) = parts.collect::<Option<Vec<_>>>()?.into_iter().unzip();
+        let reader = BatchReader::each(RunReader::join(readers)?);
+        Some(Self { reader, events: events.into_iter().reduce(Events::followed_by)? })
+    }
+
     /// All rows have been read; `row` is the run's row in `runs`. Where [`Self::settle`] was to be asked first and was not,
     /// an event that does not hash to what it claims makes the whole unreadable.
     pub fn finish(self, row: Option<&RunRow<'_>>) -> Snapshot {
@@ -729,7 +651,7 @@ impl SnapshotBuilder {
             return Snapshot::unreadable(run_id, "an event does not hash to what it claims");
         };
         let facts = reader.finish(row);
-        Snapshot { run_id, facts, events: self.events, blobs: BTreeMap::new(), unreadable: None }
+        Snapshot { run_id, facts, events: self.events.end(), blobs: BTreeMap::new(), unreadable: None }
     }
 }
 

@@ -69,7 +69,7 @@ fn checkpoint(folder: &Path, key: &Signing, count: u64) -> Outcome<bool> {
             texts.clear();
         };
         ledger.events(&id, &mut |event| {
-            texts.push(event.text.as_ref().into());
+            texts.push(Box::from(&*event.text));
             if texts.len() == 100_000 {
                 hash(&mut texts);
             }

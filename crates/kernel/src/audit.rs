@@ -6,7 +6,7 @@
 
 use crate::error::{Error, Result};
 use crate::evidence::Digest256;
-use crate::ledger::{Ledger, finish, show};
+use crate::ledger::{Ledger, finish, reader_behind, show};
 use crate::store::{self, ReadTransaction, Store, Visit};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Envelope, EventType};
@@ -16,7 +16,7 @@ use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::run::{Area, BatchReader, EventRow, RunFacts, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt;
+use std::fmt::{self, Arguments};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -285,7 +285,7 @@ impl<'a> Audit<'a> {
         self
     }
 
-    /// The same with a long run read in parts of about this many events, at least one: 8,192 where nothing is said. Threads
+    /// The same with a long run read in parts of about this many events, at least one: 2,048 where nothing is said. Threads
     /// share the parts of a run.
     #[must_use]
     pub fn parts_of(mut self, events: u64) -> Self {
@@ -423,7 +423,7 @@ impl<'a> Audit<'a> {
 const SHARE: u64 = 2048;
 
 /// How many events a part of a long run has, where nothing else is asked for.
-const PART: u64 = 8192;
+const PART: u64 = 2048;
 
 /// Deals out runs: short ones by the handful, long ones in parts.
 struct Deal<'d> {
@@ -648,15 +648,7 @@ impl Shared<'_> {
     fn read_part(&self, store: &dyn ReadTransaction, long: &LongRun, index: usize) -> Result<Option<Part>> {
         let run = &long.run;
         let (after, until) = long.bounds(index);
-        let mut reader = Some(RunReader::new(run.clone()));
-        if let Some(after) = after {
-            let mut first = reader.take();
-            store.event(run, Seq::FIRST, &mut |row| {
-                first.as_mut().map(|first| first.read(row).is_some());
-            })?;
-            store.event(run, after, &mut |row| reader = first.take().and_then(|first| first.behind(row)))?;
-        }
-        let Some(reader) = reader else { return Ok(None) };
+        let Some(reader) = reader_behind(store, run, after)? else { return Ok(None) };
         let mut rows = Rows::new(BatchReader::many(reader), self, store, &long.seen);
         store.events_between(run, after, until, &mut |row| rows.next(row, run))?;
         Ok(rows.end(run))
@@ -672,7 +664,7 @@ impl Shared<'_> {
         found: &mut Findings,
     ) {
         for put in puts.drain(..) {
-            let pointer = format!("event://{run}/{}", put.seq);
+            let pointer = format_args!("event://{run}/{}", put.seq);
             let Some((hash, bytes_len)) = put.blob else {
                 // The Python package lets an EVIDENCE_PUT say anything; one of ours always says which blob.
                 if committed || put.says_something {
@@ -682,14 +674,14 @@ impl Shared<'_> {
                 }
                 continue;
             };
-            if put.by_digest && self.is_elsewhere(store, &pointer, &hash, &put, found) {
+            if put.by_digest && self.is_elsewhere(store, pointer, &hash, &put, found) {
                 continue;
             }
             if committed {
-                self.check_claim(store, &pointer, &hash, &put, found);
+                self.check_claim(store, pointer, &hash, &put, found);
             }
             if seen.is_new(hash) {
-                self.check_blob(store, &hash, Some((&pointer, bytes_len)), found);
+                self.check_blob(store, &hash, Some((pointer, bytes_len)), found);
             }
         }
     }
@@ -699,7 +691,7 @@ impl Shared<'_> {
     fn is_elsewhere(
         &self,
         store: &dyn ReadTransaction,
-        pointer: &str,
+        pointer: Arguments<'_>,
         hash: &BlobHash,
         put: &Evidence,
         found: &mut Findings,
@@ -731,7 +723,7 @@ impl Shared<'_> {
     fn check_claim(
         &self,
         store: &dyn ReadTransaction,
-        pointer: &str,
+        pointer: Arguments<'_>,
         hash: &BlobHash,
         put: &Evidence,
         found: &mut Findings,
@@ -745,7 +737,7 @@ impl Shared<'_> {
             if put.class.zip(class).is_some_and(|(said, class)| class > said) {
                 let mut stricter = self.stricter.lock().unwrap_or_else(PoisonError::into_inner);
                 if stricter.len() < MAX_STRICTER {
-                    stricter.entry(*hash).or_insert_with(|| pointer.to_owned());
+                    stricter.entry(*hash).or_insert_with(|| pointer.to_string());
                 } else if !stricter.contains_key(hash) {
                     unsettled = true;
                 }
@@ -810,7 +802,13 @@ impl Shared<'_> {
     }
 
     /// Looks at a blob; for an event that put it, its absence and its length count too.
-    fn check_blob(&self, store: &dyn ReadTransaction, hash: &BlobHash, put: Option<(&str, u64)>, found: &mut Findings) {
+    fn check_blob(
+        &self,
+        store: &dyn ReadTransaction,
+        hash: &BlobHash,
+        put: Option<(Arguments<'_>, u64)>,
+        found: &mut Findings,
+    ) {
         let fact = match put {
             Some(_) if self.whole => store::blob_state(store, hash),
             _ => {
@@ -932,7 +930,15 @@ pub(crate) struct Evidence {
 
 impl Evidence {
     pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
-        let evidence = canonical::member(envelope.payload_json(), "evidence").filter(|json| json.starts_with(b"{"));
+        let (mut key, mut evidence, mut meta) = (None, None, None);
+        for (name, value) in canonical::members(envelope.payload_json()) {
+            match name {
+                b"key" => key = Some(value),
+                b"evidence" => evidence = Some(value).filter(|json| json.starts_with(b"{")),
+                b"meta" => meta = Some(value).filter(|json| json.starts_with(b"{")),
+                _ => {}
+            }
+        }
         let mut fields = [None; FIELDS.len()];
         for (key, value) in evidence.into_iter().flat_map(canonical::members) {
             if let Some(index) = FIELDS.iter().position(|name| name.as_bytes() == key) {
@@ -948,10 +954,9 @@ impl Evidence {
         let hash = text(sha256).and_then(|sha256| BlobHash::parse_bytes(sha256.as_bytes()));
         let named = hash.filter(|hash| text(blob).and_then(|blob| BlobRef::parse(&blob)) == Some(BlobRef(*hash)));
         let bytes_len = bytes_len.and_then(|json| std::str::from_utf8(json).ok()?.parse().ok());
-        let meta = canonical::member(envelope.payload_json(), "meta").filter(|json| json.starts_with(b"{"));
         let note = meta.and_then(|meta| canonical::member(meta, "by_digest"));
         Self {
-            key: text(canonical::member(envelope.payload_json(), "key")),
+            key: text(key),
             by_digest: note.is_some_and(|note| note.starts_with(b"{")),
             seq: envelope.seq.get(),
             blob: named.zip(bytes_len),

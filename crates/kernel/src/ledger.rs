@@ -576,6 +576,18 @@ pub(crate) fn read_facts(store: &dyn ReadTransaction, run_id: &RunId) -> Result<
     finish(store, run_id, |row| reader.finish(row))
 }
 
+/// The reader of the part of a run behind an event, or of the run from its beginning. `None` where something is wrong with
+/// what that part stands on.
+pub(crate) fn reader_behind(store: &dyn ReadTransaction, run: &RunId, after: Option<Seq>) -> Result<Option<RunReader>> {
+    let Some(after) = after else { return Ok(Some(RunReader::new(run.clone()))) };
+    let (mut first, mut reader) = (Some(RunReader::new(run.clone())), None);
+    store.event(run, Seq::FIRST, &mut |row| {
+        first.as_mut().map(|first| first.read(row).is_some());
+    })?;
+    store.event(run, after, &mut |row| reader = first.take().and_then(|first| first.behind(row)))?;
+    Ok(reader)
+}
+
 /// Ends the reading of a run with its row, which is only borrowed while the store shows it.
 pub(crate) fn finish<T>(
     store: &dyn ReadTransaction,
@@ -594,11 +606,26 @@ pub(crate) fn finish<T>(
 
 /// A run with its events, and what is known of the blobs that they speak of.
 pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: &[&str]) -> Result<Snapshot> {
+    snapshot_of(store, run_id, read_whole(store, run_id)?, reads)
+}
+
+/// A run with its events.
+pub(crate) fn read_whole(store: &dyn ReadTransaction, run_id: &RunId) -> Result<SnapshotBuilder> {
     // Mostly every event hashes to what it claims; where one does not, each is looked at by itself.
-    let builder = match read_events(store, run_id, SnapshotBuilder::many(run_id.clone()))?.settle() {
-        Some(builder) => builder,
-        None => read_events(store, run_id, SnapshotBuilder::new(run_id.clone()))?,
-    };
+    let many = SnapshotBuilder::many(RunReader::new(run_id.clone()));
+    match read_events(store, run_id, many)?.settle() {
+        Some(builder) => Ok(builder),
+        None => read_events(store, run_id, SnapshotBuilder::new(run_id.clone())),
+    }
+}
+
+/// A run of these events, and what is known of the blobs that they speak of.
+pub(crate) fn snapshot_of(
+    store: &dyn ReadTransaction,
+    run_id: &RunId,
+    builder: SnapshotBuilder,
+    reads: &[&str],
+) -> Result<Snapshot> {
     let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
     let puts = snapshot.of_type(EventType::EvidencePut).filter(|event| run::is_by_digest(event));
     let by_digest: Vec<BlobHash> = puts.filter_map(run::evidence_hash).collect();

@@ -13,6 +13,7 @@ pub mod compatible;
 pub mod drill;
 pub mod error;
 pub mod evidence;
+mod halves;
 pub mod ledger;
 pub mod log;
 pub mod proof;

@@ -77,7 +77,7 @@ struct Tree<'a> {
 impl Tree<'_> {
     fn render(&self, events: &[Event]) -> String {
         let mut out = vec![self.title()];
-        let start = events.first().and_then(|event| instant(&event.ts));
+        let start = events.first().and_then(|event| instant(&event.ts()));
         let mut told = Vec::new();
         for stage in events.chunk_by(|a, b| a.stage == b.stage) {
             let name = stage.first().map(|event| escape(event.stage.as_str())).unwrap_or_default();
@@ -137,8 +137,8 @@ fn tell(finding: &Finding) -> String {
 
 /// An event on one line: its place, type and times, and what there is to know of it.
 fn line(event: &Event, start: Option<Timestamp>) -> String {
-    let after = instant(&event.ts).zip(start).map(|(at, start)| elapsed(at.as_micros() - start.as_micros()));
-    let times = format!("{} {:>8}", clock(&event.ts), after.unwrap_or_default());
+    let after = instant(&event.ts()).zip(start).map(|(at, start)| elapsed(at.as_micros() - start.as_micros()));
+    let times = format!("{} {:>8}", clock(&event.ts()), after.unwrap_or_default());
     let kind = format!("{:>3} {:<13}", event.seq, event.event_type.as_str());
     format!("{kind} {}  {}", paint(SIDE, &escape(&times)), about(event)).trim_end().to_owned()
 }

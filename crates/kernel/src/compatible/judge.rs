@@ -2,7 +2,8 @@
 
 use super::CompatibleStore;
 use crate::error::Result;
-use crate::ledger::take_snapshot;
+use crate::halves::Halves;
+use crate::ledger::{read_whole, snapshot_of};
 use crate::store::sqlite;
 use receipt_core::id::RunId;
 use receipt_core::invariant::{self, Invariant};
@@ -62,7 +63,7 @@ impl CompatibleStore {
         if let Some(cache) = &self.cache {
             return Ok(invariant::evaluate(invariant, &cache.snapshot));
         }
-        let snapshot = take_snapshot(&sqlite::look(&self.connection)?, run_id, reads())?;
+        let snapshot = self.snapshot(run_id, reads())?;
         let result = invariant::evaluate(invariant, &snapshot);
         // Taken before the snapshot: a write in between makes it stale at once.
         self.cache = mark.map(|mark| Cache { mark, snapshot });
@@ -74,7 +75,13 @@ impl CompatibleStore {
     /// # Errors
     /// Where the file cannot be read.
     pub fn snapshot(&self, run_id: &RunId, reads: &[&str]) -> Result<Snapshot> {
-        take_snapshot(&sqlite::look(&self.connection)?, run_id, reads)
+        let halves = Halves::open(&self.connection, &self.path, run_id)?;
+        let store = sqlite::look(&self.connection)?;
+        let builder = match halves.map(|halves| halves.read(&store)).transpose()?.flatten() {
+            Some(builder) => builder,
+            None => read_whole(&store, run_id)?,
+        };
+        snapshot_of(&store, run_id, builder, reads)
     }
 
     fn mark(&self, run_id: &RunId) -> Result<Mark> {

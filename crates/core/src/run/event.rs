@@ -1,0 +1,184 @@
+//! An event of a snapshot, and the memory that the events of a snapshot share.
+
+use super::object;
+use crate::envelope::{Envelope, EventType};
+use crate::error::Error;
+use crate::id::{EventHash, Seq};
+use crate::json::{self, Limits, Object, Text, Value};
+use crate::stage::Stage;
+use std::ops::{Deref, Range};
+use std::sync::{Arc, OnceLock};
+
+/// An event of a snapshot: checked and typed.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Its place.
+    pub seq: Seq,
+    /// What happened.
+    pub event_type: EventType,
+    /// The stage that the run was in.
+    pub stage: Stage,
+    /// The hash of its bytes.
+    pub hash: EventHash,
+    /// What it says.
+    pub payload: Payload,
+    /// `refs.blobs`, as written.
+    pub blobs: Vec<Text>,
+    /// `refs.events`, as written.
+    pub events: Vec<Text>,
+    /// The exact bytes in compact form.
+    pub text: Bytes,
+    /// Where `ts` stands in them, a JSON string.
+    ts: Range<usize>,
+}
+
+/// Bytes that lie among others in memory that is shared.
+#[derive(Clone, Debug, Default)]
+pub struct Bytes {
+    all: Option<Arc<Vec<u8>>>,
+    place: Range<usize>,
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.all.as_ref().and_then(|all| all.get(self.place.clone())).unwrap_or_default()
+    }
+}
+
+/// What an event says: an object that is parsed when it is first looked at, as most never are.
+#[derive(Clone, Debug)]
+pub struct Payload {
+    text: Bytes,
+    parsed: OnceLock<Object>,
+}
+
+/// Fewer brackets than this cannot nest deeper than the parser goes.
+const SURELY_SHALLOW: usize = 64;
+
+impl Payload {
+    /// The payload of this JSON, at its place of memory that is yet to be shared.
+    fn of(json: &[u8], place: Range<usize>) -> Result<Self, Error> {
+        // What could be nested too deep for the parser is parsed at once, so that looking at it later cannot fail.
+        let openings = json.iter().filter(|byte| matches!(byte, b'{' | b'[')).take(SURELY_SHALLOW + 1).count();
+        let parsed = if openings > SURELY_SHALLOW { OnceLock::from(object(json)?) } else { OnceLock::new() };
+        Ok(Self { text: Bytes { place, ..Bytes::default() }, parsed })
+    }
+}
+
+impl Deref for Payload {
+    type Target = Object;
+
+    fn deref(&self) -> &Object {
+        self.parsed.get_or_init(|| object(&self.text).unwrap_or_default())
+    }
+}
+
+impl Event {
+    /// An event of an envelope that was read.
+    ///
+    /// # Errors
+    /// [`Error::Json`] where the payload is nested deeper than the reader goes.
+    pub fn from_envelope(envelope: &Envelope<'_>) -> Result<Self, Error> {
+        let mut event = Self::at(0, envelope, envelope.stage())?;
+        event.share(&Arc::new(envelope.compact().to_vec()));
+        Ok(event)
+    }
+
+    /// An event whose bytes begin at this place of memory that is yet to be shared.
+    fn at(start: usize, envelope: &Envelope<'_>, stage: Stage) -> Result<Self, Error> {
+        let moved = |place: Range<usize>| start + place.start..start + place.end;
+        let refs = match envelope.refs_json() {
+            br#"{"blobs":[],"events":[]}"# => Value::Null,
+            refs => json::parse(refs, Limits::READ)?,
+        };
+        let list = |key: &str| {
+            let items = refs.get(key).and_then(Value::as_array).unwrap_or_default();
+            items.iter().filter_map(Value::as_text).cloned().collect()
+        };
+        Ok(Self {
+            seq: envelope.seq,
+            event_type: envelope.event_type,
+            stage,
+            hash: envelope.hash,
+            payload: Payload::of(envelope.payload_json(), moved(envelope.payload_place()))?,
+            blobs: list("blobs"),
+            events: list("events"),
+            text: Bytes { place: moved(0..envelope.compact().len()), ..Bytes::default() },
+            ts: envelope.ts_place(),
+        })
+    }
+
+    /// When, as written; see [`Timestamp::parse`](crate::id::Timestamp::parse).
+    pub fn ts(&self) -> Text {
+        json::parse_string(&self.text[self.ts.clone()]).unwrap_or_default()
+    }
+
+    /// Gives it the memory that its bytes lie in.
+    fn share(&mut self, all: &Arc<Vec<u8>>) {
+        self.text.all = Some(Arc::clone(all));
+        self.payload.text.all = Some(Arc::clone(all));
+    }
+}
+
+/// Events as they come, their bytes one behind the other in a few pieces of memory.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    list: Vec<Event>,
+    /// The bytes of the events from `shared` on.
+    bytes: Vec<u8>,
+    shared: usize,
+    /// The stage of the last event, as JSON: mostly that of the next one.
+    stage: Option<(Vec<u8>, Stage)>,
+}
+
+impl Events {
+    /// How many bytes make a piece.
+    const PIECE: usize = 1 << 18;
+
+    /// How many more it has room for, which the last event of most pieces needs.
+    const ROOM: usize = 1 << 12;
+
+    /// The next event.
+    pub(crate) fn push(&mut self, envelope: &Envelope<'_>) -> Result<(), Error> {
+        if self.bytes.is_empty() && self.shared > 0 {
+            self.bytes.reserve(Self::PIECE + Self::ROOM);
+        }
+        let stage = self.stage(envelope);
+        self.list.push(Event::at(self.bytes.len(), envelope, stage)?);
+        self.bytes.extend_from_slice(envelope.compact());
+        if self.bytes.len() >= Self::PIECE {
+            self.share();
+        }
+        Ok(())
+    }
+
+    fn stage(&mut self, envelope: &Envelope<'_>) -> Stage {
+        match &self.stage {
+            Some((json, stage)) if json == envelope.stage_json() => stage.clone(),
+            _ => self.stage.insert((envelope.stage_json().to_vec(), envelope.stage())).1.clone(),
+        }
+    }
+
+    fn share(&mut self) {
+        let all = Arc::new(std::mem::take(&mut self.bytes));
+        self.list[self.shared..].iter_mut().for_each(|event| event.share(&all));
+        self.shared = self.list.len();
+    }
+
+    /// These and, behind them, others.
+    pub(crate) fn followed_by(mut self, mut others: Self) -> Self {
+        self.share();
+        others.share();
+        self.list.append(&mut others.list);
+        self.shared = self.list.len();
+        self
+    }
+
+    /// All of them.
+    pub(crate) fn end(mut self) -> Vec<Event> {
+        self.share();
+        self.list
+    }
+}
