@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -19,7 +20,9 @@ _FOREVER = 400_000_000_000
 def _instant(text: object, *, offset: bool) -> datetime:
     if not isinstance(text, str):
         raise TypeError(f"an instant must be ISO 8601 text, not {type(text).__name__}")
-    instant = datetime.fromisoformat(text[:-1] + "+00:00" if text[-1:] in ("Z", "z") else text)
+    # Python 3.10 reads three digits of a second or six, and no Z.
+    digits = re.sub(r"[.,]([0-9]{1,6})[0-9]*", lambda found: "." + found[1].ljust(6, "0"), text)
+    instant = datetime.fromisoformat(digits[:-1] + "+00:00" if digits[-1:] in ("Z", "z") else digits)
     if instant.tzinfo is None:
         if offset:
             raise ValueError(f"{text!r} has no offset from UTC, so that it names no instant")
