@@ -103,7 +103,7 @@ fn a_bundle_is_imported_once_and_its_run_can_be_exported_again() {
     assert_eq!(again, std::fs::read_to_string(place.path().join("build-1.receipt")).unwrap());
     place.ok(&["export", "build-1", "-o", "part.receipt", "--withhold", "stdout"]);
     place.gives(3, &["import", "--ledger", "other.db", "part.receipt"]);
-    assert_eq!(place.json(0, &["runs", "--ledger", "other.db"])["runs"].as_array().unwrap().len(), 0);
+    assert!(!place.path().join("other.db").exists(), "a ledger was made for nothing");
 }
 
 #[test]

@@ -294,6 +294,22 @@ fn a_payload_is_redacted_by_name_and_by_content() {
 }
 
 #[test]
+fn the_argument_behind_the_flag_of_a_secret_is_replaced() {
+    let payload =
+        br#"{"args":["login","--user","bob","--password","hunter2","--verbose","hunter2",["-p","--passwd"],"x"],
+        "more":["--password=hunter2","kept","--password",7,"kept","--password"]}"#;
+    let Value::Object(mut object) = parse(payload, Limits::READ).unwrap() else { panic!() };
+    Redactor::builtin().redact_object(&mut object);
+    let args: Vec<_> = object.get("args").unwrap().as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let gone = "[REDACTED:password]";
+    assert_eq!(args, ["login", "--user", "bob", "--password", gone, "--verbose", "hunter2", "x"]);
+    let more: Vec<_> = object.get("more").unwrap().as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert_eq!(more, [&format!("--password={gone}"), "kept", "--password", "kept", "--password"]);
+    let again = object.clone();
+    assert_eq!((Redactor::builtin().redact_object(&mut object), &object), (0, &again));
+}
+
+#[test]
 fn keys_that_are_secrets_stay_apart() {
     let mut object: Object = [(openai(20), 1), (openai(21), 2), (openai(22), 3)].into_iter().collect();
     assert_eq!(Redactor::builtin().redact_object(&mut object), 3);

@@ -214,6 +214,23 @@ fn the_leak_checker_sees_a_leak() {
 }
 
 #[test]
+fn every_item_of_a_list_of_secrets_is_replaced_and_what_follows_the_list_is_kept() {
+    const LISTS: &str = "tokens:\n  - plain\n  - %\n  - \"%\" # old\n  - also-plain\n  - '%'\nnames:\n  - agent007x\npasswords:\n- %\n- %\n";
+    let text = |items: &[String]| items.iter().fold(LISTS.to_owned(), |text, item| text.replacen('%', item, 1));
+    let items: Vec<String> = (1..=5).map(|seed| Random(seed).example("<w:8>7<w:4>")).collect();
+    let (data, expected) = (text(&items), text(&vec!["[REDACTED:yaml_sequence]".to_owned(); 5]));
+    let redactor = Redactor::builtin();
+    assert_eq!(String::from_utf8_lossy(&redactor.redact(data.as_bytes()).0), expected);
+    assert!(redactor.redact(expected.as_bytes()).1.hits.is_empty());
+    for size in [1, 7, 30] {
+        let (mut stream, mut out) = (redactor.stream(), Vec::new());
+        data.as_bytes().chunks(size).for_each(|piece| stream.push(piece, &mut out));
+        stream.finish(&mut out);
+        assert_eq!(String::from_utf8_lossy(&out), expected, "{size}");
+    }
+}
+
+#[test]
 fn a_file_that_is_not_understood_in_full_is_refused() {
     let rule = "[[rule]]\nid = \"a\"\nkeywords = [\"abc\"]\n";
     let cases = [
@@ -224,6 +241,8 @@ fn a_file_that_is_not_understood_in_full_is_refused() {
         (rule.to_owned(), "one of pattern, value and block"),
         (format!("{rule}pattern = 'abc'\nvalue = 'x'"), "one of pattern, value and block"),
         (format!("{rule}pattern = 'abc'\ngroup = 1"), "no such group"),
+        (format!("{rule}pattern = 'abc'\nagain = 'x'"), "one group"),
+        (format!("{rule}pattern = 'abc'\nagain = '(x)?'"), "match nothing"),
         (format!("{rule}pattern = 'abc'\nreplacement = \"x\""), "[REDACTED:name]"),
         (format!("{rule}pattern = 'abc'\n{rule}pattern = 'abc'"), "two rules"),
         (format!("{rule}value = 'abc'\nbare = \"some\""), "expected one of"),
@@ -278,6 +297,7 @@ fn the_digest_is_of_what_the_rules_do() {
         rule.replace("{4}", "{5}"),
         format!("{rule}entropy = 1.5"),
         format!("{rule}boundary = false"),
+        format!("{rule}again = ' ([0-9]{{4}})'"),
         format!("{rule}[[allow]]\nid = \"a\"\npattern = 'x'"),
     ] {
         if let Ok(rules) = Rules::builtin().unwrap().with(&other) {

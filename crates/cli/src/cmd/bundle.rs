@@ -7,7 +7,7 @@ use crate::term;
 use receipt_kernel::bundle::{BundleReport, REPLAY_LIMIT, Verify};
 use receipt_kernel::core::note::VerifierKey;
 use receipt_kernel::core::replay::Replayed;
-use receipt_kernel::{BlobRef, Check, RunId, Verdict};
+use receipt_kernel::{BlobRef, Check, Digest256, RunId, Verdict};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -63,10 +63,16 @@ pub(crate) fn check(path: &Path, verify: &Verify<'_>) -> Result<BundleReport> {
     if path.is_file() { verify.run_opened(|| open(path)) } else { Ok(verify.run(&mut *open(path)?)?) }
 }
 
-/// Checks a bundle and says what it is worth.
-pub(crate) fn run(path: &Path, trust: &Trust, required: &[Check], context: &Context) -> Result<ExitCode> {
+/// Checks a bundle, with files for what is not in it, and says what it is worth.
+pub(crate) fn run(
+    path: &Path,
+    trust: &Trust,
+    files: &[(String, Digest256)],
+    required: &[Check],
+    context: &Context,
+) -> Result<ExitCode> {
     let keys = trust.keys()?;
-    let mut report = check(path, &trust.verify(&keys))?;
+    let mut report = check(path, &trust.verify(&keys).files(files))?;
     for check in &mut report.checks {
         check.required |= required.contains(&check.check);
     }

@@ -107,6 +107,9 @@ fn written(error: KernelError) -> Error {
     }
 }
 
+/// How many keys are named where another was asked for.
+const NAMED: usize = 12;
+
 /// The last evidence that a run put under a key.
 fn by_key(context: &Context, ledger: &Ledger, run: &str, key: &str) -> Result<BlobHash> {
     let run_id = context.find_run(ledger, run)?;
@@ -124,6 +127,9 @@ fn by_key(context: &Context, ledger: &Ledger, run: &str, key: &str) -> Result<Bl
         }
     })?;
     found.ok_or_else(|| {
+        let more = known.len().saturating_sub(NAMED);
+        known.truncate(NAMED);
+        known.extend((more > 0).then(|| format!("and {more} more")));
         let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         Error::NoEvidence { run: run_id.to_string(), key: key.to_owned(), known }
     })

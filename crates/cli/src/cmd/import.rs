@@ -5,6 +5,7 @@ use super::verify;
 use crate::context::{Context, show};
 use crate::error::Result;
 use crate::term;
+use receipt_kernel::bundle::BundleReport;
 use receipt_kernel::{Object, RunId, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,16 +28,20 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let keys = args.trust.keys()?;
+    let checks = args.trust.verify(&keys);
+    // No ledger is made for a bundle that will not be in it. What comes through a pipe can be read once only.
+    if args.file.is_file() && !context.ledger_path().exists() {
+        let report = bundle::check(&args.file, &checks)?;
+        if report.overall_verdict().is_failure() {
+            return refuse(context, &report);
+        }
+    }
     let mut input = bundle::open(&args.file)?;
     let ledger = context.open_or_create()?;
-    let imported = ledger.import(&args.trust.verify(&keys), &mut *input)?;
+    let imported = ledger.import(&checks, &mut *input)?;
     let verdict = imported.report.overall_verdict();
     if verdict.is_failure() {
-        bundle::print(context, &imported.report)?;
-        if !context.json {
-            context.print(&"not imported: only a bundle that verifies is")?;
-        }
-        return Ok(verify::exit_code(verdict));
+        return refuse(context, &imported.report);
     }
     let run = imported.report.run.as_ref().map(RunId::as_str).unwrap_or_default();
     let document = Object::from_iter([
@@ -52,4 +57,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     };
     context.done(document, &line)?;
     Ok(verify::exit_code(verdict))
+}
+
+fn refuse(context: &Context, report: &BundleReport) -> Result<ExitCode> {
+    bundle::print(context, report)?;
+    if !context.json {
+        context.print(&"not imported: only a bundle that verifies is")?;
+    }
+    Ok(verify::exit_code(report.overall_verdict()))
 }

@@ -55,7 +55,8 @@ pub(crate) struct Args {
     /// Neither look at what was verified before, nor remember this
     #[arg(long)]
     pub(crate) no_pin: bool,
-    /// A file that was put by digest under this key, to be compared with what was recorded
+    /// A file that was put by digest under this key, or whose bytes a bundle does not hold, to be compared with what was
+    /// recorded
     #[arg(long = "evidence", value_name = "KEY=FILE", value_parser = file)]
     pub(crate) files: Vec<(String, PathBuf)>,
     /// How many threads; as many as there are cores where none is given
@@ -71,14 +72,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     }
     if let Some(path) = args.runs.iter().find_map(|run| bundle::path(run)) {
         let anchored = !args.checkpoint.is_empty() || !args.expect.is_empty() || args.witness_policy.is_some();
-        if anchored || !args.files.is_empty() {
-            let problem = "--checkpoint, --expect, --witness-policy and --evidence are for a ledger; a bundle has its own checkpoint";
+        if anchored {
+            let problem =
+                "--checkpoint, --expect and --witness-policy are for a ledger; a bundle has its own checkpoint";
             return Err(Error::Input(problem.to_owned()));
         }
         if args.runs.len() > 1 {
             return Err(Error::Input("a bundle is checked by itself: name one file, or runs".to_owned()));
         }
-        return bundle::run(&path, &args.trust, &required(&args.require, Check::BUNDLE)?, context);
+        let required = required(&args.require, Check::BUNDLE)?;
+        return bundle::run(&path, &args.trust, &digests(&args.files)?, &required, context);
     }
     let required = required(&args.require, Check::ALL)?;
     let mut anchors = anchors(args)?;
@@ -92,8 +95,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let files = args.files.iter().map(|(key, path)| Ok((key.clone(), digest(path)?))).collect::<Result<Vec<_>>>()?;
-    let mut audit = Audit::of(&ledger).progress(&tell).files(files);
+    let mut audit = Audit::of(&ledger).progress(&tell).files(digests(&args.files)?);
     if let Some(threads) = args.threads {
         audit = audit.threads(threads);
     }
@@ -172,6 +174,10 @@ fn expected(text: &str) -> Option<(RunId, Seq, EventHash)> {
 fn file(text: &str) -> Result<(String, PathBuf), String> {
     let (key, path) = text.split_once('=').ok_or("expected KEY=FILE")?;
     Ok((key.to_owned(), path.into()))
+}
+
+fn digests(files: &[(String, PathBuf)]) -> Result<Vec<(String, Digest256)>> {
+    files.iter().map(|(key, path)| Ok((key.clone(), digest(path)?))).collect()
 }
 
 fn digest(path: &Path) -> Result<Digest256> {

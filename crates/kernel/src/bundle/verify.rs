@@ -5,6 +5,7 @@ use super::export::evidence_key;
 use super::replay::{REPLAY_LIMIT, WORK, evaluator};
 use crate::audit::{Check, CheckReport, Evidence, Findings};
 use crate::error::{Error, Result};
+use crate::evidence::Digest256;
 use crate::proof::unsigned;
 use crate::store::MAX_BYTES_IN_MEMORY;
 use receipt_core::bundle::{Blob, Header, Item, MAX_BLOBS, MAX_LINE, Problem, Reader, Row, State};
@@ -20,19 +21,20 @@ use receipt_core::replay::{Replay, Replayed};
 use receipt_core::run::{BatchReader, RunReader, blobs_referred_to};
 use receipt_core::verdict::{Reason, Verdict};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, Read};
 
 /// A bundle to be checked.
 #[derive(Clone, Debug)]
 pub struct Verify<'k> {
     keys: &'k [VerifierKey],
+    files: &'k [(String, Digest256)],
     replay_limit: u64,
 }
 
 impl Default for Verify<'_> {
     fn default() -> Self {
-        Self { keys: &[], replay_limit: REPLAY_LIMIT }
+        Self { keys: &[], files: &[], replay_limit: REPLAY_LIMIT }
     }
 }
 
@@ -100,6 +102,13 @@ impl<'k> Verify<'k> {
         Self { keys, ..self }
     }
 
+    /// The same with files that the bundle does not hold, each for the evidence that was first put under a key: what is
+    /// withheld, is sealed or was recorded by digest must be that file. Of what is sealed it is the ciphertext.
+    #[must_use]
+    pub fn files(self, files: &'k [(String, Digest256)]) -> Self {
+        Self { files, ..self }
+    }
+
     /// The same with another limit than [`REPLAY_LIMIT`]; 0 for no replay, so that it is UNKNOWN.
     #[must_use]
     pub fn replay_limit(self, bytes: u64) -> Self {
@@ -136,11 +145,11 @@ impl<'k> Verify<'k> {
         Ok(self.read(input, self.nothing_found(), sink)?.report(self))
     }
 
-    fn nothing_found(&self) -> Found {
-        Found { keep: self.replay_limit > 0, ..Found::default() }
+    fn nothing_found(&self) -> Found<'k> {
+        Found { keep: self.replay_limit > 0, files: self.files, ..Found::default() }
     }
 
-    fn read(&self, input: &mut dyn BufRead, mut found: Found, sink: &mut dyn Sink) -> Result<Found> {
+    fn read(&self, input: &mut dyn BufRead, mut found: Found<'k>, sink: &mut dyn Sink) -> Result<Found<'k>> {
         let mut lines = Lines { input, line: Vec::new(), reader: Reader::default(), number: 0 };
         let read = read_all(&mut lines, &mut found, self.replay_limit, sink);
         match read {
@@ -210,7 +219,7 @@ impl Lines<'_> {
     }
 }
 
-fn read_all(lines: &mut Lines<'_>, found: &mut Found, limit: u64, sink: &mut dyn Sink) -> Result<(), Stop> {
+fn read_all(lines: &mut Lines<'_>, found: &mut Found<'_>, limit: u64, sink: &mut dyn Sink) -> Result<(), Stop> {
     let mut header = None;
     loop {
         match lines.next()? {
@@ -310,6 +319,7 @@ struct Run {
 const MAX_KEY: usize = 256;
 
 /// What the events say of a blob, and what was found of it.
+#[allow(clippy::struct_excessive_bools)] // each is told by another event
 #[derive(Default)]
 struct Told {
     /// The first event that put it, and its length there.
@@ -322,14 +332,40 @@ struct Told {
     contradicted: bool,
     /// An invariant reads it.
     read: bool,
+    /// It was recorded by digest: nobody had its bytes when the run was judged.
+    by_digest: bool,
     /// A BLOB_EXPIRE of this run names it.
     expired: bool,
     fact: Option<BlobFact>,
 }
 
+/// What a file that was given says of a blob that is not in the bundle.
+enum Compared {
+    Nothing,
+    Same,
+    Other,
+}
+
+/// Compares a blob with the files of its key, and notes that they were of use.
+fn compare<'k>(
+    files: &'k [(String, Digest256)],
+    compared: &mut HashSet<&'k str>,
+    told: &Told,
+    blob: &Blob,
+) -> Compared {
+    let mut given = files.iter().filter(|(key, _)| Some(key) == told.key.as_ref()).peekable();
+    let Some((key, _)) = given.peek() else { return Compared::Nothing };
+    compared.insert(key);
+    let same = |file: &Digest256| file.hash == blob.hash && file.bytes_len == blob.bytes_len;
+    if given.any(|(_, file)| same(file)) { Compared::Same } else { Compared::Other }
+}
+
 #[derive(Default)]
-struct Found {
+struct Found<'k> {
     findings: Findings,
+    /// Files that were given for what is not in the bundle, and the keys that something was compared for.
+    files: &'k [(String, Digest256)],
+    compared: HashSet<&'k str>,
     run: Option<Run>,
     told: HashMap<BlobHash, Told>,
     absent: Vec<(Option<String>, BlobHash)>,
@@ -346,7 +382,7 @@ struct Found {
     whole: bool,
 }
 
-impl Found {
+impl Found<'_> {
     fn event(&mut self, text: &[u8], limit: u64, sink: &mut dyn Sink) -> Result<(), Stop> {
         let Some(run) = &mut self.run else { return Err(Stop::Malformed(Problem::Header)) };
         let Some(envelope) = run.reader.read_text(text) else { return Ok(()) };
@@ -405,6 +441,7 @@ impl Found {
         };
         let told = self.told.entry(hash).or_default();
         told.read |= read;
+        told.by_digest |= put.by_digest;
         if let Some((_, before)) = told.put {
             told.contradicted |= before != bytes_len;
         } else {
@@ -445,14 +482,27 @@ impl Found {
                     BlobFact::Corrupt
                 }
             }
-            State::Withheld | State::Sealed => {
-                let sealed = blob.state == State::Sealed;
-                let code = if sealed { "EVIDENCE_SEALED" } else { "EVIDENCE_WITHHELD" };
-                let msg = "its bytes are not in the bundle: whoever has them can settle it";
-                found.push((Verdict::Unknown, code, msg));
-                self.absent.push((told.key.clone(), blob.hash));
-                BlobFact::Unreadable { problem: format!("it is {}", blob.state.as_str()) }
-            }
+            State::Withheld | State::Sealed => match compare(self.files, &mut self.compared, told, blob) {
+                Compared::Same if told.by_digest => BlobFact::Elsewhere,
+                Compared::Same if !told.read => BlobFact::Intact { bytes_len, bytes: None },
+                compared => {
+                    match compared {
+                        Compared::Same => {}
+                        Compared::Other => {
+                            let msg = "the file given is not the one recorded";
+                            found.push((Verdict::Fail, "EVIDENCE_FILE_MISMATCH", msg));
+                        }
+                        Compared::Nothing => {
+                            let sealed = blob.state == State::Sealed;
+                            let code = if sealed { "EVIDENCE_SEALED" } else { "EVIDENCE_WITHHELD" };
+                            let msg = "its bytes are not in the bundle: --evidence KEY=FILE would settle it";
+                            found.push((Verdict::Unknown, code, msg));
+                        }
+                    }
+                    self.absent.push((told.key.clone(), blob.hash));
+                    BlobFact::Unreadable { problem: format!("it is {}", blob.state.as_str()) }
+                }
+            },
             State::Expired => {
                 self.absent.push((told.key.clone(), blob.hash));
                 if told.expired {
@@ -508,6 +558,11 @@ impl Found {
         for (hash, put) in unlisted {
             let reason = Reason::new("BLOB_MISSING", "an event names it, and the bundle does not list it");
             self.find_blob(Verdict::Fail, reason, put.map(|(seq, _)| seq), hash);
+        }
+        for (key, _) in self.files.iter().filter(|(key, _)| !self.compared.contains(key.as_str())) {
+            let msg =
+                format!("a file was given for the key {key:?}, and nothing of that key is missing from the bundle");
+            self.findings.find(Check::Evidence, Verdict::Unknown, Reason::new("EVIDENCE_FILE_UNUSED", msg));
         }
         let run = self.run.take();
         let mut report = BundleReport {

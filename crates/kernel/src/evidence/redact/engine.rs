@@ -8,7 +8,7 @@ use super::data::{bare_end, data_end, is_query, query_end};
 use super::encoding::FOLDED;
 use super::escapes::{self, ESCAPES};
 use super::keywords::Keywords;
-use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape, marker};
+use super::rules::{Bare, Boundary, Form, Named, Pattern, Quotes, Rules, Shape, marker};
 
 /// The longest quoted string, block or match that is taken for one secret.
 pub(super) const LONGEST: usize = 32 << 10;
@@ -351,7 +351,23 @@ impl<'s> Scan<'s> {
         }
         // A keyword may be the last that matched, and begin the next one.
         self.resume[rule] = (begin + stop).saturating_sub(tail - head).max(head + 1);
+        if let Some(again) = &form.again {
+            self.again(rule, again, begin, begin + stop);
+        }
         Some((begin, (begin + start, begin + end, Close::Nothing)))
+    }
+
+    /// What follows a match that ends at `at`, as often as it does.
+    fn again(&mut self, rule: usize, pattern: &Pattern, head: usize, mut at: usize) {
+        let (data, limit) = (self.data, self.data.len().min(head + LONGEST));
+        let Some(regex) = pattern.regex() else { return };
+        while let Some(found) = regex.captures(&data[at.min(limit)..limit]) {
+            if let Some(secret) = found.get(1) {
+                self.add(head, rule, (at + secret.start(), at + secret.end(), Close::Nothing));
+            }
+            at += found.get(0).map_or(0, |whole| whole.end()).max(1);
+        }
+        self.resume[rule] = self.resume[rule].max(at.min(limit));
     }
 
     fn value(&mut self, rule: usize, named: &Named, head: usize, tail: usize) -> Option<Found> {

@@ -10,7 +10,8 @@ impl Redactor {
     /// Replaces every secret in the strings of a payload, and says how many.
     ///
     /// A string under the name of a secret (`password`, `client_secret`, `api-key`, …) is replaced whole, and so is
-    /// each string of an array under one. A key is replaced where it is itself a secret.
+    /// each string of an array under one, and the string behind a flag (`--password`) in an array. A key is replaced where
+    /// it is itself a secret.
     pub fn redact_object(&self, payload: &mut Object) -> usize {
         self.redact_object_by(payload, &mut |_| {})
     }
@@ -28,7 +29,16 @@ impl Redactor {
         while let Some((rules, value)) = open.pop() {
             match value {
                 Value::String(text) => self.redact_string(rules.as_deref().unwrap_or_default(), text, &mut count),
-                Value::Array(items) => open.extend(items.iter_mut().map(|item| (rules.clone(), item))),
+                Value::Array(items) => {
+                    // Behind the name of a flag, as in a list of arguments, stands its value.
+                    let mut flag = None;
+                    open.extend(items.iter_mut().map(|item| {
+                        let next = item.as_text().filter(|text| is_flag(text.as_bytes()));
+                        let next = next.and_then(|text| self.rules_of_name(text));
+                        let rules = std::mem::replace(&mut flag, next).or_else(|| rules.clone());
+                        (rules, item)
+                    }));
+                }
                 Value::Object(object) => {
                     self.redact_keys(object, &mut count);
                     open.extend(object.iter_mut().map(|(key, value)| (self.rules_of_name(key), value)));
@@ -111,6 +121,11 @@ impl Redactor {
         }
         out
     }
+}
+
+/// Whether an argument is a flag whose value is the next one.
+fn is_flag(argument: &[u8]) -> bool {
+    argument.starts_with(b"-") && !argument.contains(&b'=')
 }
 
 fn is_replaced(group: &Group) -> bool {

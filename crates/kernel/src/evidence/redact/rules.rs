@@ -71,6 +71,8 @@ pub(super) struct Form {
     /// What may stand before the keyword and still belong to the match.
     pub(super) lead: Option<Box<[bool; 256]>>,
     pub(super) boundary: Boundary,
+    /// What may follow a match, as often as it does, with a secret in its first group or none.
+    pub(super) again: Option<Pattern>,
     lead_text: String,
 }
 
@@ -306,6 +308,9 @@ impl Rule {
                 object.insert("pattern", form.pattern.text.as_str());
                 object.insert("group", form.group);
                 object.insert("lead", form.lead_text.as_str());
+                if let Some(again) = &form.again {
+                    object.insert("again", again.text.as_str());
+                }
                 object.insert("boundary", format!("{:?}", form.boundary).to_lowercase())
             }
             Shape::Value(named) => {
@@ -479,13 +484,20 @@ impl Fields<'_> {
             Some(_) => return Err(self.invalid("boundary", "expected true, false or \"lower\"")),
         };
         let group = self.count("group")?;
+        let again = self.string("again")?.map(|again| Pattern::new(format!(r"\A(?:{again})")));
+        if let (true, Some(again)) = (check, &again) {
+            again.check(&format!("{}: again", self.at))?;
+            if again.regex().is_none_or(|regex| regex.captures_len() != 2 || regex.is_match(b"")) {
+                return Err(self.invalid("again", "expected one group, and a pattern that does not match nothing"));
+            }
+        }
         if check {
             pattern.check(&format!("{}: pattern", self.at))?;
             if pattern.regex().is_none_or(|regex| regex.captures_len() <= group) {
                 return Err(self.invalid("group", "the pattern has no such group"));
             }
         }
-        Ok(Form { pattern, group, lead, boundary, lead_text })
+        Ok(Form { pattern, group, lead, boundary, again, lead_text })
     }
 
     /// The bytes of a class of characters.
