@@ -8,6 +8,7 @@ mod aside;
 mod export;
 mod import;
 mod replay;
+mod told;
 mod verify;
 
 pub use export::{Export, Exported};

@@ -3,6 +3,7 @@
 use super::aside::Aside;
 use super::export::evidence_key;
 use super::replay::{REPLAY_LIMIT, WORK, evaluator};
+use super::told::{Compared, Told};
 use crate::audit::{Check, CheckReport, Evidence, Findings};
 use crate::error::{Error, Result};
 use crate::evidence::Digest256;
@@ -12,7 +13,7 @@ use receipt_core::bundle::{Blob, Header, Item, MAX_BLOBS, MAX_LINE, Problem, Rea
 use receipt_core::canonical;
 use receipt_core::checkpoint::InclusionProof;
 use receipt_core::envelope::{Envelope, EventType};
-use receipt_core::evidence::{BlobFact, EvidenceClass};
+use receipt_core::evidence::BlobFact;
 use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId, Seq};
 use receipt_core::json::{Object, Value};
 use receipt_core::note::VerifierKey;
@@ -318,48 +319,6 @@ struct Run {
 /// How many characters of a key are kept.
 const MAX_KEY: usize = 256;
 
-/// What the events say of a blob, and what was found of it.
-#[allow(clippy::struct_excessive_bools)] // each is told by another event
-#[derive(Default)]
-struct Told {
-    /// The first event that put it, and its length there.
-    put: Option<(i64, u64)>,
-    key: Option<String>,
-    class: Option<EvidenceClass>,
-    /// Its hash: it may be long.
-    content_type: Option<BlobHash>,
-    /// An event says otherwise than one before it.
-    contradicted: bool,
-    /// An invariant reads it.
-    read: bool,
-    /// It was recorded by digest: nobody had its bytes when the run was judged.
-    by_digest: bool,
-    /// A BLOB_EXPIRE of this run names it.
-    expired: bool,
-    fact: Option<BlobFact>,
-}
-
-/// What a file that was given says of a blob that is not in the bundle.
-enum Compared {
-    Nothing,
-    Same,
-    Other,
-}
-
-/// Compares a blob with the files of its key, and notes that they were of use.
-fn compare<'k>(
-    files: &'k [(String, Digest256)],
-    compared: &mut HashSet<&'k str>,
-    told: &Told,
-    blob: &Blob,
-) -> Compared {
-    let mut given = files.iter().filter(|(key, _)| Some(key) == told.key.as_ref()).peekable();
-    let Some((key, _)) = given.peek() else { return Compared::Nothing };
-    compared.insert(key);
-    let same = |file: &Digest256| file.hash == blob.hash && file.bytes_len == blob.bytes_len;
-    if given.any(|(_, file)| same(file)) { Compared::Same } else { Compared::Other }
-}
-
 #[derive(Default)]
 struct Found<'k> {
     findings: Findings,
@@ -482,7 +441,7 @@ impl Found<'_> {
                     BlobFact::Corrupt
                 }
             }
-            State::Withheld | State::Sealed => match compare(self.files, &mut self.compared, told, blob) {
+            State::Withheld | State::Sealed => match told.compare(blob, self.files, &mut self.compared) {
                 Compared::Same if told.by_digest => BlobFact::Elsewhere,
                 Compared::Same if !told.read => BlobFact::Intact { bytes_len, bytes: None },
                 compared => {
