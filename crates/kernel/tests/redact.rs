@@ -478,6 +478,12 @@ fn nested() -> impl Strategy<Value = (String, Vec<String>)> {
     })
 }
 
+#[test]
+fn an_address_with_a_nul_in_it_is_the_same_a_second_time() {
+    let once = redact(b"postgresql://app:cY\x01\x00X089a898c0@db/app").0;
+    assert_eq!(redact(&once).0, once);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 

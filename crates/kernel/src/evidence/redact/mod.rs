@@ -7,7 +7,8 @@
 //!
 //! What a rule finds is a *span*: the secret itself, without the name in front of it and the quotes around it, so
 //! that JSON stays JSON. Spans that overlap become one, replaced once: nothing of a reported secret is left, and
-//! nothing next to it is lost. Redacting again changes nothing.
+//! nothing next to it is lost. Redacting again changes nothing, but where a replacement made a value short enough for a rule
+//! that has a longest one.
 //!
 //! A [`Report`] says where secrets stood, and never holds anything that is derived from them.
 
