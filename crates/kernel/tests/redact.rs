@@ -479,6 +479,14 @@ fn nested() -> impl Strategy<Value = (String, Vec<String>)> {
 }
 
 #[test]
+fn what_stands_in_the_place_of_a_secret_is_not_taken_apart() {
+    let once = redact(b"--auth bXc1password=`Xa9a0abZXX1181b\"").0;
+    assert_eq!(redact(&once).0, once, "{}", String::from_utf8_lossy(&once));
+    let both = redact(b"curl --auth bob[REDACTED:password]hunter2hunter2 x").0;
+    assert!(!leaks(&both, "hunter2hunter2"), "{}", String::from_utf8_lossy(&both));
+}
+
+#[test]
 fn an_address_with_a_nul_in_it_is_the_same_a_second_time() {
     let once = redact(b"postgresql://app:cY\x01\x00X089a898c0@db/app").0;
     assert_eq!(redact(&once).0, once);

@@ -359,6 +359,13 @@ pub(super) fn is_marker(value: &[u8]) -> bool {
     marker(value).is_some_and(|length| value[length..].iter().all(|byte| *byte == b' '))
 }
 
+/// Past what already stands in the place of a secret, where a place is inside of it: the colon there separates nothing.
+pub(super) fn past_marker(data: &[u8], at: usize) -> usize {
+    let opens = (at.saturating_sub(CONTEXT)..at).rev().filter(|from| data[*from] == b'[');
+    let ends = opens.filter_map(|from| Some(from + marker(&data[from..])?));
+    ends.max().map_or(at, |end| end.max(at))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

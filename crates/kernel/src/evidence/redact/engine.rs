@@ -2,7 +2,8 @@
 
 use super::assign::{
     Assigned, DOUBLE, How, SINGLE, assigned, element, ends_value, follows_letter, is_digest, is_flag, is_identifier,
-    is_marker, is_secret_name, name_before, name_rest, next_of_array, quoted, unquoted_end, weight, word_end,
+    is_marker, is_secret_name, name_before, name_rest, next_of_array, past_marker, quoted, unquoted_end, weight,
+    word_end,
 };
 use super::data::{bare_end, data_end, is_query, query_end};
 use super::encoding::FOLDED;
@@ -295,6 +296,11 @@ impl<'s> Scan<'s> {
     }
 
     fn add(&mut self, head: usize, rule: usize, (start, end, close): Found) {
+        let past = past_marker(self.data, start);
+        if past > start && past >= end {
+            return;
+        }
+        let start = past;
         let secret = &self.data[start..end];
         if !is_marker(secret) && !escapes::is_marker(secret) && self.engine.is_random(rule, secret) {
             let allow = self.engine.allowed(rule, secret);
