@@ -221,6 +221,9 @@ fn every_item_of_a_list_of_secrets_is_replaced_and_what_follows_the_list_is_kept
     let (data, expected) = (text(&items), text(&vec!["[REDACTED:yaml_sequence]".to_owned(); 5]));
     let redactor = Redactor::builtin();
     assert_eq!(String::from_utf8_lossy(&redactor.redact(data.as_bytes()).0), expected);
+    let noted = format!("secrets:\n  - {} of: bob\n  - {} username=ets:\n", items[0], items[1]);
+    let once = redactor.redact(noted.as_bytes()).0;
+    assert_eq!(once, redactor.redact(&once).0, "what stands behind an item does not end the list");
     assert!(redactor.redact(expected.as_bytes()).1.hits.is_empty());
     for size in [1, 7, 30] {
         let (mut stream, mut out) = (redactor.stream(), Vec::new());
