@@ -293,6 +293,7 @@ class Bundle:
         name = put.get("sha256")
         if is_hash(name) and put.get("ref") == "blob://sha256:" + name and is_int(put.get("bytes_len"), 0, 2**64 - 1):
             self.blobs.setdefault(name, []).append(put)
+            self.expired.discard(name)  # what was put again is not what was removed before
         elif self.commitment or put:
             self.find("evidence", "EVIDENCE_MALFORMED")
 

@@ -7,11 +7,11 @@
 use crate::error::{Error, Result};
 use crate::evidence::Digest256;
 use crate::ledger::{Ledger, finish, reader_behind, show};
-use crate::store::{self, ReadTransaction, Store, Visit};
+use crate::store::{self, ReadTransaction, Receipts, Store, Visit};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
-use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId, Seq};
+use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::run::{Area, BatchReader, EventRow, RunFacts, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
@@ -681,7 +681,10 @@ impl Shared<'_> {
                 self.check_claim(store, pointer, &hash, &put, found);
             }
             if seen.is_new(hash) {
-                self.check_blob(store, &hash, Some((pointer, bytes_len)), found);
+                self.check_blob(store, &hash, Some((pointer, bytes_len, put.ts)), found);
+            } else if self.expired.is_asked() && store::blob_state(store, &hash) == BlobFact::Removed {
+                // Put again: a receipt for what was there before is none for this.
+                self.check_removal(store, &hash, Some((pointer, bytes_len, put.ts)), found);
             }
         }
     }
@@ -802,13 +805,7 @@ impl Shared<'_> {
     }
 
     /// Looks at a blob; for an event that put it, its absence and its length count too.
-    fn check_blob(
-        &self,
-        store: &dyn ReadTransaction,
-        hash: &BlobHash,
-        put: Option<(Arguments<'_>, u64)>,
-        found: &mut Findings,
-    ) {
+    fn check_blob(&self, store: &dyn ReadTransaction, hash: &BlobHash, put: Option<Put<'_>>, found: &mut Findings) {
         let fact = match put {
             Some(_) if self.whole => store::blob_state(store, hash),
             _ => {
@@ -819,26 +816,19 @@ impl Shared<'_> {
         let blob = BlobRef(*hash);
         let (verdict, reason) = match fact {
             BlobFact::Intact { bytes_len, .. } | BlobFact::TooLarge { bytes_len } => match put {
-                Some((_, said)) if said != bytes_len => {
+                Some((_, said, _)) if said != bytes_len => {
                     let msg = format!("the event says {said} bytes, the blob has {bytes_len}");
                     (Verdict::Fail, Reason::new("EVIDENCE_LENGTH_MISMATCH", msg))
                 }
                 _ => return,
             },
             BlobFact::Expired | BlobFact::Elsewhere => return,
-            BlobFact::Removed => match self.expired.has_receipt(store, hash) {
-                Ok(true) => {
-                    if put.is_none() || !self.whole {
-                        found.expired += 1;
-                    }
-                    return;
+            BlobFact::Removed => {
+                if self.check_removal(store, hash, put, found) && (put.is_none() || !self.whole) {
+                    found.expired += 1;
                 }
-                Ok(false) => {
-                    let msg = "the bytes are gone, and no BLOB_EXPIRE event says who removed them";
-                    (Verdict::Fail, Reason::new("EXPIRED_WITHOUT_RECEIPT", msg))
-                }
-                Err(error) => return found.read_failure(&error),
-            },
+                return;
+            }
             BlobFact::Missing => (Verdict::Fail, Reason::new("BLOB_MISSING", "evidence was put and is not there")),
             BlobFact::Corrupt => (
                 Verdict::Fail,
@@ -847,8 +837,29 @@ impl Shared<'_> {
             BlobFact::Malformed { problem } => (Verdict::Fail, Reason::new("BLOB_MALFORMED", problem)),
             BlobFact::Unreadable { problem } => (Verdict::Unknown, Reason::new("READ_FAILURE", problem)),
         };
-        let reason = put.map_or(reason.clone(), |(pointer, _)| reason.at(pointer)).at(blob);
+        let reason = put.map_or(reason.clone(), |(pointer, ..)| reason.at(pointer)).at(blob);
         found.find(Check::Evidence, verdict, reason);
+    }
+
+    /// Whether a receipt says who removed a blob's bytes.
+    fn check_removal(
+        &self,
+        store: &dyn ReadTransaction,
+        hash: &BlobHash,
+        put: Option<Put<'_>>,
+        found: &mut Findings,
+    ) -> bool {
+        match self.expired.has_receipt(store, hash, put.and_then(|(.., ts)| ts)) {
+            Ok(true) => return true,
+            Ok(false) => {
+                let msg = "the bytes are gone, and no BLOB_EXPIRE event since they were put says who removed them";
+                let reason = Reason::new("EXPIRED_WITHOUT_RECEIPT", msg);
+                let reason = put.map_or(reason.clone(), |(pointer, ..)| reason.at(pointer)).at(BlobRef(*hash));
+                found.find(Check::Evidence, Verdict::Fail, reason);
+            }
+            Err(error) => found.read_failure(&error),
+        }
+        false
     }
 }
 
@@ -914,6 +925,9 @@ impl Seen {
     }
 }
 
+/// The event that put a blob, how long the blob is there, and when that was.
+type Put<'p> = (Arguments<'p>, u64, Option<Timestamp>);
+
 /// What `payload.evidence` has, in the order in which [`Evidence::of`] takes it apart.
 const FIELDS: [&str; 5] = ["bytes_len", "evidence_class", "content_type", "ref", "sha256"];
 
@@ -926,6 +940,7 @@ pub(crate) struct Evidence {
     pub(crate) says_something: bool,
     key: Option<String>,
     pub(crate) by_digest: bool,
+    pub(crate) ts: Option<Timestamp>,
 }
 
 impl Evidence {
@@ -957,6 +972,7 @@ impl Evidence {
         let note = meta.and_then(|meta| canonical::member(meta, "by_digest"));
         Self {
             key: text(key),
+            ts: store::instant(envelope),
             by_digest: note.is_some_and(|note| note.starts_with(b"{")),
             seq: envelope.seq.get(),
             blob: named.zip(bytes_len),
@@ -967,17 +983,23 @@ impl Evidence {
     }
 }
 
-/// The blobs whose removal is receipted, read once, when the first expired blob is met.
+/// The receipts of removals, read once, when the first blob is met whose bytes are gone.
 #[derive(Default)]
-struct Expired(Mutex<Option<HashSet<BlobHash>>>);
+struct Expired(Mutex<Option<Receipts>>);
 
 impl Expired {
-    fn has_receipt(&self, store: &dyn ReadTransaction, hash: &BlobHash) -> Result<bool> {
+    /// Whether a blob's removal is receipted; where an event put it, by a receipt that does not come before that.
+    fn has_receipt(&self, store: &dyn ReadTransaction, hash: &BlobHash, put: Option<Timestamp>) -> Result<bool> {
         let mut receipts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(receipts) = receipts.as_ref() {
-            return Ok(receipts.contains(hash));
+            return Ok(receipts.cover(hash, put));
         }
-        Ok(receipts.insert(store::receipts(store)?).contains(hash))
+        Ok(receipts.insert(store::receipts(store)?).cover(hash, put))
+    }
+
+    /// Whether a blob was met whose bytes are gone.
+    fn is_asked(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 

@@ -645,13 +645,19 @@ pub(crate) fn snapshot_of(
                     Some(receipts) => receipts,
                     none => none.insert(store::receipts(store)?),
                 };
-                if receipts.contains(&blob.hash) {
+                if receipts.cover(&blob.hash, last_put(&snapshot, &blob.hash)) {
                     fact = BlobFact::Expired;
                 }
             }
             snapshot.supply(blob.hash, fact);
         }
     }
+}
+
+/// When a run last put a blob.
+fn last_put(snapshot: &Snapshot, hash: &BlobHash) -> Option<Timestamp> {
+    let puts = snapshot.of_type(EventType::EvidencePut).filter(|event| run::evidence_hash(event) == Some(*hash));
+    puts.filter_map(|event| event.ts().as_str().and_then(Timestamp::parse)).max()
 }
 
 /// Shows a builder every row of a run. Those of a long run are looked at on another core while the store reads on.

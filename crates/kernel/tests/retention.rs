@@ -406,6 +406,38 @@ fn evidence_that_is_put_again_is_kept_from_then_on_and_what_had_gone_is_stored_a
 }
 
 #[test]
+fn a_receipt_for_what_was_removed_before_is_none_for_what_was_put_again_since() {
+    for again in ["b", "a"] {
+        let scene = scene();
+        let mut first = scene.start("a");
+        let hash = first.put("k", b"data", Put::text()).unwrap().hash;
+        assert_eq!(scene.retain_on(31).expired, 1);
+        scene.clock.set(at(32));
+        if again == "a" {
+            first.put("k", b"data", Put::text()).unwrap();
+        } else {
+            scene.put(again, "k", "data", EvidenceClass::Public);
+        }
+        assert_eq!(scene.ledger.audit().unwrap().check(Check::Evidence).unwrap().verdict, Verdict::Pass);
+        // Somebody removes it without a word.
+        let connection = Connection::open(&scene.path).unwrap();
+        let sql = "UPDATE blobs SET state = 'expired_hash_only', data = NULL WHERE sha256 = ?1";
+        assert_eq!(connection.execute(sql, [hash.to_hex()]).unwrap(), 1);
+        drop(connection);
+        assert_eq!(scene.state(&hash), "expired_hash_only");
+        let runs = [RunId::new(again)];
+        for audit in [receipt_kernel::Audit::of(&scene.ledger), receipt_kernel::Audit::of(&scene.ledger).runs(runs)] {
+            let report = audit.run().unwrap();
+            let evidence = report.check(Check::Evidence).unwrap();
+            assert_eq!(evidence.verdict, Verdict::Fail, "{again}: {report:?}");
+            assert!(evidence.reasons.iter().any(|reason| reason.code == "EXPIRED_WITHOUT_RECEIPT"), "{again}");
+        }
+        let snapshot = scene.ledger.snapshot(again, &[]).unwrap();
+        assert_eq!(*snapshot.blob(&hash), BlobFact::Removed, "{again}");
+    }
+}
+
+#[test]
 fn evidence_that_had_gone_and_is_put_again_lives_from_then_on_and_its_event_says_that_it_was_restored() {
     let scene = scene();
     let hash = scene.put("a", "k", "data", EvidenceClass::Public);

@@ -1,12 +1,16 @@
 //! Replay: the recorded evaluations of a run, of a ledger or of a bundle, computed again.
 
+use crate::audit::Evidence;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, has_row};
 use crate::store::{self, Visit};
 use receipt_core::bundle::Row;
+use receipt_core::canonical::Scratch;
+use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::BlobFact;
-use receipt_core::id::RunId;
+use receipt_core::id::{BlobHash, RunId, Timestamp};
 use receipt_core::replay::{Replay, Replayed};
+use std::collections::HashMap;
 
 /// How many bytes of events, and of evidence that invariants read, are kept for replay where nobody says otherwise.
 /// Computing again takes about ten times that in memory.
@@ -42,10 +46,26 @@ impl Ledger {
             Visit::Continue(())
         })?;
         let receipts = store::receipts(transaction.as_ref())?;
+        let puts = last_puts(&events);
         let blob = |hash: &_, bytes| match store::blob_fact(transaction.as_ref(), hash, bytes) {
-            BlobFact::Removed if receipts.contains(hash) => BlobFact::Expired,
+            BlobFact::Removed if receipts.cover(hash, puts.get(hash).copied()) => BlobFact::Expired,
             fact => fact,
         };
         Ok(Replay { run_id: run, events: &events, row: &row.cells(), blob: &blob, evaluator: evaluator() }.all())
     }
+}
+
+/// When each blob was last put.
+fn last_puts(events: &[Box<[u8]>]) -> HashMap<BlobHash, Timestamp> {
+    let (mut puts, mut scratch) = (HashMap::new(), Scratch::default());
+    for text in events {
+        let Ok(envelope) = Envelope::read(text, &mut scratch) else { continue };
+        if envelope.event_type != EventType::EvidencePut {
+            continue;
+        }
+        if let Some(((hash, _), at)) = Evidence::of(&envelope).blob.zip(store::instant(&envelope)) {
+            puts.entry(hash).and_modify(|last: &mut Timestamp| *last = at.max(*last)).or_insert(at);
+        }
+    }
+    puts
 }

@@ -401,6 +401,8 @@ impl Found<'_> {
         let told = self.told.entry(hash).or_default();
         told.read |= read;
         told.by_digest |= put.by_digest;
+        // What was put again is not what was removed before.
+        told.expired = false;
         if let Some((_, before)) = told.put {
             told.contradicted |= before != bytes_len;
         } else {

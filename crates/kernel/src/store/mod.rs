@@ -23,7 +23,7 @@ use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Value};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use sha2::{Digest, Sha256};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -317,12 +317,36 @@ pub trait WriteTransaction: ReadTransaction + LogWrite {
 /// The largest blob whose bytes a snapshot takes into memory.
 pub const MAX_BYTES_IN_MEMORY: u64 = 64 << 20;
 
-/// The blobs whose removal a BLOB_EXPIRE event receipts.
+/// The blobs whose removal a BLOB_EXPIRE event receipts, each with when the last such event was; `None` where that event's
+/// ts is no instant.
+#[derive(Clone, Debug, Default)]
+pub struct Receipts(HashMap<BlobHash, Option<Timestamp>>);
+
+impl Receipts {
+    /// Whether there is one for a blob.
+    pub fn contains(&self, hash: &BlobHash) -> bool {
+        self.0.contains_key(hash)
+    }
+
+    /// Whether there is one that does not come before the blob was put: bytes that were put again since are not what it is
+    /// for. Both instants are those that the events were hashed with.
+    pub fn cover(&self, hash: &BlobHash, put: Option<Timestamp>) -> bool {
+        self.0.get(hash).is_some_and(|last| last.zip(put).is_none_or(|(last, put)| last >= put))
+    }
+
+    fn add(&mut self, hash: BlobHash, at: Option<Timestamp>) {
+        let last = self.0.entry(hash).or_insert(at);
+        // One without an instant stands for any.
+        *last = last.zip(at).map(|(last, at)| last.max(at));
+    }
+}
+
+/// The [`Receipts`] of all blobs.
 ///
 /// # Errors
 /// Where the store cannot be read.
-pub fn receipts(store: &dyn ReadTransaction) -> Result<HashSet<BlobHash>> {
-    let mut found = HashSet::new();
+pub fn receipts(store: &dyn ReadTransaction) -> Result<Receipts> {
+    let mut found = Receipts::default();
     store.expiries(&mut |run, row| {
         let mut scratch = Scratch::default();
         let envelope = row.envelope_json.text().and_then(|text| Envelope::read(text, &mut scratch).ok());
@@ -330,12 +354,20 @@ pub fn receipts(store: &dyn ReadTransaction) -> Result<HashSet<BlobHash>> {
             let here = run.as_str().is_some_and(|run| it.is_of(run));
             here && it.event_type == EventType::BlobExpire && it.hash == it.claimed_hash
         });
-        let payload = sound.and_then(|envelope| json::parse(envelope.payload_json(), Limits::READ).ok());
+        let Some(envelope) = sound else { return Visit::Continue(()) };
+        let payload = json::parse(envelope.payload_json(), Limits::READ).ok();
         let hash = payload.as_ref().and_then(|payload| payload.get("sha256")).and_then(Value::as_str);
-        found.extend(hash.and_then(|hash| BlobHash::parse_bytes(hash.as_bytes())));
+        if let Some(hash) = hash.and_then(|hash| BlobHash::parse_bytes(hash.as_bytes())) {
+            found.add(hash, instant(&envelope));
+        }
         Visit::Continue(())
     })?;
     Ok(found)
+}
+
+/// When an event was, where its ts is an instant.
+pub(crate) fn instant(envelope: &Envelope<'_>) -> Option<Timestamp> {
+    envelope.ts().as_str().and_then(Timestamp::parse)
 }
 
 /// What is known of a blob: its row looked at and its bytes hashed, in pieces. Bytes that are gone are
