@@ -195,7 +195,9 @@ fn a_period_is_destroyed_with_its_key_and_the_receipt_names_what_was_lost() {
     assert_eq!(place.error(2, &["shred", "age1nobody", "x"]), "bad_recipient");
     place.ok(&["verify"]);
     // Shredding the last one leaves nobody to seal to.
-    place.ok(&["shred", &november, "the period is over"]);
+    // With it goes what both could open: of the other key it is on record that it is gone.
+    let last = place.json(0, &["shred", &november, "the period is over"]);
+    assert_eq!((&last["lost"], &last["open_to_others"]), (&2.into(), &0.into()));
     assert_eq!(place.error(2, &["recipients", "add", &november]), "bad_recipient", "it is on record as destroyed");
     place.ok(&["start", "more"]);
     place.file("data.txt", b"x");

@@ -310,6 +310,23 @@ fn the_argument_behind_the_flag_of_a_secret_is_replaced() {
 }
 
 #[test]
+fn a_list_of_arguments_is_read_as_a_line_too() {
+    let secret = "Qz9xKv555TrW";
+    for line in ["curl -u bob:% http://x", "mysql -uroot -p% db", "sshpass -p % ssh host", "docker login -u b -p %"] {
+        let args: Vec<Value> = line.replace('%', secret).split(' ').map(Value::from).collect();
+        let mut object = Object::from_iter([("argv", Value::Array(args))]);
+        assert!(Redactor::builtin().redact_object(&mut object) > 0, "{line}");
+        let left: Vec<_> = object.get("argv").unwrap().as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        assert_eq!(left.len(), line.split(' ').count());
+        for (was, now) in line.split(' ').zip(&left) {
+            assert!(!now.contains(secret) && (was.contains('%') || was == *now), "{line}: {left:?}");
+        }
+        let again = object.clone();
+        assert_eq!((Redactor::builtin().redact_object(&mut object), &object), (0, &again), "{line}");
+    }
+}
+
+#[test]
 fn keys_that_are_secrets_stay_apart() {
     let mut object: Object = [(openai(20), 1), (openai(21), 2), (openai(22), 3)].into_iter().collect();
     assert_eq!(Redactor::builtin().redact_object(&mut object), 3);

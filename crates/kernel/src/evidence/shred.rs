@@ -167,13 +167,15 @@ fn shredded(store: &dyn ReadTransaction) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// The blobs that only this recipient can open, and those that others can open too.
+/// The blobs that only this recipient can open, and those that others can open too: others whose keys are not on record as
+/// destroyed.
 fn sealed_to(store: &dyn ReadTransaction, name: &str) -> Result<(BTreeSet<BlobHash>, BTreeSet<BlobHash>)> {
     let mut runs = Vec::new();
     store.runs(&mut |id, _| {
         runs.extend(id.as_str().map(RunId::new));
         Visit::Continue(())
     })?;
+    let gone = shredded(store)?;
     let (mut alone, mut shared) = (BTreeSet::new(), BTreeSet::new());
     for run in runs {
         store.events(&run, &mut |row| {
@@ -184,11 +186,14 @@ fn sealed_to(store: &dyn ReadTransaction, name: &str) -> Result<(BTreeSet<BlobHa
             let found = payload.as_ref().and_then(|payload| {
                 let recipients = payload.get("meta")?.get("sealed")?.get("recipients")?.as_array()?;
                 let hash = payload.get("evidence")?.get("sha256")?.as_str()?;
-                let named = recipients.iter().any(|recipient| recipient.as_str() == Some(name));
-                named.then(|| Some((BlobHash::parse_bytes(hash.as_bytes())?, recipients.len())))?
+                let named = |recipient: &&Value| recipient.as_str() == Some(name);
+                let others = recipients.iter().filter(|recipient| !named(recipient));
+                let left = others.filter(|other| other.as_str().is_none_or(|other| !gone.contains(other))).count();
+                recipients.iter().find(named)?;
+                Some((BlobHash::parse_bytes(hash.as_bytes())?, left))
             });
             match found {
-                Some((hash, 1)) => alone.insert(hash),
+                Some((hash, 0)) => alone.insert(hash),
                 Some((hash, _)) => shared.insert(hash),
                 None => false,
             };

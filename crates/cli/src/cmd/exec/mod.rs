@@ -124,7 +124,10 @@ impl Record {
     }
 
     fn intend(&mut self, command: &[OsString]) -> receipt_kernel::Result<()> {
-        outputs::put_json(self, "command", intent::command(command))
+        let mut intended = intent::command(command);
+        // Here it is still known that these are arguments; as text only the lines of JSON would be.
+        self.redactor.redact_object(&mut intended);
+        outputs::put_json(self, "command", intended)
     }
 
     /// The verdict can be no better than this.

@@ -10,7 +10,8 @@ impl Redactor {
     /// Replaces every secret in the strings of a payload, and says how many.
     ///
     /// A string under the name of a secret (`password`, `client_secret`, `api-key`, …) is replaced whole, and so is
-    /// each string of an array under one, and the string behind a flag (`--password`) in an array. A key is replaced where
+    /// each string of an array under one, and the string behind a flag (`--password`) in an array. An array with a flag in it
+    /// is read as a line of a shell as well. A key is replaced where
     /// it is itself a secret.
     pub fn redact_object(&self, payload: &mut Object) -> usize {
         self.redact_object_by(payload, &mut |_| {})
@@ -30,7 +31,8 @@ impl Redactor {
             match value {
                 Value::String(text) => self.redact_string(rules.as_deref().unwrap_or_default(), text, &mut count),
                 Value::Array(items) => {
-                    // Behind the name of a flag, as in a list of arguments, stands its value.
+                    self.redact_arguments(items, &mut count);
+                    // Behind the name of a flag stands its value, whatever is in it.
                     let mut flag = None;
                     open.extend(items.iter_mut().map(|item| {
                         let next = item.as_text().filter(|text| is_flag(text.as_bytes()));
@@ -47,6 +49,33 @@ impl Redactor {
             }
         }
         hits
+    }
+
+    /// Replaces the secrets in a list of arguments that show only where they stand in a line: `-u bob:…`, `sshpass -p …`.
+    fn redact_arguments(&self, items: &mut [Value], count: &mut dyn FnMut(usize)) {
+        let texts: Option<Vec<&[u8]>> = items.iter().map(|item| item.as_text().map(Text::as_bytes)).collect();
+        let Some(texts) = texts.filter(|texts| texts.iter().any(|text| text.starts_with(b"-"))) else { return };
+        let line = texts.join(&b' ');
+        let groups = self.groups(&line, Encoding::Bytes, 0);
+        let mut begin = 0;
+        for item in items {
+            let Value::String(text) = item else { continue };
+            let end = begin + text.as_bytes().len();
+            let inside = groups.iter().filter(|group| is_replaced(group) && group.start < end && group.end > begin);
+            let inside: Vec<Group> = inside
+                .map(|group| {
+                    let (start, stop) = (group.start.max(begin) - begin, group.end.min(end) - begin);
+                    Group { head: start, start, end: stop, rule: group.rule, then: Then::Replacement }
+                })
+                .collect();
+            begin = end + 1;
+            if !inside.is_empty() {
+                for group in &inside {
+                    count(group.rule);
+                }
+                *text = self.replaced(text, &inside);
+            }
+        }
     }
 
     /// The rules under which the value of a member is a secret because of its name, if any.
