@@ -492,7 +492,7 @@ type Part = (RunReader, Findings);
 impl LongRun {
     fn new(run: RunId, cuts: Vec<Seq>) -> Self {
         let done = Mutex::new((0..=cuts.len()).map(|_| Done::NotYet).collect());
-        Self { run, cuts, done, seen: Seen::default() }
+        Self { run, cuts, done, seen: Seen { shared: true, ..Seen::default() } }
     }
 
     fn parts(&self) -> usize {
@@ -682,7 +682,7 @@ impl Shared<'_> {
             }
             if seen.is_new(hash) {
                 self.check_blob(store, &hash, Some((pointer, bytes_len, put.ts)), found);
-            } else if self.expired.is_asked() && store::blob_state(store, &hash) == BlobFact::Removed {
+            } else if (seen.shared || self.expired.is_asked()) && store::blob_state(store, &hash) == BlobFact::Removed {
                 // Put again: a receipt for what was there before is none for this.
                 self.check_removal(store, &hash, Some((pointer, bytes_len, put.ts)), found);
             }
@@ -910,14 +910,18 @@ impl<'r> Rows<'r> {
 
 /// The blobs of a run that were looked at.
 #[derive(Default)]
-pub(super) struct Seen(Mutex<HashSet<BlobHash>>);
+pub(super) struct Seen {
+    blobs: Mutex<HashSet<BlobHash>>,
+    /// Whether several threads look: then one that was seen may not have been looked at yet.
+    shared: bool,
+}
 
 impl Seen {
     /// Bounded: a run that puts more blobs than this has some of them looked at again.
     const MOST: usize = 65_536;
 
     fn is_new(&self, hash: BlobHash) -> bool {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= Self::MOST && !seen.contains(&hash) {
             seen.clear();
         }

@@ -20,6 +20,7 @@ use receipt_core::policy::{Commitment, Evaluation, Policy};
 use receipt_core::run::{self, Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -629,7 +630,7 @@ pub(crate) fn snapshot_of(
     let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
     let puts = snapshot.of_type(EventType::EvidencePut).filter(|event| run::is_by_digest(event));
     let by_digest: Vec<BlobHash> = puts.filter_map(run::evidence_hash).collect();
-    let mut receipts = None;
+    let (mut receipts, mut puts) = (None, None);
     loop {
         let wanted = snapshot.wanted(reads);
         if wanted.is_empty() {
@@ -645,7 +646,8 @@ pub(crate) fn snapshot_of(
                     Some(receipts) => receipts,
                     none => none.insert(store::receipts(store)?),
                 };
-                if receipts.cover(&blob.hash, last_put(&snapshot, &blob.hash)) {
+                let puts = puts.get_or_insert_with(|| last_puts(&snapshot));
+                if receipts.cover(&blob.hash, puts.get(&blob.hash).copied()) {
                     fact = BlobFact::Expired;
                 }
             }
@@ -654,10 +656,15 @@ pub(crate) fn snapshot_of(
     }
 }
 
-/// When a run last put a blob.
-fn last_put(snapshot: &Snapshot, hash: &BlobHash) -> Option<Timestamp> {
-    let puts = snapshot.of_type(EventType::EvidencePut).filter(|event| run::evidence_hash(event) == Some(*hash));
-    puts.filter_map(|event| event.ts().as_str().and_then(Timestamp::parse)).max()
+/// When a run last put each of its blobs.
+fn last_puts(snapshot: &Snapshot) -> HashMap<BlobHash, Timestamp> {
+    let mut puts: HashMap<BlobHash, Timestamp> = HashMap::new();
+    for event in snapshot.of_type(EventType::EvidencePut) {
+        if let Some((hash, at)) = run::evidence_hash(event).zip(event.ts().as_str().and_then(Timestamp::parse)) {
+            puts.entry(hash).and_modify(|last| *last = at.max(*last)).or_insert(at);
+        }
+    }
+    puts
 }
 
 /// Shows a builder every row of a run. Those of a long run are looked at on another core while the store reads on.

@@ -426,7 +426,9 @@ fn a_receipt_for_what_was_removed_before_is_none_for_what_was_put_again_since() 
         drop(connection);
         assert_eq!(scene.state(&hash), "expired_hash_only");
         let runs = [RunId::new(again)];
-        for audit in [receipt_kernel::Audit::of(&scene.ledger), receipt_kernel::Audit::of(&scene.ledger).runs(runs)] {
+        let audit = || receipt_kernel::Audit::of(&scene.ledger);
+        // In parts, threads share the events that put it.
+        for audit in [audit(), audit().runs(runs), audit().threads(2).parts_of(1)] {
             let report = audit.run().unwrap();
             let evidence = report.check(Check::Evidence).unwrap();
             assert_eq!(evidence.verdict, Verdict::Fail, "{again}: {report:?}");
