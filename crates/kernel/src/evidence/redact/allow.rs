@@ -1,6 +1,7 @@
 //! What is left in spite of the rules, because somebody said so. Each use of an entry is in the report.
 
-use super::rules::{Fields, Pattern, invalid};
+use super::pattern::Pattern;
+use super::rules::{Fields, invalid};
 use crate::error::Result;
 use data_encoding::HEXLOWER;
 use receipt_core::json::{Object, Value};

@@ -9,7 +9,8 @@ use super::data::{bare_end, data_end, is_query, query_end};
 use super::encoding::FOLDED;
 use super::escapes::{self, ESCAPES};
 use super::keywords::Keywords;
-use super::rules::{Bare, Boundary, Form, Named, Pattern, Quotes, Rules, Shape, marker};
+use super::pattern::{Match, Pattern};
+use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape, marker};
 
 /// The longest quoted string, block or match that is taken for one secret.
 pub(super) const LONGEST: usize = 32 << 10;
@@ -178,8 +179,10 @@ pub(super) struct Scan<'s> {
     /// The last words that were measured, which end at delimiters and at white space.
     bare: Measured,
     word: Measured,
-    /// The name, and the string in either kind of quotes, that were looked at last: several rules look at each.
+    /// The name, whether it is one of a secret, and the string in either kind of quotes, that were looked at last: several
+    /// rules look at each.
     name: Known<usize, Option<Assigned>>,
+    secret: Known<(usize, usize), bool>,
     strings: [Known<usize, Option<(usize, usize)>>; 2],
     spans: Vec<Span>,
     /// Texts with escapes in them, not yet searched as what they stand for.
@@ -234,12 +237,16 @@ impl<'s> Scan<'s> {
             return Err(Unfolded);
         }
         for (start, end) in std::mem::take(&mut scan.escaped) {
-            let text = escapes::decode(&data[start..end]);
-            let found = Scan::search(engine, text.bytes(), 0).spans;
+            let (text, moves) = escapes::decode(&data[start..end]);
+            let found = Scan::search(engine, &text, 0).spans;
             // What seems to begin where the text was cut may be the end of something else.
             let cut = start > 0 && data[start - 1] > b' ';
             let whole = |span: &Span| !cut || span.head > 0;
-            let mapped = found.into_iter().filter(whole).map(|span| text.place(span, start));
+            let at = |place| start + escapes::source(&moves, place);
+            let mapped = found.into_iter().filter(whole).map(|span| {
+                let (head, start, end) = (at(span.head), at(span.start), at(span.end));
+                Span { head, start, end, close: Close::Nothing, ..span }
+            });
             scan.spans.extend(mapped.filter(|span| span.head >= from && !is_marker(&data[span.start..span.end])));
         }
         Ok(scan.spans)
@@ -255,6 +262,7 @@ impl<'s> Scan<'s> {
             bare: Measured::default(),
             word: Measured::default(),
             name: Known::NOTHING,
+            secret: Known::NOTHING,
             strings: [Known::NOTHING; 2],
             spans,
             escaped,
@@ -335,23 +343,12 @@ impl<'s> Scan<'s> {
         if preceded {
             return None;
         }
-        let regex = form.pattern.regex()?;
-        let find = |length: usize| {
-            let text = &data[begin..data.len().min(begin + length)];
-            if form.group == 0 {
-                return regex.find(text).map(|found| (found.start(), found.end(), found.end()));
-            }
-            // Groups cost much more than a match, and only what matched can have them.
-            let whole = regex.find(text)?;
-            let found = regex.captures(&text[..text.len().min(whole.end() + 1)])?;
-            let secret = found.get(form.group)?;
-            Some((secret.start(), secret.end(), whole.end()))
-        };
+        let find = |length: usize| form.pattern.find(&data[begin..data.len().min(begin + length)]);
         let mut found = find(NEAR)?;
-        if found.2 >= NEAR - 1 {
+        if found.stop >= NEAR - 1 {
             found = find(LONGEST)?;
         }
-        let (start, end, stop) = found;
+        let Match { start, end, stop } = found;
         if marker(&data[begin + start..]).is_some() {
             return None;
         }
@@ -379,7 +376,7 @@ impl<'s> Scan<'s> {
     fn value(&mut self, rule: usize, named: &Named, head: usize, tail: usize) -> Option<Found> {
         let tail = if named.ends { tail } else { tail + name_rest(self.data, tail) };
         let at = self.name.ask(tail, || assigned(self.data, tail))?;
-        if named.guarded && !is_secret_name(self.data, head, tail) {
+        if named.guarded && !self.secret.ask((head, tail), || is_secret_name(self.data, head, tail)) {
             return None;
         }
         if at.array {

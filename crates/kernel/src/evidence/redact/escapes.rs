@@ -3,7 +3,7 @@
 //! the text that the escapes stand for, one level deep, and found in the text as it is.
 
 use super::assign;
-use super::engine::{CONTEXT, Close, LONGEST, Span};
+use super::engine::{CONTEXT, LONGEST};
 
 /// What escapes begin with: first those that two hexadecimal digits follow.
 pub(super) const ESCAPES: [&str; 5] = ["%", "\\u00", "\\x", "\\/", "\u{1b}["];
@@ -46,7 +46,7 @@ pub(super) fn ends_with_one(text: &[u8]) -> bool {
 
 /// Whether what already stands in the place of a secret was written with escapes later.
 pub(super) fn is_marker(text: &[u8]) -> bool {
-    text.len() <= 3 * 64 && text.first() == Some(&b'%') && assign::is_marker(decode(text).bytes())
+    text.len() <= 3 * 64 && text.starts_with(b"%5") && assign::is_marker(&decode(text).0)
 }
 
 /// The word that an escape is in, with a little of its line before it; where it is a colour, all of its line.
@@ -67,7 +67,13 @@ pub(super) fn around(data: &[u8], at: usize) -> (usize, usize) {
 }
 
 /// From where on in a shortened text places have moved to the left, and by how much.
-type Moves = Vec<(usize, usize)>;
+pub(super) type Moves = Vec<(usize, usize)>;
+
+/// Where a place of a shortened text was before.
+pub(super) fn source(moves: &[(usize, usize)], place: usize) -> usize {
+    let known = moves.partition_point(|(at, _)| *at <= place);
+    place + known.checked_sub(1).map_or(0, |index| moves[index].1)
+}
 
 /// A text without the backslashes before its slashes, as JSON may have them in base64; and from where on, by how much,
 /// places moved to the left. `None` where there are none.
@@ -87,39 +93,20 @@ pub(super) fn without_slashes(data: &[u8]) -> Option<(Vec<u8>, Moves)> {
     Some((text, moves))
 }
 
-/// A text without its escapes, and where each of its characters came from.
-pub(super) struct Decoded {
-    bytes: Vec<u8>,
-    /// Where each began; and, last, where the text ended.
-    places: Vec<usize>,
-}
-
-/// Takes the escapes out of a text.
-pub(super) fn decode(text: &[u8]) -> Decoded {
-    let (mut bytes, mut places, mut at) = (Vec::with_capacity(text.len()), Vec::with_capacity(text.len() + 1), 0);
-    while let Some(&byte) = text.get(at) {
-        let (byte, length) = match byte {
-            b'%' | b'\\' | 0x1B => escape(&text[at..]).unwrap_or((Some(byte), 1)),
-            _ => (Some(byte), 1),
-        };
-        if let Some(byte) = byte {
-            bytes.push(byte);
-            places.push(at);
-        }
+/// A text without its escapes, and from where on, by how much, places moved to the left.
+pub(super) fn decode(text: &[u8]) -> (Vec<u8>, Moves) {
+    let (mut bytes, mut moves, mut at) = (Vec::with_capacity(text.len()), Vec::new(), 0);
+    while at < text.len() {
+        let plain = text[at..].iter().position(|byte| matches!(byte, b'%' | b'\\' | 0x1B)).unwrap_or(text.len() - at);
+        bytes.extend_from_slice(&text[at..at + plain]);
+        at += plain;
+        let Some(&byte) = text.get(at) else { break };
+        let (byte, length) = escape(&text[at..]).unwrap_or((Some(byte), 1));
+        bytes.extend(byte);
         at += length;
+        if at > bytes.len() + moves.last().map_or(0, |(_, by)| *by) {
+            moves.push((bytes.len(), at - bytes.len()));
+        }
     }
-    places.push(at);
-    Decoded { bytes, places }
-}
-
-impl Decoded {
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// What was found in it, where it is in the data, in which the text begins at `base`.
-    pub(super) fn place(&self, span: Span, base: usize) -> Span {
-        let at = |place: usize| base + self.places[place];
-        Span { head: at(span.head), start: at(span.start), end: at(span.end), close: Close::Nothing, ..span }
-    }
+    (bytes, moves)
 }

@@ -21,6 +21,7 @@ mod engine;
 mod escapes;
 mod keywords;
 mod merge;
+mod pattern;
 mod payload;
 mod pem;
 mod report;
@@ -37,6 +38,7 @@ pub use stream::StreamRedactor;
 use crate::error::{Error, Result};
 use encoding::{Encoding, fold, narrow};
 use engine::{Close, Engine, Scan, Span};
+use escapes::source;
 use merge::{Group, Then, join, merge};
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
@@ -177,12 +179,6 @@ impl Redactor {
         let spans = moved(spans, |place| source(&moves, place));
         merge(spans.into_iter().filter(|span| span.head >= from).collect())
     }
-}
-
-/// Where a place of a text was before some of its bytes were taken out: `moves` says from where on, and how many.
-fn source(moves: &[(usize, usize)], place: usize) -> usize {
-    let known = moves.partition_point(|(at, _)| *at <= place);
-    place + known.checked_sub(1).map_or(0, |index| moves[index].1)
 }
 
 fn moved(mut spans: Vec<Span>, to: impl Fn(usize) -> usize) -> Vec<Span> {

@@ -4,12 +4,12 @@
 //! of an id that is there replaces it, another one is added, and `off = ["id"]` switches rules off.
 
 use super::allow::Allow;
+use super::pattern::{Grouped, Pattern};
 use crate::error::{Error, Result};
 use receipt_core::canonical;
 use receipt_core::json::{Limits, Object, Value};
-use regex::bytes::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use toml::{Table, Value as Toml};
 
 /// The built-in rules.
@@ -18,9 +18,6 @@ const BUILTIN: &str = include_str!("../rules.toml");
 /// The most rules that a set may have, and the most bytes of its file.
 const MAX_RULES: usize = 4096;
 const MAX_FILE: usize = 4 << 20;
-
-/// How large an expression may become.
-const MAX_PATTERN: usize = 4 << 20;
 
 /// What every replacement begins and ends with, so that what was redacted is known again under any rules.
 const MARKER: (&str, &str) = ("[REDACTED:", "]");
@@ -65,9 +62,7 @@ pub(super) enum Shape {
 /// A secret that is known by its own form.
 #[derive(Clone, Debug)]
 pub(super) struct Form {
-    pub(super) pattern: Pattern,
-    /// Which group of it is the secret.
-    pub(super) group: usize,
+    pub(super) pattern: Grouped,
     /// What may stand before the keyword and still belong to the match.
     pub(super) lead: Option<Box<[bool; 256]>>,
     pub(super) boundary: Boundary,
@@ -124,32 +119,6 @@ pub(super) enum Bare {
     Word,
     /// With its line.
     Line,
-}
-
-/// An expression that is compiled when it is first needed.
-#[derive(Clone, Debug)]
-pub(super) struct Pattern {
-    text: String,
-    compiled: Arc<OnceLock<Option<Regex>>>,
-}
-
-impl Pattern {
-    pub(super) fn new(text: String) -> Self {
-        Self { text, compiled: Arc::default() }
-    }
-
-    /// `None` for one that does not compile; a set that was checked has none.
-    pub(super) fn regex(&self) -> Option<&Regex> {
-        self.compiled.get_or_init(|| self.compile().ok()).as_ref()
-    }
-
-    fn compile(&self) -> std::result::Result<Regex, regex::Error> {
-        RegexBuilder::new(&self.text).unicode(false).size_limit(MAX_PATTERN).build()
-    }
-
-    pub(super) fn check(&self, at: &str) -> Result<()> {
-        self.compile().map(drop).map_err(|error| invalid(at, &error.to_string()))
-    }
 }
 
 pub(super) fn invalid(at: &str, problem: &str) -> Error {
@@ -305,16 +274,16 @@ impl Rule {
             Shape::Pem => object.insert("block", "pem"),
             Shape::Address => object.insert("block", "address"),
             Shape::Pattern(form) => {
-                object.insert("pattern", form.pattern.text.as_str());
-                object.insert("group", form.group);
+                object.insert("pattern", form.pattern.whole.text());
+                object.insert("group", form.pattern.group);
                 object.insert("lead", form.lead_text.as_str());
                 if let Some(again) = &form.again {
-                    object.insert("again", again.text.as_str());
+                    object.insert("again", again.text());
                 }
                 object.insert("boundary", format!("{:?}", form.boundary).to_lowercase())
             }
             Shape::Value(named) => {
-                object.insert("value", named.pattern.as_ref().map_or(ANYTHING, |pattern| &pattern.text));
+                object.insert("value", named.pattern.as_ref().map_or(ANYTHING, Pattern::text));
                 object.insert("ends", named.ends);
                 object.insert("quotes", format!("{:?}", named.quotes).to_lowercase());
                 object.insert("bare", format!("{:?}", named.bare).to_lowercase());
@@ -474,7 +443,7 @@ impl Fields<'_> {
     }
 
     fn form(&mut self, pattern: &str, check: bool) -> Result<Form> {
-        let pattern = Pattern::new(format!(r"\A(?:{pattern})"));
+        let pattern = Grouped::new(pattern, self.count("group")?);
         let lead_text = self.string("lead")?.unwrap_or_default();
         let lead = if lead_text.is_empty() { None } else { Some(self.class(&lead_text)?) };
         let boundary = match self.table.remove("boundary") {
@@ -483,7 +452,6 @@ impl Fields<'_> {
             Some(Toml::String(word)) if word == "lower" => Boundary::Lower,
             Some(_) => return Err(self.invalid("boundary", "expected true, false or \"lower\"")),
         };
-        let group = self.count("group")?;
         let again = self.string("again")?.map(|again| Pattern::new(format!(r"\A(?:{again})")));
         if let (true, Some(again)) = (check, &again) {
             again.check(&format!("{}: again", self.at))?;
@@ -492,12 +460,12 @@ impl Fields<'_> {
             }
         }
         if check {
-            pattern.check(&format!("{}: pattern", self.at))?;
-            if pattern.regex().is_none_or(|regex| regex.captures_len() <= group) {
+            pattern.whole.check(&format!("{}: pattern", self.at))?;
+            if pattern.whole.regex().is_none_or(|regex| regex.captures_len() <= pattern.group) {
                 return Err(self.invalid("group", "the pattern has no such group"));
             }
         }
-        Ok(Form { pattern, group, lead, boundary, again, lead_text })
+        Ok(Form { pattern, lead, boundary, again, lead_text })
     }
 
     /// The bytes of a class of characters.
