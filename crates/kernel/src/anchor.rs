@@ -38,38 +38,50 @@ pub struct Anchors {
 
 impl Ledger {
     /// Settles in `report` what these anchors settle; the checks they bear on are required from then on. What the
-    /// ledger's own log shows missing is FAIL without any anchor. Gives the head over all events as they are now.
+    /// ledger's own log shows missing is FAIL without any anchor. Gives the head over all events as they are now. Where
+    /// tables or rows cannot be read, the report says UNKNOWN (READ_FAILURE), and the head is the empty one.
     ///
     /// # Errors
-    /// Where the store cannot be read.
+    /// Where reading cannot begin.
     pub fn check_anchors(&self, anchors: &Anchors, report: &mut Report) -> Result<TreeHead> {
         let mut store = self.lock();
         let transaction = store.read()?;
         let mut found = Findings::default();
-        let origin = origin(transaction.as_ref()).unwrap_or_default();
-        let own = own_checkpoint(transaction.as_ref(), origin.as_ref(), &mut found)?;
-        let mut heads = signed_heads(anchors, origin.as_ref(), own.as_ref(), &mut found);
-        let outside = heads.len();
-        // The ledger's own last checkpoint holds its log together, whether or not its signature says anything.
-        heads.extend(own.iter().map(|own| ("the ledger's last checkpoint".to_owned(), own.checkpoint().head)));
-        let mut walk = Walk::new(transaction.as_ref(), &heads);
-        walk.run(&mut found)?;
-        let head = walk.frontier.head();
-        for (index, (name, wanted)) in heads.iter().enumerate() {
-            compare(&walk, name, wanted, index < outside, &mut found);
-        }
-        if outside > 0 {
-            for check in [Check::Tail, Check::Runs, Check::Rollback, Check::Key] {
-                found.settle(check);
+        let head = compare_all(transaction.as_ref(), anchors, &mut found).unwrap_or_else(|error| {
+            for check in [Check::Content, Check::Tail, Check::Runs, Check::Rollback] {
+                found.find(check, Verdict::Unknown, "READ_FAILURE", error.to_string());
             }
-        }
-        check_witnesses(anchors, own.as_ref(), &mut found);
-        for (run, seq, hash) in &anchors.expected {
-            check_expected(transaction.as_ref(), run, *seq, hash, &mut found)?;
-        }
+            Frontier::default().head()
+        });
         found.tell(report);
         Ok(head)
     }
+}
+
+/// One walk over the log and the events, and what each anchor says to it.
+fn compare_all(store: &dyn ReadTransaction, anchors: &Anchors, found: &mut Findings) -> Result<TreeHead> {
+    let origin = origin(store).unwrap_or_default();
+    let own = own_checkpoint(store, origin.as_ref(), found)?;
+    let mut heads = signed_heads(anchors, origin.as_ref(), own.as_ref(), found);
+    let outside = heads.len();
+    // The ledger's own last checkpoint holds its log together, whether or not its signature says anything.
+    heads.extend(own.iter().map(|own| ("the ledger's last checkpoint".to_owned(), own.checkpoint().head)));
+    let mut walk = Walk::new(store, &heads);
+    walk.run(found)?;
+    let head = walk.frontier.head();
+    for (index, (name, wanted)) in heads.iter().enumerate() {
+        compare(&walk, name, wanted, index < outside, found);
+    }
+    if outside > 0 {
+        for check in [Check::Tail, Check::Runs, Check::Rollback, Check::Key] {
+            found.settle(check);
+        }
+    }
+    check_witnesses(anchors, own.as_ref(), found);
+    for (run, seq, hash) in &anchors.expected {
+        check_expected(store, run, *seq, hash, found)?;
+    }
+    Ok(head)
 }
 
 /// What was found, before it is told in a report.

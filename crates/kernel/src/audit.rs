@@ -318,6 +318,11 @@ impl<'a> Audit<'a> {
             }
             return Ok(tally.report());
         }
+        for name in store.foreign_triggers()? {
+            // What is recorded stands by its hashes; but nobody writes here any more, and its owner has to know why.
+            let msg = format!("trigger {name:?} is not ours and would run with each write: `DROP TRIGGER` removes it");
+            tally.lock().find(Check::Columns, Verdict::Warn, Reason::new("FOREIGN_TRIGGER", msg));
+        }
         match self.walk(store.as_mut(), &tally) {
             Err(error @ Error::RunNotFound { .. }) => return Err(error),
             Err(error) => tally.lock().read_failure(&error),

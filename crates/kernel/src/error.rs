@@ -389,9 +389,10 @@ impl Error {
             Self::OldSqlite { .. } => "build with the bundled SQLite",
             Self::Busy => "try again; if it lasts, look for a process that holds the ledger open",
             Self::Full => "free some space and try again: the ledger is intact",
-            Self::Store { .. } | Self::Io { .. } => {
-                "nothing was written; check the disk, its limits, and the permissions of the folder"
+            Self::Store { .. } => {
+                "nothing was written; `receipt verify` says whether the ledger is whole; else check the disk and its limits"
             }
+            Self::Io { .. } => "nothing was written; check the disk, its limits, and the permissions of the folder",
             Self::ReadOnly => "check the permissions of the ledger and of its folder",
             _ => "",
         }

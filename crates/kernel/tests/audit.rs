@@ -8,7 +8,8 @@ use receipt_core::canonical;
 use receipt_core::id::EventHash;
 use receipt_core::json::{self, Limits, Value};
 use receipt_kernel::{
-    Actor, Append, Audit, Check, Error, EventType, EvidenceClass, Ledger, Object, Policy, Put, Report, RunId, Verdict,
+    Actor, Anchors, Append, Audit, Check, Error, EventType, EvidenceClass, Ledger, Object, Policy, Put, Report, RunId,
+    Verdict,
 };
 use rusqlite::{Connection, params};
 use std::path::{Path, PathBuf};
@@ -633,7 +634,7 @@ fn a_ledger_in_memory_is_audited_too() {
 fn assert_no_pass(name: &str, path: &Path) {
     let Ok(ledger) = Ledger::open_read_only(path) else { return };
     for threads in [1, 4] {
-        let report = match Audit::of(&ledger).threads(threads).run() {
+        let mut report = match Audit::of(&ledger).threads(threads).run() {
             Ok(report) => report,
             Err(error) => {
                 assert!(!error.to_string().is_empty());
@@ -644,6 +645,8 @@ fn assert_no_pass(name: &str, path: &Path) {
         let passed = |check: &Check| report.check(*check).unwrap().verdict == Verdict::Pass;
         let any_passed = SETTLED[..4].iter().any(passed);
         assert!(report.events > 0 || !any_passed, "{name}: PASS of what was not read: {report:#?}");
+        ledger.check_anchors(&Anchors::default(), &mut report).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(report.overall_verdict().is_failure(), "{name}: {report:#?}");
     }
     let _ = ledger.snapshot("a", &["log"]);
     let _ = ledger.evaluate("a", None);
@@ -711,6 +714,29 @@ fn hostile_rows_give_findings_and_never_a_panic() {
         pry_open(&path).execute_batch(&sql).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_no_pass(name, &path);
     }
+}
+
+#[test]
+fn a_file_without_tables_is_no_pass() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    std::fs::write(&path, "").unwrap();
+    assert_no_pass("an empty file", &path);
+}
+
+#[test]
+fn a_trigger_of_somebody_else_is_a_warning_until_it_is_gone() {
+    let (_folder, path) = scene();
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TRIGGER spy AFTER INSERT ON events BEGIN SELECT 1; END").unwrap();
+    let report = Ledger::open_read_only(&path).unwrap().audit().unwrap();
+    let columns = report.check(Check::Columns).unwrap();
+    assert_eq!((columns.verdict, &*columns.reasons[0].code), (Verdict::Warn, "FOREIGN_TRIGGER"), "{report:#?}");
+    assert_eq!((report.overall_verdict(), report.events), (Verdict::Warn, 20));
+    let refused = Ledger::open(&path).unwrap_err().to_string();
+    assert!(refused.contains("spy") && refused.contains("DROP TRIGGER"), "{refused}");
+    connection.execute_batch("DROP TRIGGER spy").unwrap();
+    assert_eq!(Ledger::open(&path).unwrap().audit().unwrap().overall_verdict(), Verdict::Pass);
 }
 
 #[test]

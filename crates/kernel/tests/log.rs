@@ -251,6 +251,47 @@ fn an_anchor_settles_what_the_ledger_alone_cannot_and_each_act_has_its_verdict()
 }
 
 #[test]
+fn rows_of_the_log_of_another_type_are_findings() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("l.db");
+    let ledger = Ledger::create(&path).unwrap();
+    record(&ledger, "a", 5);
+    ledger.checkpoint(&Publish::by(&key(1))).unwrap();
+    let verdict = |act: &str| {
+        let copy = folder.path().join("copy.db");
+        let _ = std::fs::remove_file(&copy);
+        Ledger::backup(&path, &copy, &mut |_, _| {}).unwrap();
+        assert!(rusqlite::Connection::open(&copy).unwrap().execute(act, []).unwrap() > 0, "{act} changed nothing");
+        let ledger = Ledger::open_read_only(&copy).unwrap();
+        let mut report = ledger.audit().unwrap();
+        ledger.check_anchors(&Anchors::default(), &mut report).unwrap_or_else(|error| panic!("{act}: {error}"));
+        report.overall_verdict()
+    };
+    // The run is unfinished.
+    assert_eq!(verdict("UPDATE log_tiles SET hashes = hashes"), Verdict::Warn, "the control");
+    for act in [
+        "UPDATE log_tiles SET hashes = 'text'",
+        "UPDATE log_tiles SET hashes = 5",
+        "UPDATE log_tiles SET hashes = x'00'",
+        "UPDATE log_segments SET run_id = x'61'",
+        "UPDATE log_segments SET run_id = ''",
+        "UPDATE log_segments SET first_seq = 'text'",
+        "UPDATE log_segments SET count = 'text'",
+        "UPDATE log_segments SET count = -1",
+        "UPDATE log_segments SET count = 9223372036854775807",
+        "UPDATE log_segments SET first_seq = -9223372036854775808",
+        "UPDATE log_checkpoints SET note = x'00ff'",
+        "UPDATE log_checkpoints SET note = 5",
+        "UPDATE log_checkpoints SET size = 'text'",
+        "UPDATE log_checkpoints SET last_event_id = 'text'",
+        "UPDATE log_meta SET value = x'00ff'",
+        "UPDATE log_meta SET value = 'no origin at all\n'",
+    ] {
+        assert!(verdict(act).is_failure(), "{act}: {:?}", verdict(act));
+    }
+}
+
+#[test]
 fn history_made_anew_by_whoever_has_the_key_is_another_root() {
     let key = key(1);
     let (one, two) = (Ledger::in_memory(), Ledger::in_memory());

@@ -54,6 +54,14 @@ pub trait Store: Send {
     /// Where the backend cannot be read.
     fn schema_problems(&mut self) -> Result<Vec<String>>;
 
+    /// What the backend would run with each write that is none of the kernel's, where it can have such: a trigger, by name.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn foreign_triggers(&mut self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// The path of the file, where it is one.
     fn path(&self) -> Option<&std::path::Path> {
         None
@@ -82,6 +90,10 @@ impl Store for Box<dyn Store> {
 
     fn schema_problems(&mut self) -> Result<Vec<String>> {
         self.as_mut().schema_problems()
+    }
+
+    fn foreign_triggers(&mut self) -> Result<Vec<String>> {
+        self.as_mut().foreign_triggers()
     }
 
     fn path(&self) -> Option<&std::path::Path> {

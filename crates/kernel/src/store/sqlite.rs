@@ -178,13 +178,13 @@ impl SqliteStore {
             }
         }
         // A trigger of somebody else's would run with each of our writes.
-        let foreign = "SELECT 'there is a trigger that is not ours: ' || name FROM sqlite_master WHERE type = 'trigger' \
-                       AND name NOT IN ('events_are_not_updated', 'events_are_not_deleted', 'schema_meta_is_fixed', \
-                       'schema_meta_is_not_updated')";
-        let foreign: Option<String> = self.connection.query_row(foreign, [], |row| row.get(0)).optional()?;
-        match self.schema_problems()?.first().or(foreign.as_ref()) {
+        let foreign = self.foreign_triggers()?;
+        let foreign = foreign
+            .first()
+            .map(|name| format!("there is a trigger that is not ours, {name}; `DROP TRIGGER` removes it"));
+        match self.schema_problems()?.into_iter().next().or(foreign) {
             None => Ok(()),
-            Some(problem) => Err(Error::NotALedger { path: self.path.clone(), problem: problem.clone() }),
+            Some(problem) => Err(Error::NotALedger { path: self.path.clone(), problem }),
         }
     }
 
@@ -446,6 +446,14 @@ impl Store for SqliteStore {
             problems.extend(pieces::schema_problem(&self.connection)?);
         }
         Ok(problems)
+    }
+
+    fn foreign_triggers(&mut self) -> Result<Vec<String>> {
+        let query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name NOT IN ('events_are_not_updated', \
+                     'events_are_not_deleted', 'schema_meta_is_fixed', 'schema_meta_is_not_updated') ORDER BY name";
+        let mut statement = self.connection.prepare_cached(query)?;
+        let names = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        Ok(names)
     }
 
     fn path(&self) -> Option<&Path> {
