@@ -5,6 +5,7 @@
 //! The checkpoint is durable before the caller sees it. Cost grows with the new events; a proof reads O(log n) rows.
 
 use crate::error::{Error, Result};
+use crate::evidence::redact::Redactor;
 use crate::ledger::{Ledger, sound_event};
 use crate::store::{ReadTransaction, Segment, Store, StoredCheckpoint, Visit, WriteTransaction};
 use receipt_core::canonical::Scratch;
@@ -68,9 +69,10 @@ impl Ledger {
     /// Gives the log its name, for good.
     ///
     /// # Errors
-    /// [`Error::OriginBound`] where it has another.
+    /// [`Error::OriginBound`] where it has another; [`Error::SecretName`], as a name is published with each checkpoint.
     pub fn bind_origin(&self, name: &KeyName) -> Result<()> {
-        self.transact(|store| bind(store, name))
+        let redactor = self.redactor()?;
+        self.transact(|store| bind(store, &redactor, name))
     }
 
     /// Makes a checkpoint over everything that was committed before, whatever wrote it; gives the last one again where
@@ -79,14 +81,14 @@ impl Ledger {
     /// # Errors
     /// [`Error::LogBroken`] where an event or the log is not as it was written, [`Error::WrongKey`]; nothing is signed.
     pub fn checkpoint(&self, how: &Publish<'_>) -> Result<Published> {
-        let now = self.now();
+        let (now, redactor) = (self.now(), self.redactor()?);
         let mut store = self.lock();
         // What reads beside the write transaction: only a file can be, and only another core helps.
         let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let readers = if threads > 1 && store.path().is_some() { threads } else { 0 };
         let readers = (0..readers).map(|_| store.reopen()).collect::<Result<Vec<_>>>()?;
         let mut transaction = store.write()?;
-        let published = publish(transaction.as_mut(), readers, how, now)?;
+        let published = publish(transaction.as_mut(), readers, &redactor, how, now)?;
         transaction.commit()?;
         Ok(published)
     }
@@ -155,9 +157,12 @@ pub(crate) fn origin(store: &dyn ReadTransaction) -> Result<Option<KeyName>> {
     Ok(store.log_meta(ORIGIN)?.map(|name| name.parse()).transpose()?)
 }
 
-fn bind(store: &mut dyn WriteTransaction, name: &KeyName) -> Result<()> {
+fn bind(store: &mut dyn WriteTransaction, redactor: &Redactor, name: &KeyName) -> Result<()> {
     match origin(store)? {
-        None => store.bind_log_meta(ORIGIN, name.as_str()),
+        None => {
+            redactor.refuse_secret("the log's name", name.as_str())?;
+            store.bind_log_meta(ORIGIN, name.as_str())
+        }
         Some(bound) if bound == *name => Ok(()),
         Some(bound) => Err(Error::OriginBound { origin: bound.to_string() }),
     }
@@ -220,6 +225,7 @@ fn prove_event(store: &dyn ReadTransaction, event: &EventRef) -> Result<Inclusio
 fn publish(
     store: &mut dyn WriteTransaction,
     readers: Vec<Box<dyn Store>>,
+    redactor: &Redactor,
     how: &Publish<'_>,
     now: Timestamp,
 ) -> Result<Published> {
@@ -229,7 +235,7 @@ fn publish(
     if origin(store)?.is_some_and(|origin| origin != *how.key.verifier().name()) {
         return Err(wrong_key("its name is not the ledger's origin"));
     }
-    bind(store, how.key.verifier().name())?;
+    bind(store, redactor, how.key.verifier().name())?;
     let before = Before::read(store)?;
     let keys = before.keys(how)?;
     if let Some((checkpoint, made)) = &before.checkpoint {

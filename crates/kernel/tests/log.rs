@@ -116,6 +116,19 @@ fn a_new_key_needs_the_old_one_and_an_interval_holds_back() {
 }
 
 #[test]
+fn a_log_is_not_named_after_a_secret() {
+    let name = format!("example.com/gh{}_{}", "p", "a1B2c3D4e5F6g7H8i9".repeat(2));
+    let ledger = Ledger::in_memory();
+    record(&ledger, "a", 1);
+    let refused = ledger.bind_origin(&name.parse().unwrap());
+    assert!(matches!(refused, Err(Error::SecretName { .. })), "{refused:?}");
+    let key = Signing::from_seed(name.parse().unwrap(), KeyKind::Note, &[1; 32]);
+    assert!(matches!(ledger.checkpoint(&Publish::by(&key)), Err(Error::SecretName { .. })));
+    assert_eq!(ledger.origin().unwrap(), None);
+    ledger.bind_origin(&"example.com/log".parse().unwrap()).unwrap();
+}
+
+#[test]
 fn nothing_is_signed_over_an_event_or_a_tree_that_was_changed() {
     for sql in [
         "UPDATE events SET envelope_json = replace(envelope_json, 'REMEDIATION', 'REMEDIATIOM') WHERE id = 9",

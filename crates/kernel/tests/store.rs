@@ -659,6 +659,9 @@ fn a_backup_overwrites_nothing_and_is_for_its_owner_only() {
     Ledger::backup(&path, &to, &mut |_, _| {}).unwrap();
     assert_eq!(fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(matches!(Ledger::backup(&folder.path().join("none"), &link, &mut |_, _| {}), Err(Error::NotFound { .. })));
+    let nowhere = folder.path().join("no folder").join("copy.db");
+    let refused = Ledger::backup(&path, &nowhere, &mut |_, _| {});
+    assert!(matches!(&refused, Err(Error::Io { path, .. }) if *path == nowhere), "{refused:?}");
     // A reader leaves the log of the ledger where it is; of the copying nothing stays.
     let mut left = listing(folder.path());
     left.retain(|name| !name.starts_with("ledger.db-"));

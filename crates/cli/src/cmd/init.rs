@@ -3,7 +3,7 @@
 use crate::context::{Context, show};
 use crate::error::Result;
 use receipt_kernel::core::note::KeyName;
-use receipt_kernel::{Ledger, Object, Value};
+use receipt_kernel::{Error, Ledger, Object, Redactor, Value};
 use std::process::ExitCode;
 
 /// Make a ledger in this folder, or at --ledger
@@ -24,6 +24,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    // Before there is a file, so that the same path can be tried again.
+    if args.origin.as_ref().is_some_and(|origin| Redactor::builtin().redact_text(origin.as_str()).is_some()) {
+        return Err(Error::SecretName { what: "the log's name" }.into());
+    }
     let path = context.new_ledger_path();
     let ledger = if args.compress { Ledger::create_compressed(&path) } else { Ledger::create(&path) }?;
     if let Some(origin) = &args.origin {

@@ -211,7 +211,12 @@ impl SqliteStore {
             return Err(Error::Exists { path: to.to_owned() });
         }
         let part = partial_name(to);
-        let copied = self.copy_to(&part, progress).and_then(|()| {
+        let named = |error| match error {
+            // What the user named, not what is there for a while.
+            Error::Io { path, source } if path == part => Error::Io { path: to.to_owned(), source },
+            error => error,
+        };
+        let copied = self.copy_to(&part, progress).map_err(named).and_then(|()| {
             let io = |source| Error::Io { path: to.to_owned(), source };
             fs::File::open(&part).and_then(|file| file.sync_all()).map_err(io)?;
             // A hard link fails where a file has appeared in the meantime; a rename would replace it.
