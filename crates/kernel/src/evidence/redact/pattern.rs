@@ -73,6 +73,10 @@ impl Grouped {
             return Some(Match { start: 0, end, stop: end });
         }
         if let Some(parts) = self.parts.get_or_init(|| Parts::of(&self.whole.text, self.group)) {
+            // Where something has to stand after the group, that there is a beginning says little.
+            if parts.after.is_some() && !self.whole.regex()?.is_match(text) {
+                return None;
+            }
             let start = parts.before.regex()?.find(text)?.end();
             let found = parts.behind(text, start);
             if found.is_some() || parts.only {
