@@ -334,12 +334,8 @@ pub(super) fn name_before(data: &[u8], tail: usize) -> &[u8] {
 
 /// Whether a name that ends in `key` is one of an identifier.
 pub(super) fn is_identifier(name: &[u8]) -> bool {
-    let is = |text: &[u8], known: &str| {
-        let same = |(byte, known): (&u8, u8)| *byte == b'-' && known == b'_' || byte.eq_ignore_ascii_case(&known);
-        text.len() == known.len() && text.iter().zip(known.bytes()).all(same)
-    };
-    let ends = |known: &&str| name.len().checked_sub(known.len()).is_some_and(|at| is(&name[at..], known));
-    is(name, "key") || IDENTIFIERS.iter().any(ends)
+    let plain: Vec<u8> = name.iter().map(|&byte| if byte == b'-' { b'_' } else { byte }).collect();
+    plain.eq_ignore_ascii_case(b"key") || IDENTIFIERS.iter().any(|known| ends_with(&plain, known))
 }
 
 /// Whether a value says that it is the SHA-256 of something. Bare digits do not: a random key looks the same.
@@ -365,12 +361,7 @@ pub(super) fn is_marker(value: &[u8]) -> bool {
 
 /// Past what already stands in the place of a secret, where a place is inside of it: the colon there separates nothing.
 pub(super) fn past_marker(data: &[u8], at: usize) -> usize {
-    let from = at.saturating_sub(CONTEXT);
-    // Most often there is none, and to look for one character is fast.
-    if !data[from..at].contains(&b'[') {
-        return at;
-    }
-    let opens = (from..at).rev().filter(|from| data[*from] == b'[');
+    let opens = (at.saturating_sub(CONTEXT)..at).rev().filter(|from| data[*from] == b'[');
     let ends = opens.filter_map(|from| Some(from + marker(&data[from..])?));
     ends.max().map_or(at, |end| end.max(at))
 }

@@ -101,7 +101,8 @@ struct Parts {
 }
 
 impl Parts {
-    /// `None` where the group is not one of the parts that follow each other, or where what is behind it looks back.
+    /// `None` where the group is not one of the parts that follow each other, where what is behind it looks back, or where a
+    /// part does not compile by itself, as characters beyond ASCII do not: then nothing is found by parts.
     fn of(whole: &str, group: usize) -> Option<Self> {
         let parsed = ParserBuilder::new().unicode(false).utf8(false).build().parse(whole).ok()?;
         let HirKind::Concat(parts) = parsed.kind() else { return None };
@@ -113,12 +114,14 @@ impl Parts {
         let pattern = |parts: &[Hir]| Pattern::new(format!(r"\A(?:{})", Hir::concat(parts.to_vec())));
         let (before, after) = (&parts[..place], &parts[place + 1..]);
         let one_length = |part: &Hir| part.properties().minimum_len() == part.properties().maximum_len();
-        Some(Self {
+        let parts = Self {
             before: pattern(before),
             group: pattern(&parts[place..=place]),
             after: (!after.is_empty()).then(|| pattern(after)),
             only: before.iter().all(one_length) && after.is_empty(),
-        })
+        };
+        let compile = [&parts.before, &parts.group].into_iter().chain(&parts.after).all(|part| part.regex().is_some());
+        compile.then_some(parts)
     }
 
     fn behind(&self, text: &[u8], start: usize) -> Option<Match> {
@@ -162,6 +165,16 @@ mod tests {
         "a?(b{1,3})\\b",
         "(?s).{0,3}(a.?)",
     ];
+
+    #[test]
+    fn a_pattern_whose_parts_do_not_compile_is_found_by_its_groups() {
+        for (pattern, text) in [("(?u)k([à-ü]{2})x", "kéèx"), ("k(?u:.)(a)", "kéa"), ("é(a)(?u:[é])?", "éaé")]
+        {
+            let grouped = Grouped::new(pattern, 1);
+            assert!(grouped.find(text.as_bytes()).is_some(), "{pattern}");
+            assert_eq!(grouped.find(text.as_bytes()), by_groups(&grouped, text.as_bytes()), "{pattern}");
+        }
+    }
 
     #[test]
     fn the_patterns_of_the_test_are_taken_apart_where_they_can_be() {
