@@ -735,7 +735,13 @@ fn a_trigger_of_somebody_else_is_a_warning_until_it_is_gone() {
     assert_eq!((report.overall_verdict(), report.events), (Verdict::Warn, 20));
     let refused = Ledger::open(&path).unwrap_err().to_string();
     assert!(refused.contains("spy") && refused.contains("DROP TRIGGER"), "{refused}");
-    connection.execute_batch("DROP TRIGGER spy").unwrap();
+    // One that bears the name of ours is none of ours.
+    let named = "DROP TRIGGER spy; DROP TRIGGER events_are_not_deleted;
+        CREATE TRIGGER events_are_not_deleted AFTER INSERT ON events BEGIN UPDATE runs SET meta_json = ''; END";
+    connection.execute_batch(named).unwrap();
+    assert_eq!(Ledger::open_read_only(&path).unwrap().audit().unwrap().overall_verdict(), Verdict::Warn);
+    assert!(Ledger::open(&path).is_err());
+    connection.execute_batch("DROP TRIGGER events_are_not_deleted").unwrap();
     assert_eq!(Ledger::open(&path).unwrap().audit().unwrap().overall_verdict(), Verdict::Pass);
 }
 

@@ -454,10 +454,20 @@ impl Store for SqliteStore {
     }
 
     fn foreign_triggers(&mut self) -> Result<Vec<String>> {
-        let query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND name NOT IN ('events_are_not_updated', \
-                     'events_are_not_deleted', 'schema_meta_is_fixed', 'schema_meta_is_not_updated') ORDER BY name";
+        let query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name";
         let mut statement = self.connection.prepare_cached(query)?;
-        let names = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+        let mut rows = statement.query([])?;
+        let mut names = Vec::new();
+        while let Some(row) = rows.next()? {
+            // As bytes: nothing that lies there is a failure to read.
+            let text = |column| -> Result<String> {
+                Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes_or_null().ok().flatten().unwrap_or_default())
+                    .into_owned())
+            };
+            if !is_ours(&text(1)?) {
+                names.push(text(0)?);
+            }
+        }
         Ok(names)
     }
 
@@ -473,6 +483,14 @@ impl Store for SqliteStore {
         }
         scrub(&mut self.connection)
     }
+}
+
+/// Whether a trigger is one that the kernel makes, by its whole text: SQLite keeps that as it was written, but for what
+/// stands before its name. A name alone could be that of anything.
+fn is_ours(sql: &str) -> bool {
+    let Some(text) = sql.strip_prefix("CREATE TRIGGER ") else { return false };
+    let made = ["CREATE TRIGGER IF NOT EXISTS ", "CREATE TRIGGER "].map(|begin| format!("{begin}{text};"));
+    [include_str!("schema.sql"), pieces::schema()].iter().any(|script| made.iter().any(|made| script.contains(made)))
 }
 
 /// What the Python package and this kernel share. The first column is the primary key.
