@@ -361,7 +361,8 @@ pub(super) fn is_marker(value: &[u8]) -> bool {
 
 /// Past what already stands in the place of a secret, where a place is inside of it: the colon there separates nothing.
 pub(super) fn past_marker(data: &[u8], at: usize) -> usize {
-    let opens = (at.saturating_sub(CONTEXT)..at).rev().filter(|from| data[*from] == b'[');
+    let near = at.saturating_sub(CONTEXT);
+    let opens = memchr::memchr_iter(b'[', &data[near..at]).map(|from| near + from);
     let ends = opens.filter_map(|from| Some(from + marker(&data[from..])?));
     ends.max().map_or(at, |end| end.max(at))
 }

@@ -76,7 +76,13 @@ pub(super) fn bare_end(data: &[u8], value: usize) -> usize {
 
 /// Where the value without quotes ends of a name that ends at `tail`, where all around it says that it is data. `bare` and
 /// `word` are where it ends at a delimiter and at white space.
-pub(super) fn data_end(data: &[u8], tail: usize, at: &Assigned, bare: usize, word: usize) -> Option<usize> {
+pub(super) fn data_end(
+    data: &[u8],
+    tail: usize,
+    at: &Assigned,
+    bare: usize,
+    word: impl FnOnce() -> usize,
+) -> Option<usize> {
     let name = name_before(data, tail);
     let before = &data[..tail - name.len()];
     let value = at.value;
@@ -90,9 +96,9 @@ pub(super) fn data_end(data: &[u8], tail: usize, at: &Assigned, bare: usize, wor
     let tight = unseen && !gap.iter().any(|byte| matches!(byte, b' ' | 9..=13));
     let other = |end: usize| !data[value..end].eq_ignore_ascii_case(name);
     let (end, whole) = match at.how {
-        How::Argument => (word, data[value] != b'-'),
+        How::Argument => (word(), data[value] != b'-'),
         How::Equals if is_query(data, tail, at) => (query_end(data, value, bare), true),
-        How::Equals if tight && begins_word(before) && is_upper(name) => (word, true),
+        How::Equals if tight && begins_word(before) && is_upper(name) => (word(), true),
         How::Equals if tight && begins_word(before) => (bare, !is_code(data, bare) && other(bare)),
         How::Colon if begins_line(before) && value > tail + 1 => (bare, ends_line(data, bare) && other(bare)),
         _ => (bare, looks_random(&data[value..bare]) && ends_line(data, bare)),

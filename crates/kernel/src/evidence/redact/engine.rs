@@ -9,8 +9,9 @@ use super::data::{bare_end, data_end, is_query, query_end};
 use super::encoding::FOLDED;
 use super::escapes::{self, ESCAPES};
 use super::keywords::Keywords;
-use super::pattern::{Match, Pattern};
+use super::pattern::Pattern;
 use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape, marker};
+use super::steps::Match;
 
 /// The longest quoted string, block or match that is taken for one secret.
 pub(super) const LONGEST: usize = 32 << 10;
@@ -242,7 +243,8 @@ impl<'s> Scan<'s> {
             // What seems to begin where the text was cut may be the end of something else.
             let cut = start > 0 && data[start - 1] > b' ';
             let whole = |span: &Span| !cut || span.head > 0;
-            let at = |place| start + escapes::source(&moves, place);
+            let mut places = escapes::Places::of(&moves);
+            let mut at = |place| start + places.source(place);
             let mapped = found.into_iter().filter(whole).map(|span| {
                 let (head, start, end) = (at(span.head), at(span.start), at(span.end));
                 Span { head, start, end, close: Close::Nothing, ..span }
@@ -363,12 +365,12 @@ impl<'s> Scan<'s> {
     /// What follows a match that ends at `at`, as often as it does.
     fn again(&mut self, rule: usize, pattern: &Pattern, head: usize, mut at: usize) {
         let (data, limit) = (self.data, self.data.len().min(head + LONGEST));
-        let Some(regex) = pattern.regex() else { return };
-        while let Some(found) = regex.captures(&data[at.min(limit)..limit]) {
-            if let Some(secret) = found.get(1) {
-                self.add(head, rule, (at + secret.start(), at + secret.end(), Close::Nothing));
+        let rest = |at: usize| &data[at.min(limit)..limit];
+        while let Some(found) = pattern.groups(rest(at), rest(at).len()) {
+            if let Some(secret) = found.get_group(1) {
+                self.add(head, rule, (at + secret.start, at + secret.end, Close::Nothing));
             }
-            at += found.get(0).map_or(0, |whole| whole.end()).max(1);
+            at += found.get_group(0).map_or(0, |whole| whole.end).max(1);
         }
         self.resume[rule] = self.resume[rule].max(at.min(limit));
     }
@@ -449,18 +451,18 @@ impl<'s> Scan<'s> {
     /// Where a value without quotes ends, and what it needs after it.
     fn bare_value(&mut self, named: &Named, tail: usize, at: &Assigned) -> Option<(usize, &'static str)> {
         let (data, value) = (self.data, at.value);
-        let (bare, word) = (self.bare.end(value, |at| bare_end(data, at)), self.word_end(value));
+        let bare = self.bare.end(value, |at| bare_end(data, at));
         let (end, close) = match named.bare {
             Bare::None => return None,
             Bare::Plain => (bare, " "),
-            Bare::Data => (data_end(data, tail, at, bare, word)?, " "),
+            Bare::Data => (data_end(data, tail, at, bare, || self.word_end(value))?, " "),
             Bare::Word | Bare::Line if at.named => return None,
             Bare::Word | Bare::Line if is_query(data, tail, at) => (query_end(data, value, bare), " "),
             // A flag's value is one word, and so is what stands on a line of its own.
             Bare::Line if !is_flag(data, tail) && !matches!(data.get(value - 1), Some(b'\n' | b'\r')) => {
                 (unquoted_end(data, value, true), "\n")
             }
-            Bare::Word | Bare::Line => (word, " "),
+            Bare::Word | Bare::Line => (self.word_end(value), " "),
         };
         // What follows a mark was looked at when the mark was made.
         (end > value && marker(&data[value..]).is_none()).then_some((end, close))

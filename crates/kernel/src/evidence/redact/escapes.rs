@@ -53,12 +53,11 @@ pub(super) fn is_marker(text: &[u8]) -> bool {
 pub(super) fn around(data: &[u8], at: usize) -> (usize, usize) {
     let ends_line = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0);
     let parts = |byte: &u8| *byte <= b' ' && *byte != 0x1B || *byte == 0x7F;
-    let behind = |from: usize, to: usize, parts: &dyn Fn(&u8) -> bool| {
-        data[from..to].iter().rposition(parts).map_or(from, |place| from + place + 1)
-    };
-    let word = behind(at.saturating_sub(LONGEST), at, &parts);
+    let far = at.saturating_sub(LONGEST);
+    let word = data[far..at].iter().rposition(parts).map_or(far, |place| far + place + 1);
     // What comes before it may be its name: to where a word begins, on the same line.
-    let line = behind(word.saturating_sub(CONTEXT), word, &ends_line);
+    let near = word.saturating_sub(CONTEXT);
+    let line = memchr::memrchr3(b'\n', b'\r', 0, &data[near..word]).map_or(near, |place| near + place + 1);
     let cut = line > 0 && !parts(&data[line - 1]);
     let skipped = if cut { data[line..word].iter().position(parts).map_or(word - line, |place| place + 1) } else { 0 };
     let after = &data[at..data.len().min(at + LONGEST)];
@@ -71,9 +70,35 @@ pub(super) type Moves = Vec<(usize, usize)>;
 
 /// Where a place of a shortened text was before.
 pub(super) fn source(moves: &[(usize, usize)], place: usize) -> usize {
-    let known = moves.partition_point(|(at, _)| *at <= place);
-    place + known.checked_sub(1).map_or(0, |index| moves[index].1)
+    Places { moves, passed: 0 }.source(place)
 }
+
+/// The same for one place after the other, which are mostly near each other.
+pub(super) struct Places<'m> {
+    moves: &'m [(usize, usize)],
+    /// How many moves the last place was behind.
+    passed: usize,
+}
+
+impl<'m> Places<'m> {
+    pub(super) fn of(moves: &'m [(usize, usize)]) -> Self {
+        Self { moves, passed: 0 }
+    }
+
+    pub(super) fn source(&mut self, place: usize) -> usize {
+        let moves = self.moves;
+        let is_behind = |passed: &usize| {
+            let (last, next) = (passed.checked_sub(1).and_then(|index| moves.get(index)), moves.get(*passed));
+            last.is_none_or(|(at, _)| *at <= place) && next.is_none_or(|(at, _)| *at > place)
+        };
+        let near = (self.passed..=moves.len().min(self.passed + NEXT)).find(is_behind);
+        self.passed = near.unwrap_or_else(|| moves.partition_point(|(at, _)| *at <= place));
+        place + self.passed.checked_sub(1).map_or(0, |index| moves[index].1)
+    }
+}
+
+/// How many moves ahead of the last place are looked at before all are.
+const NEXT: usize = 4;
 
 /// A text without the backslashes before its slashes, as JSON may have them in base64; and from where on, by how much,
 /// places moved to the left. `None` where there are none.

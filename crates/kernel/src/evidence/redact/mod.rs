@@ -27,6 +27,7 @@ mod pem;
 mod report;
 mod rules;
 mod sniff;
+mod steps;
 mod stream;
 mod write;
 

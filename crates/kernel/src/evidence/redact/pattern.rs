@@ -1,14 +1,20 @@
 //! Expressions, compiled when they are first needed; and those with a group in them, found without the cost of groups.
 
 use super::rules::invalid;
+use super::steps::{Match, Steps, end_at_one_place};
 use crate::error::Result;
-use regex::bytes::{Regex, RegexBuilder};
+use regex_automata::meta::{BuildError, Config, Regex};
+use regex_automata::util::captures::Captures;
+use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input, Span};
 use regex_syntax::ParserBuilder;
-use regex_syntax::hir::{Hir, HirKind};
+use regex_syntax::hir::{Hir, HirKind, Look};
 use std::sync::{Arc, OnceLock};
 
 /// How large an expression may become.
 const MAX_PATTERN: usize = 4 << 20;
+/// How many states and bytes one may have of which the automaton is made in advance, in less than a millisecond.
+const MADE_AT_ONCE: (usize, usize) = (200, 128 << 10);
 
 /// An expression that is compiled when it is first needed.
 #[derive(Clone, Debug)]
@@ -31,13 +37,44 @@ impl Pattern {
         self.compiled.get_or_init(|| self.compile().ok()).as_ref()
     }
 
-    fn compile(&self) -> std::result::Result<Regex, regex::Error> {
-        RegexBuilder::new(&self.text).unicode(false).size_limit(MAX_PATTERN).build()
+    fn compile(&self) -> std::result::Result<Regex, Box<BuildError>> {
+        let syntax = syntax::Config::new().unicode(false).utf8(false);
+        Regex::builder().configure(config()).syntax(syntax).build(&self.text).map_err(Box::new)
     }
 
     pub(super) fn check(&self, at: &str) -> Result<()> {
-        self.compile().map(drop).map_err(|error| invalid(at, &error.to_string()))
+        self.compile().map(drop).map_err(|error| {
+            let problem = match (error.syntax_error(), error.size_limit()) {
+                (Some(error), _) => error.to_string(),
+                (_, Some(limit)) => format!("the pattern takes more than {limit} bytes when compiled"),
+                _ => error.to_string(),
+            };
+            invalid(at, &problem)
+        })
     }
+
+    /// Where a match ends that begins with the text.
+    fn end(&self, text: &[u8]) -> Option<usize> {
+        end(self.regex()?, text)
+    }
+
+    /// The groups of a match that begins with the text, and ends at `stop` at the latest; what follows there is still seen.
+    pub(super) fn groups(&self, text: &[u8], stop: usize) -> Option<Captures> {
+        let regex = self.regex()?;
+        let mut groups = regex.create_captures();
+        regex.search_captures(&Input::new(text).range(..stop).anchored(Anchored::Yes), &mut groups);
+        groups.is_match().then_some(groups)
+    }
+}
+
+fn config() -> Config {
+    let (states, bytes) = MADE_AT_ONCE;
+    let config = Config::new().utf8_empty(false).nfa_size_limit(Some(MAX_PATTERN));
+    config.dfa_state_limit(Some(states)).dfa_size_limit(Some(bytes))
+}
+
+fn end(regex: &Regex, text: &[u8]) -> Option<usize> {
+    Some(regex.search_half(&Input::new(text).anchored(Anchored::Yes))?.offset())
 }
 
 /// An expression for what begins a text, of which one group is the secret; group 0 is all of it.
@@ -45,92 +82,124 @@ impl Pattern {
 pub(super) struct Grouped {
     pub(super) whole: Pattern,
     pub(super) group: usize,
-    parts: Arc<OnceLock<Option<Parts>>>,
+    how: Arc<OnceLock<How>>,
 }
 
-/// A match: where its secret begins and ends, and where it ends itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Match {
-    pub(super) start: usize,
-    pub(super) end: usize,
-    pub(super) stop: usize,
+/// How the group is found: by an automaton it costs some ten times what finding a match does.
+#[derive(Debug)]
+enum How {
+    Steps(Steps),
+    Parts(Box<Parts>),
+    Whole,
 }
 
 impl Grouped {
     pub(super) fn new(pattern: &str, group: usize) -> Self {
-        Self { whole: Pattern::new(format!(r"\A(?:{pattern})")), group, parts: Arc::default() }
+        Self { whole: Pattern::new(format!(r"\A(?:{pattern})")), group, how: Arc::default() }
     }
 
     /// The match that begins with the text.
-    ///
-    /// To find a group costs some ten times what finding a match does. So what stands before the group, the group, and what
-    /// stands after it are looked for one after the other, each where the one before ended. Where all are found, that is
-    /// the match: each is the one that the whole expression tries first. Where one is missing behind the first, the whole
-    /// expression may still match another way.
     pub(super) fn find(&self, text: &[u8]) -> Option<Match> {
-        if self.group == 0 {
-            let end = self.whole.regex()?.find(text)?.end();
-            return Some(Match { start: 0, end, stop: end });
-        }
-        if let Some(parts) = self.parts.get_or_init(|| Parts::of(&self.whole.text, self.group)) {
-            // Where something has to stand after the group, that there is a beginning says little.
-            if parts.after.is_some() && !self.whole.regex()?.is_match(text) {
-                return None;
+        match self.how.get_or_init(|| How::of(&self.whole.text, self.group)) {
+            How::Steps(steps) => return steps.find(text),
+            How::Parts(parts) => {
+                // Where something has to stand after the group, that there is a beginning says little.
+                if parts.after.is_some() && self.whole.end(text).is_none() {
+                    return None;
+                }
+                let found = parts.behind(text, parts.before.end(text)?);
+                if found.is_some() || parts.only {
+                    return found;
+                }
             }
-            let start = parts.before.regex()?.find(text)?.end();
-            let found = parts.behind(text, start);
-            if found.is_some() || parts.only {
-                return found;
-            }
+            How::Whole => {}
         }
-        let whole = self.whole.regex()?.find(text)?;
-        let groups = self.whole.regex()?.captures(&text[..text.len().min(whole.end() + 1)])?;
-        let secret = groups.get(self.group)?;
-        Some(Match { start: secret.start(), end: secret.end(), stop: whole.end() })
+        let stop = self.whole.end(text)?;
+        let secret = match self.group {
+            0 => Span::from(0..stop),
+            group => self.whole.groups(text, stop)?.get_group(group)?,
+        };
+        Some(Match { start: secret.start, end: secret.end, stop })
+    }
+}
+
+impl How {
+    fn of(whole: &str, group: usize) -> Self {
+        let parsed = ParserBuilder::new().unicode(false).utf8(false).build().parse(whole);
+        let Ok(HirKind::Concat(parts)) = parsed.map(Hir::into_kind) else { return Self::Whole };
+        let [begin, parts @ ..] = &parts[..] else { return Self::Whole };
+        if *begin.kind() != HirKind::Look(Look::Start) {
+            return Self::Whole;
+        }
+        let steps = Steps::of(parts, group).map(Self::Steps);
+        steps.or_else(|| Some(Self::Parts(Box::new(Parts::of(parts, group)?)))).unwrap_or(Self::Whole)
     }
 }
 
 /// What an expression is put together from, each part one for what begins a text.
+///
+/// What stands before the group, the group, and what stands after it are looked for one after the other, each where the one
+/// before ended. Where all are found, that is the match: each is the one that the whole expression tries first. Where one is
+/// missing behind the first, the whole expression may still match another way.
 #[derive(Debug)]
 struct Parts {
-    before: Pattern,
-    group: Pattern,
-    after: Option<Pattern>,
-    /// Whether there is no other way: what stands before the group is of one length, and nothing has to stand after it.
+    before: Part,
+    group: Part,
+    after: Option<Part>,
+    /// Whether there is no other way: what stands before the group ends at one place, and nothing has to stand after it.
     only: bool,
 }
 
 impl Parts {
-    /// `None` where the group is not one of the parts that follow each other, where what is behind it looks back, or where a
-    /// part does not compile by itself, as characters beyond ASCII do not: then nothing is found by parts.
-    fn of(whole: &str, group: usize) -> Option<Self> {
-        let parsed = ParserBuilder::new().unicode(false).utf8(false).build().parse(whole).ok()?;
-        let HirKind::Concat(parts) = parsed.kind() else { return None };
+    /// `None` where the group is not one of the parts that follow each other, or where what is behind it looks back: then
+    /// nothing is found by parts.
+    fn of(parts: &[Hir], group: usize) -> Option<Self> {
         let is_group = |part: &Hir| matches!(part.kind(), HirKind::Capture(capture) if usize::try_from(capture.index) == Ok(group));
         let place = parts.iter().position(is_group)?;
         if !parts[place..].iter().all(|part| part.properties().look_set().is_empty()) {
             return None;
         }
-        let pattern = |parts: &[Hir]| Pattern::new(format!(r"\A(?:{})", Hir::concat(parts.to_vec())));
         let (before, after) = (&parts[..place], &parts[place + 1..]);
-        let one_length = |part: &Hir| part.properties().minimum_len() == part.properties().maximum_len();
-        let parts = Self {
-            before: pattern(before),
-            group: pattern(&parts[place..=place]),
-            after: (!after.is_empty()).then(|| pattern(after)),
-            only: before.iter().all(one_length) && after.is_empty(),
-        };
-        let compile = [&parts.before, &parts.group].into_iter().chain(&parts.after).all(|part| part.regex().is_some());
-        compile.then_some(parts)
+        Some(Self {
+            before: Part::of(before)?,
+            group: Part::of(&parts[place..=place])?,
+            after: if after.is_empty() { None } else { Some(Part::of(after)?) },
+            only: after.is_empty() && end_at_one_place(before, &parts[place]),
+        })
     }
 
+    /// The match whose group begins here.
     fn behind(&self, text: &[u8], start: usize) -> Option<Match> {
-        let end = start + self.group.regex()?.find(&text[start..])?.end();
+        let end = start + self.group.end(&text[start..])?;
         let stop = match &self.after {
             None => end,
-            Some(after) => end + after.regex()?.find(&text[end..])?.end(),
+            Some(after) => end + after.end(&text[end..])?,
         };
         Some(Match { start, end, stop })
+    }
+}
+
+#[derive(Debug)]
+enum Part {
+    Steps(Steps),
+    Regex(Regex),
+}
+
+impl Part {
+    fn of(parts: &[Hir]) -> Option<Self> {
+        if let Some(steps) = Steps::of(parts, 0) {
+            return Some(Self::Steps(steps));
+        }
+        // Not by way of a text: what is written for a repetition of a repetition is read as another one.
+        Regex::builder().configure(config()).build_from_hir(&Hir::concat(parts.to_vec())).ok().map(Self::Regex)
+    }
+
+    /// Where a match ends that begins with the text.
+    fn end(&self, text: &[u8]) -> Option<usize> {
+        match self {
+            Self::Steps(steps) => steps.find(text).map(|found| found.stop),
+            Self::Regex(regex) => end(regex, text),
+        }
     }
 }
 
@@ -141,33 +210,73 @@ mod tests {
 
     /// What the groups of the whole expression say.
     fn by_groups(grouped: &Grouped, text: &[u8]) -> Option<Match> {
-        let groups = grouped.whole.regex().unwrap().captures(text)?;
-        let secret = groups.get(grouped.group)?;
-        Some(Match { start: secret.start(), end: secret.end(), stop: groups.get(0)?.end() })
+        let groups = grouped.whole.groups(text, text.len())?;
+        let secret = groups.get_group(grouped.group)?;
+        Some(Match { start: secret.start, end: secret.end, stop: groups.get_group(0)?.end })
+    }
+
+    /// Expressions of all that there may be in them.
+    fn pattern() -> impl Strategy<Value = String> {
+        let letter =
+            proptest::sample::select(vec!["a", "b", "ab", "[ab]", "[b:]", "[^a]", "(?i:B)", ":", "\\b", "\\z", "x?"]);
+        let much = proptest::sample::select(vec!["?", "??", "*", "+", "{2}", "{0,2}", "{1,2}", "{1,3}?"]);
+        letter.prop_map(str::to_owned).prop_recursive(4, 16, 3, move |inner| {
+            let several = proptest::collection::vec(inner.clone(), 2..4);
+            prop_oneof![
+                (inner, much.clone()).prop_map(|(inner, much)| format!("(?:{inner}){much}")),
+                several.clone().prop_map(|inner| inner.concat()),
+                several.prop_map(|inner| format!("(?:{})", inner.join("|"))),
+            ]
+        })
     }
 
     proptest! {
         #[test]
-        fn parts_find_what_groups_find(text in "[ab:\"x]{0,24}", which in 0..PATTERNS.len()) {
+        fn any_expression_finds_what_groups_find(
+            (before, group, after) in (pattern(), pattern(), pattern()), text in "[abB:x]{0,16}"
+        ) {
+            for pattern in [format!("{before}({group}){after}"), format!("{before}({group})"), format!("({group}){after}")] {
+                let grouped = Grouped::new(&pattern, 1);
+                prop_assert_eq!(grouped.find(text.as_bytes()), by_groups(&grouped, text.as_bytes()), "{}", pattern);
+            }
+        }
+
+        #[test]
+        fn each_way_finds_what_groups_find(text in "[ab:\"x]{0,24}", which in 0..PATTERNS.len()) {
             let grouped = Grouped::new(PATTERNS[which], 1);
             prop_assert_eq!(grouped.find(text.as_bytes()), by_groups(&grouped, text.as_bytes()));
         }
     }
 
     /// Some where what comes before, the group and what comes after can be had in several ways.
-    const PATTERNS: [&str; 8] = [
+    const PATTERNS: [&str; 21] = [
+        // In one way only.
+        "(?:a|b{2})x?[:\"]?([ab]{2,3})",
+        "(?i:AB|aa|x)(?:ab){0,2}:{0,2}([abx]{1,3})",
+        "(?:(a)b|ac|b)",
+        "(?:(a):){2}x?",
+        "a?(?:b(a)|x)b:",
+        "a{2}?x*(b{2})",
+        "a:?([ab]{1,3})\\b",
+        "(a[ab]{1,2}\\b)(?::x)?",
+        "(?:ab){2}\\b:([ab])",
+        // In several, or not surely.
+        "(a[ab:]{1,3})\\b",
+        "(ab?)\\b",
+        "(?:[ab:]{1,2}){2}(x?)\\b",
+        "([ab:]{1,4}x?\\b)",
         "a{0,3}:{0,2}([ab]{1,5})",
         "(?:a|ab|abb)(b?a{0,4}):",
         "(?:ab??|a:?)([ab:]{2,6}?)\"",
         "[ab]{0,9}?:([^:]{1,4})(?:x|:x)",
         "(?i:A)?(a|ab)(b|:)?x",
-        "a?(?:b(a)|x)b?",
+        "a+x(?:ab|b)?(x{1,2}a?)",
         "a?(b{1,3})\\b",
         "(?s).{0,3}(a.?)",
     ];
 
     #[test]
-    fn a_pattern_whose_parts_do_not_compile_is_found_by_its_groups() {
+    fn characters_beyond_ascii_are_found_as_by_groups() {
         for (pattern, text) in [("(?u)k([à-ü]{2})x", "kéèx"), ("k(?u:.)(a)", "kéa"), ("é(a)(?u:[é])?", "éaé")]
         {
             let grouped = Grouped::new(pattern, 1);
@@ -177,8 +286,10 @@ mod tests {
     }
 
     #[test]
-    fn the_patterns_of_the_test_are_taken_apart_where_they_can_be() {
-        let apart = |pattern: &&&str| Parts::of(&format!(r"\A(?:{pattern})"), 1).is_some();
-        assert_eq!(PATTERNS.iter().filter(apart).count(), 6);
+    fn the_patterns_of_the_test_are_found_in_each_way() {
+        let hows = PATTERNS.map(|pattern| How::of(&format!(r"\A(?:{pattern})"), 1));
+        let count = |is: fn(&How) -> bool| hows.iter().filter(|how| is(how)).count();
+        let (steps, parts) = (count(|how| matches!(how, How::Steps(_))), count(|how| matches!(how, How::Parts(_))));
+        assert_eq!((steps, parts, count(|how| matches!(how, How::Whole))), (9, 7, 5));
     }
 }
