@@ -35,6 +35,30 @@ fn retention_is_set_shown_held_and_applied_from_the_command_line() {
 }
 
 #[test]
+fn bundles_that_are_checked_together_settle_what_one_of_them_had_to_let_go() {
+    let place = Place::with_ledger();
+    place.whole_run("build-1");
+    place.ok(&["retain", "set", "--public", "0s", "--grace", "0s"]);
+    let removal = place.json(0, &["retain"])["run_id"].as_str().unwrap().to_owned();
+    place.ok(&["export", "build-1", "-o", "build.receipt"]);
+    place.ok(&["export", &removal, "-o", "removed.receipt"]);
+    let (build, removed) = ("build.receipt", "removed.receipt");
+    assert!(place.gives(3, &["verify", build]).contains("EXPIRY_UNPROVED"));
+    assert!(!place.ok(&["verify", build, removed]).contains("EXPIRY_UNPROVED"));
+    let report = place.json(0, &["verify", removed, build]);
+    assert_eq!(report["bundles"][0]["file"], removed);
+    assert_eq!((&report["bundles"][1]["run"], &report["overall_verdict"]), (&"build-1".into(), &"warn".into()));
+    assert_eq!(place.error(2, &["verify", build, "build-1"]), "invalid_input");
+    assert_eq!(place.error(2, &["verify", build, removed, "--evidence", "log=x"]), "invalid_input");
+
+    // A receipt in a bundle that is not good settles nothing.
+    let path = place.path().join(removed);
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("\"seq\":5", "\"seq\":6", 1)).unwrap();
+    assert!(place.gives(1, &["verify", build, removed]).contains("EXPIRY_UNPROVED"));
+}
+
+#[test]
 fn what_is_no_time_and_no_instant_is_refused() {
     let place = Place::with_ledger();
     for time in ["", "5", "d", "-1d", "1.5h", "5y", "99999999999999999999s", "18446744073709551615d"] {

@@ -498,6 +498,51 @@ fn of_two_classes_for_the_same_bytes_the_stricter_one_stays_and_row_and_answer_a
 }
 
 #[test]
+fn a_stranger_settles_what_expired_by_the_bundle_of_its_removal() {
+    let scene = scene();
+    let evaluated = |run: &str, data: &str| {
+        let mut writer = scene.start(run);
+        writer.advance("COLLECT", "collecting").unwrap();
+        let hash = writer.put("k", data.as_bytes(), Put::text()).unwrap().hash;
+        writer.advance("EVALUATE", "collected").unwrap();
+        assert_eq!(writer.evaluate().unwrap().overall_verdict, Verdict::Pass);
+        writer.advance("DECIDE", "evaluated").unwrap();
+        writer.decide("ship", &["it passed"], "release it").unwrap();
+        writer.finalize("released").unwrap();
+        hash
+    };
+    let export = |run: &RunId| {
+        let mut bundle = Vec::new();
+        scene.ledger.export(&Export::of(run.clone()), &mut bundle).unwrap();
+        bundle
+    };
+    let evidence = |verify: Verify<'_>, bundle: &[u8]| {
+        let report = verify.run(&mut &bundle[..]).unwrap();
+        let codes = report.check(Check::Evidence).unwrap().reasons.iter().map(|reason| reason.code.to_string());
+        (codes.collect::<Vec<_>>(), report.overall_verdict(), report.evaluations[0].verdict)
+    };
+
+    let hash = evaluated("a", "data");
+    let removal = scene.retain_on(31).run_id.unwrap();
+    let (run, removal) = (export(&RunId::new("a")), export(&removal));
+    let unproved = (vec!["EXPIRY_UNPROVED".to_owned()], Verdict::Unknown);
+    let alone = evidence(Verify::default(), &run);
+    assert_eq!((alone.0, alone.1), unproved);
+    let receipts = Verify::default().run(&mut &removal[..]).unwrap().receipts;
+    assert!(receipts.contains(&hash));
+    // As in the ledger: the evaluation is computed again without what has gone, and bears that out.
+    assert_eq!(evidence(Verify::default().receipts(&receipts), &run), (Vec::new(), Verdict::Warn, Verdict::Warn));
+
+    // What is put again after its removal, and then disappears, is not what that receipt is for.
+    scene.clock.set(at(32));
+    assert_eq!(evaluated("b", "data"), hash);
+    scene.edit("UPDATE blobs SET state = 'expired_hash_only', data = NULL WHERE sha256 = ?1", &hash);
+    let again = evidence(Verify::default().receipts(&receipts), &export(&RunId::new("b")));
+    assert_eq!((again.0, again.1), unproved);
+    assert_eq!(evidence(Verify::default().receipts(&receipts), &export(&RunId::new("a"))).1, Verdict::Warn);
+}
+
+#[test]
 fn a_sealed_blob_that_is_put_again_as_public_is_kept_no_longer_than_sealed_ones() {
     let scene = scene();
     scene.put("a", "k", "data", EvidenceClass::Public);

@@ -5,8 +5,11 @@ use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::term;
 use receipt_kernel::bundle::{BundleReport, REPLAY_LIMIT, Verify};
+use receipt_kernel::core::id::BlobHash;
+use receipt_kernel::core::json::{Object, Value};
 use receipt_kernel::core::note::VerifierKey;
 use receipt_kernel::core::replay::Replayed;
+use receipt_kernel::store::Receipts;
 use receipt_kernel::{BlobRef, Check, Digest256, RunId, Verdict};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
@@ -63,21 +66,63 @@ pub(crate) fn check(path: &Path, verify: &Verify<'_>) -> Result<BundleReport> {
     if path.is_file() { verify.run_opened(|| open(path)) } else { Ok(verify.run(&mut *open(path)?)?) }
 }
 
-/// Checks a bundle, with files for what is not in it, and says what it is worth.
+/// Checks bundles, with files for what is not in them, and says what they are worth.
 pub(crate) fn run(
-    path: &Path,
+    paths: &[PathBuf],
     trust: &Trust,
     files: &[(String, Digest256)],
     required: &[Check],
     context: &Context,
 ) -> Result<ExitCode> {
     let keys = trust.keys()?;
-    let mut report = check(path, &trust.verify(&keys).files(files))?;
-    for check in &mut report.checks {
-        check.required |= required.contains(&check.check);
+    let verify = trust.verify(&keys).files(files);
+    let require = |mut report: BundleReport| {
+        report.checks.iter_mut().for_each(|check| check.required |= required.contains(&check.check));
+        report
+    };
+    let mut reports = paths.iter().map(|path| check(path, &verify).map(require)).collect::<Result<Vec<_>>>()?;
+    // Evidence that one run had to let go is receipted in another, whose bundle may be among them.
+    let mut receipts = Receipts::default();
+    for report in reports.iter().filter(|report| report.overall_verdict().is_success()) {
+        receipts.extend(&report.receipts);
     }
-    print(context, &report)?;
-    Ok(verify::exit_code(report.overall_verdict()))
+    for (path, report) in paths.iter().zip(&mut reports) {
+        let settled = |blob: &BlobHash| receipts.contains(blob) && !report.receipts.contains(blob);
+        if report.absent.iter().any(|(_, blob)| settled(blob)) {
+            *report = require(check(path, &verify.clone().receipts(&receipts))?);
+        }
+    }
+    if let [report] = &reports[..] {
+        print(context, report)?;
+    } else {
+        print_all(context, paths, &reports)?;
+    }
+    Ok(verify::exit_code(overall_of(&reports)))
+}
+
+fn overall_of(reports: &[BundleReport]) -> Verdict {
+    reports.iter().map(BundleReport::overall_verdict).fold(Verdict::Pass, Verdict::worse)
+}
+
+/// Prints the reports of several bundles: `{"bundles": [{"file", …}], "overall_verdict"}`.
+fn print_all(context: &Context, paths: &[PathBuf], reports: &[BundleReport]) -> Result<()> {
+    let named = paths.iter().zip(reports);
+    if context.json {
+        let bundles = named.map(|(path, report)| {
+            let mut value = report.to_value();
+            if let Value::Object(object) = &mut value {
+                object.insert("file", show(path));
+            }
+            value
+        });
+        let all = [("bundles", Value::Array(bundles.collect())), ("overall_verdict", overall_of(reports).into())];
+        return context.print_json(&Object::from_iter(all).into());
+    }
+    for (path, report) in named {
+        context.print(&term::paint(term::SIDE, &show(path)))?;
+        print(context, report)?;
+    }
+    Ok(())
 }
 
 /// Prints a report, as JSON where that was asked for.

@@ -22,6 +22,7 @@ Examples:
   receipt verify
   receipt verify build-1 @last
   receipt verify build-1.receipt            a bundle, with no ledger at hand
+  receipt verify old.receipt gone.receipt   the second has the receipts of what the first had to let go
   receipt verify --require tail,rollback    fails where those cannot be settled
   receipt verify --checkpoint kept.note --vkey KEY
   receipt verify --proof proof.txt --event event.json --vkey KEY      with no ledger at hand
@@ -30,7 +31,7 @@ Examples:
 The exit status is the verdict's: 0 PASS or WARN, 1 FAIL, 3 UNKNOWN. Checks that the ledger alone cannot settle are
 UNKNOWN and do not count, unless they are required.")]
 pub(crate) struct Args {
-    /// The runs to check; all of them where none is named. Or one file that ends in .receipt
+    /// The runs to check; all of them where none is named. Or bundles: files that end in .receipt
     #[arg(value_name = "RUN")]
     pub(crate) runs: Vec<String>,
     /// Checks that must not be UNKNOWN: names, or all
@@ -70,18 +71,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if let Some(proof) = &args.proof {
         return proof::run(proof, args, context);
     }
-    if let Some(path) = args.runs.iter().find_map(|run| bundle::path(run)) {
+    let bundles: Vec<PathBuf> = args.runs.iter().filter_map(|run| bundle::path(run)).collect();
+    if !bundles.is_empty() {
         let anchored = !args.checkpoint.is_empty() || !args.expect.is_empty() || args.witness_policy.is_some();
         if anchored {
             let problem =
                 "--checkpoint, --expect and --witness-policy are for a ledger; a bundle has its own checkpoint";
             return Err(Error::Input(problem.to_owned()));
         }
-        if args.runs.len() > 1 {
-            return Err(Error::Input("a bundle is checked by itself: name one file, or runs".to_owned()));
+        if args.runs.len() > bundles.len() {
+            return Err(Error::Input("bundles are checked without a ledger: name bundles, or runs".to_owned()));
+        }
+        if bundles.len() > 1 && !args.files.is_empty() {
+            return Err(Error::Input("--evidence is for one bundle: check each by itself".to_owned()));
         }
         let required = required(&args.require, Check::BUNDLE)?;
-        return bundle::run(&path, &args.trust, &digests(&args.files)?, &required, context);
+        return bundle::run(&bundles, &args.trust, &digests(&args.files)?, &required, context);
     }
     let required = required(&args.require, Check::ALL)?;
     let mut anchors = anchors(args)?;

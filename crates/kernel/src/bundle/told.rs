@@ -3,7 +3,7 @@
 use crate::evidence::Digest256;
 use receipt_core::bundle::Blob;
 use receipt_core::evidence::{BlobFact, EvidenceClass};
-use receipt_core::id::BlobHash;
+use receipt_core::id::{BlobHash, Timestamp};
 use std::collections::HashSet;
 
 /// What the events say of a blob, and what was found of it.
@@ -12,6 +12,8 @@ use std::collections::HashSet;
 pub(super) struct Told {
     /// The first event that put it, and its length there.
     pub(super) put: Option<(i64, u64)>,
+    /// When it was put last, where that is an instant.
+    pub(super) put_at: Option<Timestamp>,
     pub(super) key: Option<String>,
     pub(super) class: Option<EvidenceClass>,
     /// Its hash: it may be long.

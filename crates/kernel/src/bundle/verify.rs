@@ -8,7 +8,7 @@ use crate::audit::{Check, CheckReport, Evidence, Findings};
 use crate::error::{Error, Result};
 use crate::evidence::Digest256;
 use crate::proof::unsigned;
-use crate::store::MAX_BYTES_IN_MEMORY;
+use crate::store::{self, MAX_BYTES_IN_MEMORY, Receipts};
 use receipt_core::bundle::{Blob, Header, Item, MAX_BLOBS, MAX_LINE, Problem, Reader, Row, State};
 use receipt_core::canonical;
 use receipt_core::checkpoint::InclusionProof;
@@ -30,12 +30,13 @@ use std::io::{self, BufRead, Read};
 pub struct Verify<'k> {
     keys: &'k [VerifierKey],
     files: &'k [(String, Digest256)],
+    receipts: Option<&'k Receipts>,
     replay_limit: u64,
 }
 
 impl Default for Verify<'_> {
     fn default() -> Self {
-        Self { keys: &[], files: &[], replay_limit: REPLAY_LIMIT }
+        Self { keys: &[], files: &[], receipts: None, replay_limit: REPLAY_LIMIT }
     }
 }
 
@@ -52,6 +53,8 @@ pub struct BundleReport {
     pub checks: Vec<CheckReport>,
     /// Evidence whose bytes are not in the bundle: the key that it was put under, where it was put, and the blob.
     pub absent: Vec<(Option<String>, BlobHash)>,
+    /// The receipts of removals (BLOB_EXPIRE) among its events.
+    pub receipts: Receipts,
     /// What became of each recorded evaluation.
     pub evaluations: Vec<Replayed>,
     /// How many events were read and hashed.
@@ -110,6 +113,13 @@ impl<'k> Verify<'k> {
         Self { files, ..self }
     }
 
+    /// The same with receipts from elsewhere: the [`BundleReport::receipts`] of bundles that were checked before, with the
+    /// same keys, and found good. Evidence that expired is receipted in the run of the removal, whose bundle is another.
+    #[must_use]
+    pub fn receipts(self, receipts: &'k Receipts) -> Self {
+        Self { receipts: Some(receipts), ..self }
+    }
+
     /// The same with another limit than [`REPLAY_LIMIT`]; 0 for no replay, so that it is UNKNOWN.
     #[must_use]
     pub fn replay_limit(self, bytes: u64) -> Self {
@@ -147,7 +157,7 @@ impl<'k> Verify<'k> {
     }
 
     fn nothing_found(&self) -> Found<'k> {
-        Found { keep: self.replay_limit > 0, files: self.files, ..Found::default() }
+        Found { keep: self.replay_limit > 0, files: self.files, elsewhere: self.receipts, ..Found::default() }
     }
 
     fn read(&self, input: &mut dyn BufRead, mut found: Found<'k>, sink: &mut dyn Sink) -> Result<Found<'k>> {
@@ -325,6 +335,9 @@ struct Found<'k> {
     /// Files that were given for what is not in the bundle, and the keys that something was compared for.
     files: &'k [(String, Digest256)],
     compared: HashSet<&'k str>,
+    /// The receipts of removals among the events, and those from elsewhere.
+    receipts: Receipts,
+    elsewhere: Option<&'k Receipts>,
     run: Option<Run>,
     told: HashMap<BlobHash, Told>,
     absent: Vec<(Option<String>, BlobHash)>,
@@ -354,10 +367,11 @@ impl Found<'_> {
         }
         let mut put = None;
         match envelope.event_type {
-            EventType::EvidencePut => put = Some((Evidence::of(&envelope), evidence_key(&envelope))),
+            EventType::EvidencePut => put = Some((Evidence::of(&envelope), evidence_key(&envelope), store::instant(&envelope))),
             EventType::BlobExpire => {
                 if let Some(hash) = expired_blob(&envelope) {
                     self.told.entry(hash).or_default().expired = true;
+                    self.receipts.add(hash, store::instant(&envelope));
                 }
             }
             EventType::Evaluation => {
@@ -366,11 +380,14 @@ impl Found<'_> {
             }
             _ => {}
         }
-        if let Some((put, key)) = put {
+        if let Some((put, key, at)) = put {
             let committed = run.reader.is_committed();
             let reads = run.reader.policy().map(Policy::reads).unwrap_or_default();
             let read = key.as_deref().is_some_and(|key| reads.contains(&key));
             let pointer = format!("event://{}/{}", run.header.run_id, put.seq);
+            if let Some((hash, _)) = put.blob {
+                self.told.entry(hash).or_default().put_at = at;
+            }
             self.put(put, key, read, committed, pointer);
         }
         if self.told.len() as u64 > MAX_BLOBS {
@@ -466,10 +483,11 @@ impl Found<'_> {
             },
             State::Expired => {
                 self.absent.push((told.key.clone(), blob.hash));
-                if told.expired {
+                if told.expired || self.elsewhere.is_some_and(|receipts| receipts.cover(&blob.hash, told.put_at)) {
                     BlobFact::Expired
                 } else {
-                    let msg = "its bytes were removed, and the event that says so is not in this run";
+                    let msg = "its bytes were removed, and the event that says so is not in this run: the bundle of the run \
+                               that removed them, given beside this one, would settle it";
                     found.push((Verdict::Unknown, "EXPIRY_UNPROVED", msg));
                     BlobFact::Unreadable { problem: msg.to_owned() }
                 }
@@ -532,6 +550,7 @@ impl Found<'_> {
             recorded: None,
             checks: Vec::new(),
             absent: std::mem::take(&mut self.absent),
+            receipts: std::mem::take(&mut self.receipts),
             evaluations: Vec::new(),
             events: 0,
             blobs: self.blobs,

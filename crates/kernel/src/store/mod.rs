@@ -331,7 +331,7 @@ pub const MAX_BYTES_IN_MEMORY: u64 = 64 << 20;
 
 /// The blobs whose removal a BLOB_EXPIRE event receipts, each with when the last such event was; `None` where that event's
 /// ts is no instant.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Receipts(HashMap<BlobHash, Option<Timestamp>>);
 
 impl Receipts {
@@ -346,7 +346,12 @@ impl Receipts {
         self.0.get(hash).is_some_and(|last| last.zip(put).is_none_or(|(last, put)| last >= put))
     }
 
-    fn add(&mut self, hash: BlobHash, at: Option<Timestamp>) {
+    /// Adds those of somewhere else.
+    pub fn extend(&mut self, others: &Self) {
+        others.0.iter().for_each(|(hash, at)| self.add(*hash, *at));
+    }
+
+    pub(crate) fn add(&mut self, hash: BlobHash, at: Option<Timestamp>) {
         let last = self.0.entry(hash).or_insert(at);
         // One without an instant stands for any.
         *last = last.zip(at).map(|(last, at)| last.max(at));
