@@ -31,6 +31,9 @@ pub(crate) enum Error {
     /// A witness that will not cosign: a finding, and no mistake of who asked.
     #[error("{0}")]
     Refused(String),
+    /// What was taken for a run is a file.
+    #[error("there is no run {name:?}, but there is a file of that name")]
+    NoFileOfRun { name: String },
     #[error("run {run:?} has no evidence under the key {key:?}; it has: {known}")]
     NoEvidence { run: String, key: String, known: String },
     #[error("{count} blobs begin with {digits}")]
@@ -61,6 +64,7 @@ impl Error {
             Self::NoEvidence { .. } => "evidence_not_found",
             Self::ManyBlobs { .. } => "blob_ambiguous",
             Self::NoEvent { .. } => "event_not_found",
+            Self::NoFileOfRun { .. } => "run_not_found",
             Self::OutputClosed => "output_closed",
         }
     }
@@ -72,6 +76,14 @@ impl Error {
             Self::ManyRuns { .. } => "give more of the id; `receipt runs` lists them",
             Self::NoEvidence { .. } | Self::NoEvent { .. } => "`receipt log RUN` shows what there is",
             Self::ManyBlobs { .. } => "give more of the digits",
+            Self::NoFileOfRun { .. } => "a bundle is known by its name: rename it to end in .receipt",
+            Self::File { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => "look whether the path is right, and whether the folder is the one you mean",
+                io::ErrorKind::IsADirectory => "name a file; of a folder make one, as with `tar -cf`",
+                io::ErrorKind::AlreadyExists => "choose another path; nothing is overwritten",
+                io::ErrorKind::PermissionDenied => "whoever runs this must be allowed to read or write it",
+                _ => "",
+            },
             _ => "",
         }
     }

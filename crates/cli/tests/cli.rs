@@ -90,6 +90,8 @@ fn exit_status_is_the_verdict() {
     assert_eq!(place.error(2, &["finalize", "good", "--verdict", "pass"]), "verdict_too_good");
     place.gives(3, &["verify", "--require", "tail"]);
     assert_eq!(place.error(2, &["verify", "--require", "nonsense"]), "invalid_input");
+    place.file("bundle.txt", b"x");
+    assert_eq!(place.error(2, &["verify", "bundle.txt"]), "run_not_found", "with a word about its name");
     assert_eq!(place.error(2, &["--bogus"]), "usage");
 }
 

@@ -19,6 +19,8 @@ fn retention_is_set_shown_held_and_applied_from_the_command_line() {
     assert_eq!((&set["public_ttl_seconds"], &set["keys"]["stdout*"]), (&7200.into(), &(-1).into()));
     assert_eq!(place.json(0, &["retain", "show"]), set);
     assert!(place.ok(&["retain", "show"]).contains("public   2h"));
+    // What was not named is kept for ever.
+    assert_eq!(set["sealed_ttl_seconds"], -1);
     place.ok(&["retain", "hold", "build", "the auditors asked"]);
     assert_eq!(place.json(0, &["retain", "--dry-run", "--at", "2100-01-01T00:00:00Z"])["held"], 1);
     place.ok(&["retain", "release", "build-1"]);
@@ -49,6 +51,10 @@ fn bundles_that_are_checked_together_settle_what_one_of_them_had_to_let_go() {
     assert_eq!(report["bundles"][0]["file"], removed);
     assert_eq!((&report["bundles"][1]["run"], &report["overall_verdict"]), (&"build-1".into(), &"warn".into()));
     assert_eq!(place.error(2, &["verify", build, "build-1"]), "invalid_input");
+    // The bytes from elsewhere are those that were removed, or are not.
+    place.file("other.txt", b"other");
+    assert!(!place.gives(3, &["verify", build, "--evidence", "log=log.txt"]).contains("EVIDENCE_FILE"));
+    assert!(place.gives(1, &["verify", build, "--evidence", "log=other.txt"]).contains("EVIDENCE_FILE_MISMATCH"));
     assert_eq!(place.error(2, &["verify", build, removed, "--evidence", "log=x"]), "invalid_input");
 
     // A receipt in a bundle that is not good settles nothing.
@@ -64,6 +70,10 @@ fn what_is_no_time_and_no_instant_is_refused() {
     for time in ["", "5", "d", "-1d", "1.5h", "5y", "99999999999999999999s", "18446744073709551615d"] {
         assert_eq!(place.error(2, &["retain", "set", "--public", time]), "usage", "{time}");
     }
+    for key in ["=3d", "std*out=3d", "k"] {
+        assert_eq!(place.error(2, &["retain", "set", "--key", key]), "usage", "{key}");
+    }
+    assert_eq!(place.error(2, &["retain", "set", "--drop-key", "never"]), "invalid_input");
     assert_eq!(place.error(2, &["retain", "set", "--grace", "forever"]), "invalid_input");
     for at in ["tomorrow", "zzz", "9", "2026-01-01 05:00", "2026-01-01T05:00:00"] {
         assert_eq!(place.error(2, &["retain", "--dry-run", "--at", at]), "usage", "{at}");

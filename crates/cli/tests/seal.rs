@@ -193,11 +193,17 @@ fn a_period_is_destroyed_with_its_key_and_the_receipt_names_what_was_lost() {
     assert_eq!(place.ok(&["cat", "both", "dump", "-i", "11.txt"]), SECRET);
     assert_eq!(place.ok(&["cat", "last", "dump", "-i", "11.txt"]), SECRET);
     assert_eq!(place.error(2, &["shred", "age1nobody", "x"]), "bad_recipient");
+    // A key of SSH is the same with a comment.
+    let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
+    place.ok(&["recipients", "add", &format!("{ssh} bob@example.org")]);
+    put_sealed(&place, "commented", SECRET);
+    place.ok(&["recipients", "remove", &format!("{ssh} bob@example.org")]);
+    assert_eq!(place.json(0, &["shred", &format!("{ssh}  bob"), "left"])["open_to_others"], 1);
     place.ok(&["verify"]);
     // Shredding the last one leaves nobody to seal to.
     // With it goes what both could open: of the other key it is on record that it is gone.
     let last = place.json(0, &["shred", &november, "the period is over"]);
-    assert_eq!((&last["lost"], &last["open_to_others"]), (&2.into(), &0.into()));
+    assert_eq!((&last["lost"], &last["open_to_others"]), (&3.into(), &0.into()));
     assert_eq!(place.error(2, &["recipients", "add", &november]), "bad_recipient", "it is on record as destroyed");
     place.ok(&["start", "more"]);
     place.file("data.txt", b"x");

@@ -26,6 +26,10 @@ pub struct Rule {
 /// What a policy's value has, and nothing else.
 const KEYS: [&str; 4] = ["id", "version", "stage_graph", "invariants"];
 
+fn unknown_key(key: &str) -> Error {
+    Error::policy(key, "no such key; there are: id, version, stage_graph, and [[invariant]] for each invariant")
+}
+
 /// A policy, checked: it has an id, a version, a valid stage graph and at least one invariant, all of them known.
 #[derive(Clone, Debug)]
 pub struct Policy {
@@ -119,6 +123,10 @@ impl Policy {
         for (key, value) in table {
             object.insert(key.as_str(), from_toml_value(&key, value)?);
         }
+        // In TOML each is a table of its own, of the singular name; two lists would leave open which one counts.
+        if object.get("invariants").is_some() {
+            return Err(unknown_key("invariants"));
+        }
         if let Some(rules) = object.remove("invariant") {
             object.insert("invariants", rules);
         }
@@ -135,8 +143,7 @@ impl Policy {
     pub fn from_value(value: &Value) -> Result<Self, Error> {
         let object = value.as_object().ok_or_else(|| Error::policy("the top", "expected a table"))?;
         if let Some((key, _)) = object.iter().find(|(key, _)| !KEYS.iter().any(|known| key == known)) {
-            let problem = "no such key; there are: id, version, stage_graph, invariant";
-            return Err(Error::policy(key.to_string_lossy(), problem));
+            return Err(unknown_key(&key.to_string_lossy()));
         }
         let text = |key: &str| {
             let text = object.get(key).and_then(Value::as_str).map(str::to_owned);

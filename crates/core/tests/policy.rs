@@ -98,6 +98,9 @@ fn a_policy_that_could_pass_everything_or_means_nothing_is_refused() {
         (MINIMAL.replace("'ledger.chain_valid'", "7"), "invariant.id"),
         (with("ID = 'x'"), "no such key"),
         (with("invariants_ = []"), "no such key"),
+        // Were this taken, one of the two lists would be without effect.
+        (with("[[invariants]]\nid = 'receipt.completeness'"), "no such key"),
+        (MINIMAL.replace("[[invariant]]", "[[invariants]]"), "[[invariant]] for each"),
         (with("id = 'again'"), "line 2"),
         (rule("required = 'yes'"), "expected true or false"),
         (rule("required = 1"), "expected true or false"),

@@ -7,7 +7,8 @@ use receipt_core::evidence::BlobFact;
 use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::{
-    Actor, BlobHash, Check, Error, EvidenceClass, Ledger, Object, Policy, Put, RunId, Spool, Timestamp, Verdict, drill,
+    Actor, BlobHash, Check, Error, EvidenceClass, Ledger, Object, Policy, Put, RunId, Spool, Timestamp, Ttl, Verdict,
+    drill,
 };
 use rusqlite::{Connection, params};
 use std::fs;
@@ -281,7 +282,10 @@ fn after_its_time_no_copy_of_a_frame_is_left_in_any_file() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_micros(1_767_225_600_000_000)));
     let Scene { folder: _folder, path, ledger } = scene();
     let ledger = ledger.with_clock(clock.clone());
-    let set: Result<_, Error> = ledger.set_retention(|_| Ok(()));
+    let set: Result<_, Error> = ledger.set_retention(|retention| {
+        retention.public = Ttl::Seconds(30 * 86_400);
+        Ok(())
+    });
     set.unwrap();
     let data = [log(1 << 20).as_slice(), &noise(1 << 20)].concat();
     let hash = put(&ledger, "r", &data);

@@ -13,7 +13,7 @@ use receipt_kernel::store::{
     BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun,
     WriteTransaction,
 };
-use receipt_kernel::{Actor, Check, Error, Ledger, Object, Policy, Put, Verdict};
+use receipt_kernel::{Actor, Check, Error, Ledger, Object, Policy, Put, Ttl, Verdict};
 use rusqlite::Connection;
 use std::fs;
 use std::io::Read;
@@ -229,7 +229,10 @@ fn made(compressed: bool) -> Vec<u8> {
     let ledger = if compressed { Ledger::create_compressed(&path) } else { Ledger::create(&path) };
     let ledger = ledger.unwrap().with_clock(clock(0));
     ledger.add_recipients([RECIPIENT]).unwrap();
-    let set: Result<_, Error> = ledger.set_retention(|_| Ok(()));
+    let set: Result<_, Error> = ledger.set_retention(|retention| {
+        retention.public = Ttl::Seconds(30 * 86_400);
+        Ok(())
+    });
     set.unwrap();
     let mut run = ledger.start("r", Policy::structural().unwrap(), actor(), Object::new()).unwrap();
     for number in 0..BLOBS {

@@ -121,6 +121,21 @@ fn of_an_assignment_only_the_value_is_replaced() {
 }
 
 #[test]
+fn what_delimits_a_value_without_quotes_does_not_make_a_secret_a_program() {
+    for rest in ["; exit 3", ", user=bob", ") failed", "]", "}", ";\nnext"] {
+        for before in ["sh -c 'echo password=", "password=", "password: "] {
+            let input = format!("{before}zqHunterA1{rest}");
+            assert_eq!(text(&input), format!("{before}[REDACTED:password]{rest}"));
+        }
+    }
+    for kept in
+        ["password=value;", "password=other)", "password=get(x1y2z3)", "if password=field_2;", "password: hash1,"]
+    {
+        assert_eq!(text(kept), kept);
+    }
+}
+
+#[test]
 fn case_and_space_are_those_of_unicode() {
     for input in
         ["pa\u{17F}sword = \"hunter2\"", "password\u{3000}=\u{1F}\"hunter2\"", "author\u{131}zat\u{130}on: hunter2"]

@@ -45,7 +45,10 @@ fn scene() -> Scene {
     let ledger = Ledger::create(&path).unwrap().with_clock(clock.clone());
     ledger.add_recipients([RECIPIENT]).unwrap();
     let scene = Scene { _folder: folder, path, ledger, clock };
-    scene.set(|_| {});
+    scene.set(|retention| {
+        retention.public = Ttl::Seconds(30 * DAY.unsigned_abs());
+        retention.sealed = Ttl::Seconds(7 * DAY.unsigned_abs());
+    });
     scene
 }
 
@@ -333,7 +336,8 @@ fn two_who_retain_at_once_receipt_each_blob_once() {
 #[test]
 fn a_blob_goes_from_live_to_hash_only_to_purged_and_each_step_is_receipted() {
     let scene = scene();
-    assert_eq!(Retention::default().hash, Ttl::Forever, "by default it is never purged");
+    let default = Retention::default();
+    assert_eq!([default.public, default.sealed, default.hash], [Ttl::Forever; 3], "what is not set is never removed");
     scene.set(|retention| retention.hash = Ttl::Seconds(DAY.cast_unsigned() * 365));
     let hash = scene.put("a", "k", "data", EvidenceClass::Sealed);
     assert_eq!(scene.state(&hash), "live");
@@ -771,7 +775,10 @@ fn expired_missing_and_changed_evidence_are_told_apart() {
 fn retention_works_in_memory_too() {
     let clock = Arc::new(ManualClock::new(at(0)));
     let ledger = Ledger::in_memory().with_clock(clock.clone());
-    let set: Result<_, Error> = ledger.set_retention(|_| Ok(()));
+    let set: Result<_, Error> = ledger.set_retention(|retention| {
+        retention.public = Ttl::Seconds(30 * 86_400);
+        Ok(())
+    });
     set.unwrap();
     let mut run = ledger.start("a", Policy::structural().unwrap(), actor(), Object::new()).unwrap();
     let hash = run.put("k", b"data", Put::text()).unwrap().hash;

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let exported = to_file(&ledger, &export, &args.output)?;
-    let Exported { events, blobs, withheld, sealed } = exported;
+    let Exported { events, blobs, withheld, sealed, removed } = exported;
     let document = Object::from_iter([
         ("run", Value::from(run.as_str())),
         ("file", Value::from(args.output.to_string_lossy().as_ref())),
@@ -57,9 +57,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         ("blobs", blobs.into()),
         ("withheld", withheld.into()),
         ("sealed", sealed.into()),
+        ("removed", removed.into()),
     ]);
-    let line =
-        format!("{}: {events} events, {blobs} blobs, {withheld} of them withheld, {sealed} sealed", show(&args.output));
+    let gone = if removed > 0 { format!(", {removed} removed before") } else { String::new() };
+    let file = show(&args.output);
+    let line = format!("{file}: {events} events, {blobs} blobs, {withheld} of them withheld, {sealed} sealed{gone}");
     context.done(document, &line)?;
     Ok(ExitCode::SUCCESS)
 }

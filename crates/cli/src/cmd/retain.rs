@@ -97,6 +97,14 @@ fn ttl(text: &str) -> Result<Ttl, String> {
 
 fn key(text: &str) -> Result<(String, Ttl), String> {
     let (key, time) = text.rsplit_once('=').ok_or("expected KEY=TIME")?;
+    if key.is_empty() {
+        return Err("expected a key before the =".to_owned());
+    }
+    if key.trim_end_matches('*').contains('*') {
+        return Err(
+            "a key may end in *, which stands for all that begin so; it stands for nothing elsewhere".to_owned()
+        );
+    }
     Ok((key.to_owned(), ttl(time)?))
 }
 
@@ -122,7 +130,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
             let run = context.find_run(&ledger, run)?;
             change(context, &ledger, |retention| {
                 let held = retention.holds.remove(run.as_str());
-                held.map(drop).ok_or_else(|| Error::Input(format!("run {:?} is not held", run.as_str())))
+                held.map(drop).ok_or_else(|| {
+                    Error::Input(format!(
+                        "run {:?} is not held; `receipt retain show` lists those that are",
+                        run.as_str()
+                    ))
+                })
             })
         }
     }
@@ -140,7 +153,10 @@ impl Set {
             }
             None => {}
         }
-        retention.keys.retain(|key, _| !self.drop_key.contains(key));
+        for key in &self.drop_key {
+            let dropped = retention.keys.remove(key);
+            dropped.ok_or_else(|| Error::Input(format!("--drop-key: no time is set for the key {key:?}")))?;
+        }
         retention.keys.extend(self.keys.iter().cloned());
         Ok(())
     }

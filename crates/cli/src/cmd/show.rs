@@ -65,6 +65,13 @@ fn event(context: &Context, ledger: &Ledger, text: &str) -> Result<Value> {
     };
     let wanted = match named {
         Some(event) => event,
+        None if let Some((run, number)) = text.rsplit_once('/')
+            && let Ok(run) = context.find_run(ledger, run) =>
+        {
+            let run = run.as_str();
+            let problem = format!("{number:?} is none of an event: they count from 1, as `receipt log {run}` shows");
+            return Err(Error::Input(problem));
+        }
         None => EventRef { run_id: context.find_run(ledger, text)?, seq: receipt_kernel::core::id::Seq::FIRST },
     };
     let mut found = None;

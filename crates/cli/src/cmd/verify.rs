@@ -88,6 +88,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         let required = required(&args.require, Check::BUNDLE)?;
         return bundle::run(&bundles, &args.trust, &digests(&args.files)?, &required, context);
     }
+    if let Some(name) = args.runs.iter().find(|run| Path::new(run).is_file())
+        && !context.open_read_only().and_then(|ledger| Ok(ledger.has_run(name)?)).unwrap_or(false)
+    {
+        return Err(Error::NoFileOfRun { name: name.clone() });
+    }
     let required = required(&args.require, Check::ALL)?;
     let mut anchors = anchors(args)?;
     let pin = pin::name(&context.ledger_path()).filter(|_| !args.no_pin);
@@ -112,6 +117,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
                 runs.push(run.clone());
             }
         }
+        runs.sort_unstable();
+        runs.dedup();
         audit = audit.runs(runs);
     }
     let report = audit.run();

@@ -37,6 +37,8 @@ pub struct Exported {
     pub withheld: u64,
     /// How many of them are in the bundle sealed, as ciphertext.
     pub sealed: u64,
+    /// How many of them are listed without their bytes, which retention or a redaction has removed.
+    pub removed: u64,
 }
 
 impl Export {
@@ -84,6 +86,7 @@ impl Ledger {
         for (hash, named) in listed.blobs {
             let blob = record(transaction.as_ref(), hash, &named)?;
             exported.withheld += u64::from(matches!(blob.state, State::Withheld | State::Sealed));
+            exported.removed += u64::from(blob.state == State::Expired);
             exported.sealed += u64::from(blob.state == State::Live && blob.class == EvidenceClass::Sealed);
             lines.blob(transaction.as_ref(), &blob)?;
         }

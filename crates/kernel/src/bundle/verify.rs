@@ -25,6 +25,8 @@ use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, Read};
 
+const OTHER_FILE: &str = "the file given is not the one recorded";
+
 /// A bundle to be checked.
 #[derive(Clone, Debug)]
 pub struct Verify<'k> {
@@ -367,7 +369,9 @@ impl Found<'_> {
         }
         let mut put = None;
         match envelope.event_type {
-            EventType::EvidencePut => put = Some((Evidence::of(&envelope), evidence_key(&envelope), store::instant(&envelope))),
+            EventType::EvidencePut => {
+                put = Some((Evidence::of(&envelope), evidence_key(&envelope), store::instant(&envelope)))
+            }
             EventType::BlobExpire => {
                 if let Some(hash) = expired_blob(&envelope) {
                     self.told.entry(hash).or_default().expired = true;
@@ -466,10 +470,7 @@ impl Found<'_> {
                 compared => {
                     match compared {
                         Compared::Same => {}
-                        Compared::Other => {
-                            let msg = "the file given is not the one recorded";
-                            found.push((Verdict::Fail, "EVIDENCE_FILE_MISMATCH", msg));
-                        }
+                        Compared::Other => found.push((Verdict::Fail, "EVIDENCE_FILE_MISMATCH", OTHER_FILE)),
                         Compared::Nothing => {
                             let sealed = blob.state == State::Sealed;
                             let code = if sealed { "EVIDENCE_SEALED" } else { "EVIDENCE_WITHHELD" };
@@ -482,6 +483,10 @@ impl Found<'_> {
                 }
             },
             State::Expired => {
+                match told.compare(blob, self.files, &mut self.compared) {
+                    Compared::Other => found.push((Verdict::Fail, "EVIDENCE_FILE_MISMATCH", OTHER_FILE)),
+                    Compared::Same | Compared::Nothing => {}
+                }
                 self.absent.push((told.key.clone(), blob.hash));
                 if told.expired || self.elsewhere.is_some_and(|receipts| receipts.cover(&blob.hash, told.put_at)) {
                     BlobFact::Expired

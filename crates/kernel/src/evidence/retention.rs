@@ -97,13 +97,13 @@ pub struct Retention {
 }
 
 impl Default for Retention {
-    /// Public evidence for 30 days, sealed for 7, addresses for ever; and for ever the documents that invariants read, so
-    /// that a run can be judged again after its bulk has gone.
+    /// Everything for ever: nothing is removed that nobody has set a time for. The documents that invariants read have that
+    /// by their keys, so that a run can be judged again after its bulk has gone.
     fn default() -> Self {
         let kept = ["claims_map", "final_output", "tool_trace", "exit_status"];
         Self {
-            public: Ttl::Seconds(30 * 86_400),
-            sealed: Ttl::Seconds(7 * 86_400),
+            public: Ttl::Forever,
+            sealed: Ttl::Forever,
             hash: Ttl::Forever,
             grace_seconds: 0,
             keys: kept.iter().map(|key| ((*key).to_owned(), Ttl::Forever)).collect(),

@@ -69,11 +69,13 @@ impl Ledger {
     /// # Errors
     /// [`Error::BadRecipient`] where it is none of them; where the store cannot be written.
     pub fn remove_recipient(&self, name: &str) -> Result<Vec<String>> {
-        if !self.recipient_names()?.iter().any(|held| held == name) {
-            return Err(Error::BadRecipient { problem: "it is none of this ledger's".to_owned() });
+        let name = name_of(name);
+        if !self.recipient_names()?.contains(&name) {
+            let problem = "it is none of this ledger's, which `receipt recipients` lists".to_owned();
+            return Err(Error::BadRecipient { problem });
         }
         self.change_recipients(|names| {
-            names.remove(name);
+            names.remove(&name);
         })
     }
 
@@ -94,9 +96,12 @@ impl Ledger {
     /// # Errors
     /// [`Error::BadRecipient`] where nothing was ever sealed to it; where the store cannot be read or written.
     pub fn shred(&self, name: &str, reason: &str, actor: &Actor) -> Result<Shredded> {
+        let name = &name_of(name)[..];
         let (lost, open_to_others) = sealed_to(self.lock().read()?.as_ref(), name)?;
         if lost.is_empty() && open_to_others.is_empty() {
-            return Err(Error::BadRecipient { problem: "nothing in this ledger is sealed to it".to_owned() });
+            let problem = "nothing in this ledger is sealed to it; the event that put a blob names who it is sealed to"
+                .to_owned();
+            return Err(Error::BadRecipient { problem });
         }
         if self.recipient_names()?.iter().any(|held| held == name) {
             self.remove_recipient(name)?;
@@ -141,6 +146,11 @@ impl Ledger {
             }
         }
     }
+}
+
+/// A key as it is on record: one of SSH without its comment.
+pub(super) fn name_of(key: &str) -> String {
+    key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
 fn receipt(payload: Object, blobs: &[BlobRef]) -> Append {

@@ -33,7 +33,8 @@ pub(crate) struct Args {
     /// A file or folder to put on record when the command has ended; may be given many times
     #[arg(long, value_name = "PATH")]
     pub(crate) output: Vec<PathBuf>,
-    /// How the command's output and the files are kept: public, or sealed (encrypted; see `receipt recipients`)
+    /// How the command's output and the files are kept: public, or sealed (encrypted; see `receipt recipients`). The command
+    /// line itself is on record in clear, but for what redaction finds
     #[arg(long, default_value = "public", value_parser = crate::cmd::put::class)]
     pub(crate) class: EvidenceClass,
     /// The command and its arguments

@@ -99,8 +99,11 @@ pub(super) fn data_end(
         How::Argument => (word(), data[value] != b'-'),
         How::Equals if is_query(data, tail, at) => (query_end(data, value, bare), true),
         How::Equals if tight && begins_word(before) && is_upper(name) => (word(), true),
-        How::Equals if tight && begins_word(before) => (bare, !is_code(data, bare) && other(bare)),
-        How::Colon if begins_line(before) && value > tail + 1 => (bare, ends_line(data, bare) && other(bare)),
+        How::Equals if tight && begins_word(before) => (bare, !is_code(data, value, bare) && other(bare)),
+        How::Colon if begins_line(before) && value > tail + 1 => {
+            let ends = ends_line(data, bare) || is_delimited(data, bare) && !is_code(data, value, bare);
+            (bare, ends && other(bare))
+        }
         _ => (bare, looks_random(&data[value..bare]) && ends_line(data, bare)),
     };
     (whole && is_literal(&data[value..end])).then_some(end)
@@ -147,9 +150,24 @@ fn ends_line(data: &[u8], end: usize) -> bool {
     )
 }
 
-/// Whether what follows a value belongs to a program.
-fn is_code(data: &[u8], end: usize) -> bool {
-    matches!(data.get(end), Some(b'(' | b')' | b'[' | b']' | b'{' | b'}' | b',' | b';' | b'<' | b'>' | b'|'))
+/// Whether what follows a value belongs to a program: what calls and compares does; what delimits does where the value may
+/// be the name of a variable.
+fn is_code(data: &[u8], value: usize, end: usize) -> bool {
+    match data.get(end) {
+        Some(b'(' | b'[' | b'{' | b'<' | b'>' | b'|') => true,
+        _ => is_delimited(data, end) && !is_mixed(&data[value..end]),
+    }
+}
+
+fn is_delimited(data: &[u8], end: usize) -> bool {
+    matches!(data.get(end), Some(b')' | b']' | b'}' | b',' | b';'))
+}
+
+/// Whether a word is hardly the name of a variable: letters and digits, and a digit within.
+fn is_mixed(text: &[u8]) -> bool {
+    let within = text.len() >= 6 && text[..text.len() - 1].iter().any(u8::is_ascii_digit);
+    let ends = text.len() >= 7 && text.last().is_some_and(u8::is_ascii_digit);
+    text.iter().any(u8::is_ascii_alphabetic) && !text.contains(&b'.') && !text.contains(&b'_') && (within || ends)
 }
 
 fn is_upper(name: &[u8]) -> bool {
