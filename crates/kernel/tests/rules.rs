@@ -244,6 +244,7 @@ fn a_file_that_is_not_understood_in_full_is_refused() {
         (rule.to_owned(), "one of pattern, value and block"),
         (format!("{rule}pattern = 'abc'\nvalue = 'x'"), "one of pattern, value and block"),
         (format!("{rule}pattern = 'abc'\ngroup = 1"), "no such group"),
+        (format!("{rule}pattern = 'abc'\nexamples = ['xABCx', 'acb']"), "never be tried"),
         (format!("{rule}pattern = 'abc'\nagain = 'x'"), "one group"),
         (format!("{rule}pattern = 'abc'\nagain = '(x)?'"), "match nothing"),
         (format!("{rule}pattern = 'abc'\nreplacement = \"x\""), "[REDACTED:name]"),

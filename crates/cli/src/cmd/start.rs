@@ -15,7 +15,19 @@ Examples:
   receipt start build-2 --policy release.toml --meta '{\"commit\":\"4be1c0\"}'
   receipt start review-3 --actor human:ada --meta @about.json
 
-The next step is `receipt advance RUN STAGE`; the built-in policy walks START, COLLECT, EVALUATE, DECIDE, FINALIZE.")]
+The next step is `receipt advance RUN STAGE`; the built-in policy walks START, COLLECT, EVALUATE, DECIDE, FINALIZE.
+
+A policy file:
+  id = \"release\"
+  version = \"1\"
+  stage_graph = \"v1_default\"
+
+  [[invariant]]
+  id = \"ledger.chain_valid\"
+
+  [[invariant]]
+  id = \"receipt.completeness\"
+  keys = [\"test-log\"]")]
 pub(crate) struct Args {
     /// The id of the new run
     run: String,

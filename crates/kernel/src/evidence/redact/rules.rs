@@ -311,11 +311,18 @@ impl Rule {
         }
         let entropy = fields.number("entropy")?;
         let shape = fields.shape(check)?;
+        let examples = fields.strings("examples")?.unwrap_or_default();
+        let tried = |text: &String| keywords.iter().any(|word| text.to_ascii_lowercase().contains(word.as_str()));
+        if check && matches!(shape, Shape::Pattern(_)) && !examples.iter().all(tried) {
+            return Err(
+                fields.invalid("examples", "one has none of the keywords in it: the rule would never be tried there")
+            );
+        }
         let rule = Self {
             replacement: replacement.into(),
             entropy,
             shape,
-            examples: fields.strings("examples")?.unwrap_or_default(),
+            examples,
             counterexample: fields.string("counterexample")?.unwrap_or_default(),
             name: fields.string("name")?.unwrap_or_else(|| keywords[0].clone()),
             keywords,
