@@ -56,7 +56,7 @@ impl Error {
     fn kind(&self) -> &'static str {
         match self {
             Self::Kernel(error) => error.code(),
-            Self::NoRuns => "run_not_found",
+            Self::NoRuns | Self::NoFileOfRun { .. } => "run_not_found",
             Self::ManyRuns { .. } => "run_ambiguous",
             Self::File { .. } => "io",
             Self::Input(_) => "invalid_input",
@@ -64,7 +64,6 @@ impl Error {
             Self::NoEvidence { .. } => "evidence_not_found",
             Self::ManyBlobs { .. } => "blob_ambiguous",
             Self::NoEvent { .. } => "event_not_found",
-            Self::NoFileOfRun { .. } => "run_not_found",
             Self::OutputClosed => "output_closed",
         }
     }

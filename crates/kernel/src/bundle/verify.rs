@@ -370,7 +370,7 @@ impl Found<'_> {
         let mut put = None;
         match envelope.event_type {
             EventType::EvidencePut => {
-                put = Some((Evidence::of(&envelope), evidence_key(&envelope), store::instant(&envelope)))
+                put = Some((Evidence::of(&envelope), evidence_key(&envelope), store::instant(&envelope)));
             }
             EventType::BlobExpire => {
                 if let Some(hash) = expired_blob(&envelope) {
