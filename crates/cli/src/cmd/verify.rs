@@ -29,7 +29,7 @@ Examples:
   receipt verify --proof grown.txt --checkpoint kept.note --vkey KEY  a proof from prove --from
 
 The exit status is the verdict's: 0 PASS or WARN, 1 FAIL, 3 UNKNOWN. Checks that the ledger alone cannot settle are
-UNKNOWN and do not count, unless they are required.")]
+UNKNOWN and do not count, unless they are required. That several bundles are of one ledger only --vkey shows.")]
 pub(crate) struct Args {
     /// The runs to check; all of them where none is named. Or bundles: files that end in .receipt
     #[arg(value_name = "RUN")]

@@ -35,6 +35,9 @@ impl Bytes {
     }
 }
 
+/// How many alternatives are compared, each with each; an automaton is better at more.
+const MOST_WAYS: usize = 64;
+
 /// What may follow.
 #[derive(Clone, Copy)]
 struct After {
@@ -148,6 +151,7 @@ fn add(hir: &Hir, group: usize, after: After, steps: &mut Vec<Step>) -> Option<(
         }
         HirKind::Concat(parts) => steps.extend(sequence(parts, group, after)?.into_iter().rev()),
         HirKind::Alternation(ways) => {
+            (ways.len() <= MOST_WAYS).then_some(())?;
             let apart = (1..ways.len()).all(|one| ways[..one].iter().all(|other| differ(&ways[one], other)));
             apart.then_some(())?;
             let ways = ways.iter().map(|way| sequence(std::slice::from_ref(way), group, after));
