@@ -193,6 +193,7 @@ fn a_period_is_destroyed_with_its_key_and_the_receipt_names_what_was_lost() {
     assert_eq!(place.ok(&["cat", "both", "dump", "-i", "11.txt"]), SECRET);
     assert_eq!(place.ok(&["cat", "last", "dump", "-i", "11.txt"]), SECRET);
     assert_eq!(place.error(2, &["shred", "age1nobody", "x"]), "bad_recipient");
+    assert_eq!(place.error(2, &["shred", &november, " "]), "invalid_input", "without a reason");
     // A key of SSH is the same with a comment.
     let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHsKLqeplhpW+uObz5dvMgjz1OxfM/XXUB+VHtZ6isGN";
     place.ok(&["recipients", "add", &format!("{ssh} bob@example.org")]);

@@ -1,7 +1,7 @@
 //! `receipt shred`: records that a key was destroyed.
 
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::term;
 use receipt_kernel::evidence::shred::Shredded;
 use receipt_kernel::{Object, Value};
@@ -24,6 +24,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    if args.reason.trim().is_empty() {
+        return Err(Error::Input("the reason is empty: say why, as it is on record for good".to_owned()));
+    }
     let Shredded { run_id, lost, open_to_others } =
         context.open()?.shred(&args.recipient, &args.reason, &context.actor())?;
     let document = Object::from_iter([
