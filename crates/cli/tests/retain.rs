@@ -70,7 +70,7 @@ fn what_is_no_time_and_no_instant_is_refused() {
     for time in ["", "5", "d", "-1d", "1.5h", "5y", "99999999999999999999s", "18446744073709551615d"] {
         assert_eq!(place.error(2, &["retain", "set", "--public", time]), "usage", "{time}");
     }
-    for key in ["=3d", "std*out=3d", "k"] {
+    for key in ["=3d", "std*out=3d", "std**=3d", "k"] {
         assert_eq!(place.error(2, &["retain", "set", "--key", key]), "usage", "{key}");
     }
     assert_eq!(place.error(2, &["retain", "set", "--drop-key", "never"]), "invalid_input");

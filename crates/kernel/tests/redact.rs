@@ -128,9 +128,15 @@ fn what_delimits_a_value_without_quotes_does_not_make_a_secret_a_program() {
             assert_eq!(text(&input), format!("{before}[REDACTED:password]{rest}"));
         }
     }
-    for kept in
-        ["password=value;", "password=other)", "password=get(x1y2z3)", "if password=field_2;", "password: hash1,"]
-    {
+    for kept in [
+        "{\"password\": 1e10000, \"a\": 1}",
+        "{\n\"password\": 12E-45678,\n\"a\": 1}",
+        "password=value;",
+        "password=other)",
+        "password=get(x1y2z3)",
+        "if password=field_2;",
+        "password: hash1,",
+    ] {
         assert_eq!(text(kept), kept);
     }
 }

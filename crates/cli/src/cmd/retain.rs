@@ -100,7 +100,7 @@ fn key(text: &str) -> Result<(String, Ttl), String> {
     if key.is_empty() {
         return Err("expected a key before the =".to_owned());
     }
-    if key.trim_end_matches('*').contains('*') {
+    if key.strip_suffix('*').unwrap_or(key).contains('*') {
         return Err(
             "a key may end in *, which stands for all that begin so; it stands for nothing elsewhere".to_owned()
         );

@@ -10,7 +10,7 @@ use receipt_kernel::audit::{CheckReport, Progress};
 use receipt_kernel::core::id::{EventHash, Seq};
 use receipt_kernel::core::note::KeyKind;
 use receipt_kernel::core::witness::WitnessPolicy;
-use receipt_kernel::{Anchors, Audit, Check, Digest256, Reason, Report, RunId, Verdict};
+use receipt_kernel::{Anchors, Audit, Check, Digest256, Ledger, Reason, Report, RunId, Verdict};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -88,18 +88,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         let required = required(&args.require, Check::BUNDLE)?;
         return bundle::run(&bundles, &args.trust, &digests(&args.files)?, &required, context);
     }
-    if let Some(name) = args.runs.iter().find(|run| Path::new(run).is_file())
-        && !context.open_read_only().and_then(|ledger| Ok(ledger.has_run(name)?)).unwrap_or(false)
-    {
-        return Err(Error::NoFileOfRun { name: name.clone() });
-    }
     let required = required(&args.require, Check::ALL)?;
     let mut anchors = anchors(args)?;
     let pin = pin::name(&context.ledger_path()).filter(|_| !args.no_pin);
     let pins = if pin.is_some() { pin::read()? } else { Vec::new() };
     let known = pins.iter().find(|known| Some(&known.path) == pin.as_ref());
     anchors.pinned = known.map(|known| (known.origin.clone(), known.head));
-    let ledger = context.open_read_only()?;
+    let ledger = context.open_read_only().map_err(|error| match error {
+        Error::Kernel(receipt_kernel::Error::NotFound { .. }) => args.runs.iter().fold(error, or_file),
+        error => error,
+    })?;
     let bar = context.bar("events and blobs");
     let tell = |progress: Progress| {
         bar.set_length(progress.total);
@@ -110,7 +108,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         audit = audit.threads(threads);
     }
     if !args.runs.is_empty() {
-        let mut runs = args.runs.iter().map(|run| context.find_run(&ledger, run)).collect::<Result<Vec<_>>>()?;
+        let mut runs = args.runs.iter().map(|run| find_run(context, &ledger, run)).collect::<Result<Vec<_>>>()?;
         // What is expected of a run is worth nothing where its events are not read.
         for (run, ..) in &anchors.expected {
             if !runs.contains(run) && ledger.has_run(run.as_str())? {
@@ -134,6 +132,18 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         remember(context, pins, Pin { head, origin: ledger.origin()?, path });
     }
     Ok(exit_code(verdict))
+}
+
+fn find_run(context: &Context, ledger: &Ledger, name: &String) -> Result<RunId> {
+    context.find_run(ledger, name).map_err(|error| match error {
+        Error::Kernel(receipt_kernel::Error::RunNotFound { .. }) => or_file(error, name),
+        error => error,
+    })
+}
+
+/// What is no run may be a bundle under a name of its own.
+fn or_file(error: Error, name: &String) -> Error {
+    if Path::new(name).is_file() { Error::NoFileOfRun { name: name.clone() } } else { error }
 }
 
 /// Pins what was verified. Where that cannot be written the verdict stands, and the user is told.

@@ -163,8 +163,12 @@ fn is_delimited(data: &[u8], end: usize) -> bool {
     matches!(data.get(end), Some(b')' | b']' | b'}' | b',' | b';'))
 }
 
-/// Whether a word is hardly the name of a variable: letters and digits, and a digit within.
+/// Whether a word is hardly the name of a variable: letters and digits, and a digit within. A number with an exponent is
+/// one of JSON, where no mark could stand in its place.
 fn is_mixed(text: &[u8]) -> bool {
+    if text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'e' | b'E' | b'+' | b'-' | b'.')) {
+        return false;
+    }
     let within = text.len() >= 6 && text[..text.len() - 1].iter().any(u8::is_ascii_digit);
     let ends = text.len() >= 7 && text.last().is_some_and(u8::is_ascii_digit);
     text.iter().any(u8::is_ascii_alphabetic) && !text.contains(&b'.') && !text.contains(&b'_') && (within || ends)

@@ -152,7 +152,8 @@ fn add(hir: &Hir, group: usize, after: After, steps: &mut Vec<Step>) -> Option<(
         HirKind::Concat(parts) => steps.extend(sequence(parts, group, after)?.into_iter().rev()),
         HirKind::Alternation(ways) => {
             (ways.len() <= MOST_WAYS).then_some(())?;
-            let apart = (1..ways.len()).all(|one| ways[..one].iter().all(|other| differ(&ways[one], other)));
+            let begin: Vec<Begin> = ways.iter().map(Begin::of).collect();
+            let apart = (1..begin.len()).all(|one| begin[..one].iter().all(|other| begin[one].differs(other)));
             apart.then_some(())?;
             let ways = ways.iter().map(|way| sequence(std::slice::from_ref(way), group, after));
             steps.push(Step::Ways(ways.collect::<Option<_>>()?));
@@ -164,11 +165,24 @@ fn add(hir: &Hir, group: usize, after: After, steps: &mut Vec<Step>) -> Option<(
     Some(())
 }
 
-/// Whether no text begins with a match of both.
-fn differ(one: &Hir, other: &Hir) -> bool {
-    let ((begins, empty), (other_begins, other_empty)) = (first(one), first(other));
-    let at_once = !empty && !other_empty && !begins.meets(&other_begins);
-    at_once || beginning(one).0.iter().zip(beginning(other).0).any(|(one, other)| !one.meets(&other))
+/// How the matches of an alternative begin.
+struct Begin {
+    /// `None` where one may be empty.
+    first: Option<Bytes>,
+    bytes: Vec<Bytes>,
+}
+
+impl Begin {
+    fn of(hir: &Hir) -> Self {
+        let (begins, may_be_empty) = first(hir);
+        Self { first: (!may_be_empty).then_some(begins), bytes: beginning(hir).0 }
+    }
+
+    /// Whether no text begins with a match of both.
+    fn differs(&self, other: &Self) -> bool {
+        let at_once = self.first.zip(other.first).is_some_and(|(one, other)| !one.meets(&other));
+        at_once || self.bytes.iter().zip(&other.bytes).any(|(one, other)| !one.meets(other))
+    }
 }
 
 fn again(Repetition { min, max, greedy, sub }: &Repetition, group: usize, after: After) -> Option<Step> {
