@@ -1,7 +1,6 @@
 //! Many writers at once: no event is lost, doubled or forked, and nobody sees an error for it.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::print_stdout)] // the helpers too are tests, and tell their figures
 
 use receipt_kernel::{Actor, Append, Check, Error, EventType, Ledger, Object, Policy, Value, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
@@ -64,7 +63,7 @@ impl Writers {
     fn start(folder: &Path, writers: &[(String, String)], appends: u64, pause: bool) -> Self {
         let start = |(name, run): &(String, String)| {
             let mut command = Command::new(std::env::current_exe().unwrap());
-            command.args(["--exact", "writer_child", "--ignored", "--nocapture"]);
+            command.args(["--exact", "concurrency::writer_child", "--ignored", "--nocapture"]);
             command.env("WRITER_FOLDER", folder).env("WRITER_RUN", run).env("WRITER_NAME", name);
             command.env("WRITER_APPENDS", appends.to_string());
             if pause {

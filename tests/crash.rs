@@ -4,7 +4,6 @@
 //! `CRASH_CYCLES` sets how many times (200), `CRASH_SEED` when.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // the helpers too are tests, and tell their figures
 
 use receipt_kernel::{
     Actor, Append, Audit, BlobHash, Check, Error, EventType, Ledger, Object, Policy, Put, RunWriter, Value, Verdict,
@@ -175,7 +174,7 @@ impl Writer {
     fn start(folder: &Path, ledger: &Path, run: &str, from: u64, early: bool) -> Self {
         let log = folder.join("acknowledged");
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "writer_child", "--ignored", "--nocapture"]);
+        command.args(["--exact", "crash::writer_child", "--ignored", "--nocapture"]);
         command.env("CRASH_LEDGER", ledger).env("CRASH_RUN", run).env("CRASH_FROM", from.to_string());
         if early {
             command.env("CRASH_EARLY", "1");

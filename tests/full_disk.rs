@@ -4,7 +4,6 @@
 //! no namespace can be made these tests are skipped, and say so.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)] // the helpers too are tests, and tell their figures
 
 use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::{Actor, Append, Check, Error, ErrorKind, EventType, Ledger, Object, Policy, Put, Value, Verdict};
@@ -38,7 +37,8 @@ fn in_a_small_file_system(folder: &Path) -> Option<Command> {
 fn run_part(part: &str) {
     let folder = tempfile::tempdir().unwrap();
     let Some(mut command) = in_a_small_file_system(folder.path()) else { return };
-    let part = command.arg(std::env::current_exe().unwrap()).args(["--exact", part, "--ignored", "--nocapture"]);
+    let part = format!("full_disk::{part}");
+    let part = command.arg(std::env::current_exe().unwrap()).args(["--exact", &part, "--ignored", "--nocapture"]);
     let output = part.env("SMALL_FOLDER", folder.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}");

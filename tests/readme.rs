@@ -1,6 +1,5 @@
 //! The README and the guide to evidence are true: their commands are run in an empty folder, and print what they say that
 //! they print.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)] // a test that cannot go on should stop
 
 use std::fmt::Write;
 use std::path::Path;

@@ -1,0 +1,237 @@
+//! A run leaves its ledger as a file, is checked without one, and goes into another.
+
+
+use crate::common::Place;
+use receipt_kernel::{Actor, Append, EventType, Ledger, Object, Policy, Put};
+use std::process::Stdio;
+use std::time::Duration;
+
+/// A folder with a recorded command, `build-1`, and its bundle.
+fn exported() -> Place {
+    let place = Place::new();
+    place.ok(&["exec", "--run", "build-1", "--", "echo", "all 12 tests passed"]);
+    place.ok(&["export", "build-1", "-o", "build-1.receipt"]);
+    place
+}
+
+#[test]
+fn a_bundle_verifies_without_its_ledger() {
+    let place = exported();
+    let elsewhere = Place::new();
+    std::fs::copy(place.path().join("build-1.receipt"), elsewhere.path().join("it.receipt")).unwrap();
+    let report = elsewhere.json(0, &["verify", "it.receipt"]);
+    assert_eq!(report["overall_verdict"], "pass");
+    assert_eq!(report["run"], "build-1");
+    assert_eq!(report["evaluations"][0]["verdict"], "pass");
+    assert_eq!(report["checks"][0]["check"], "format");
+    assert!(!elsewhere.path().join(".receipt").exists(), "no ledger is made");
+}
+
+#[test]
+fn what_was_edited_fails_and_says_where() {
+    let place = exported();
+    let path = place.path().join("build-1.receipt");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("all 12 tests", "all 13 tests").replacen("\"seq\":5", "\"seq\":6", 1)).unwrap();
+    let report = place.json(1, &["verify", "build-1.receipt"]);
+    assert_eq!(report["overall_verdict"], "fail");
+    assert_eq!(place.json(1, &["replay", "build-1.receipt"])["overall_verdict"], "fail");
+    std::fs::write(&path, "").unwrap();
+    assert_eq!(place.json(1, &["verify", "build-1.receipt"])["checks"][0]["verdict"], "fail");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(place.error(2, &["verify", "build-1.receipt"]), "io");
+}
+
+#[test]
+fn a_bundle_from_a_pipe_that_was_edited_fails_and_is_not_waited_for_again() {
+    let place = exported();
+    let text = std::fs::read_to_string(place.path().join("build-1.receipt")).unwrap();
+    let pipe = place.path().join("pipe.receipt");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (status, text) in [(0, text.clone()), (1, text.replacen("\"seq\":5", "\"seq\":6", 1))] {
+        let to = pipe.clone();
+        let writer = std::thread::spawn(move || std::fs::write(to, text));
+        let mut reader = place.command(&["verify", "pipe.receipt"]).stdout(Stdio::null()).spawn().unwrap();
+        let ended = (0..300).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(100));
+            reader.try_wait().unwrap()
+        });
+        let _ = reader.kill();
+        assert_eq!(ended.and_then(|ended| ended.code()), Some(status));
+        writer.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_half_made_is_left() {
+    let place = exported();
+    assert_eq!(place.error(2, &["export", "build-1", "-o", "build-1.receipt"]), "file_exists");
+    assert_eq!(
+        place.error(2, &["export", "build-1", "-o", "new.receipt", "--withhold", "nothing"]),
+        "evidence_not_found"
+    );
+    assert_eq!(place.error(2, &["export", "nothing", "-o", "new.receipt"]), "run_not_found");
+    let names: Vec<_> = std::fs::read_dir(place.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let whole = std::fs::read(place.path().join("build-1.receipt")).unwrap();
+    assert_eq!(place.ok(&["export", "build-1", "-o", "-"]).into_bytes(), whole);
+}
+
+#[test]
+fn what_is_withheld_is_named_with_what_it_leaves_open() {
+    let place = exported();
+    place.ok(&["export", "build-1", "-o", "part.receipt", "--withhold", "exit_status"]);
+    let report = place.json(3, &["verify", "part.receipt"]);
+    assert_eq!(report["absent"][0]["key"], "exit_status");
+    let unsettled = report["evaluations"][0]["unsettled"].as_array().unwrap();
+    assert!(unsettled.iter().any(|id| id == "exec.exit_status"), "{report}");
+    let text = place.gives(3, &["verify", "part.receipt"]);
+    assert!(text.contains("not in the bundle: exit_status") && text.contains("exec.exit_status"), "{text}");
+}
+
+#[test]
+fn a_bundle_is_imported_once_and_its_run_can_be_exported_again() {
+    let place = exported();
+    let import = ["import", "--ledger", "archive.db", "build-1.receipt"];
+    assert_eq!(place.json(0, &import)["new"], true);
+    assert_eq!(place.json(0, &import)["new"], false);
+    assert_eq!(place.json(0, &["verify", "--ledger", "archive.db"])["overall_verdict"], "pass");
+    let again = place.ok(&["export", "--ledger", "archive.db", "build-1", "-o", "-"]);
+    assert_eq!(again, std::fs::read_to_string(place.path().join("build-1.receipt")).unwrap());
+    place.ok(&["export", "build-1", "-o", "part.receipt", "--withhold", "stdout"]);
+    place.gives(3, &["import", "--ledger", "other.db", "part.receipt"]);
+    assert!(!place.path().join("other.db").exists(), "a ledger was made for nothing");
+}
+
+#[test]
+fn recorded_evaluations_are_computed_again() {
+    let place = exported();
+    for what in ["build-1", "build-1.receipt"] {
+        let replayed = place.json(0, &["replay", what]);
+        assert_eq!(replayed["verdict"], "pass", "{replayed}");
+        assert_eq!(replayed["evaluations"][0]["recorded"], "pass");
+    }
+}
+
+#[test]
+fn a_check_that_is_required_of_a_bundle_must_be_one_of_a_bundle() {
+    let place = exported();
+    place.gives(3, &["verify", "build-1.receipt", "--require", "log"]);
+    assert_eq!(place.error(2, &["verify", "build-1.receipt", "--require", "rollback"]), "invalid_input");
+    assert_eq!(place.error(2, &["verify", "--require", "log"]), "invalid_input");
+    assert_eq!(place.error(2, &["verify", "build-1.receipt", "--vkey", "none"]), "invalid_input");
+    assert_eq!(place.error(2, &["verify", "build-1", "build-1.receipt"]), "invalid_input");
+}
+
+/// How much evidence the test of memory exports, in MiB; more where a long run is wanted.
+fn evidence_mib() -> usize {
+    std::env::var("BUNDLE_MIB").ok().and_then(|mib| mib.parse().ok()).unwrap_or(192)
+}
+
+/// The peak of a command's memory, in KiB. It must end with this status.
+fn peak_memory(place: &Place, status: i32, args: &[&str]) -> u64 {
+    let mut child = place.command(args).stdout(Stdio::null()).spawn().unwrap();
+    let proc = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    let ended = loop {
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        let text = std::fs::read_to_string(&proc).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+        peak = peak.max(kibibytes.unwrap_or(0));
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    assert_eq!(ended.code(), Some(status), "{args:?}");
+    peak
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_does_not_grow_with_a_bundle() {
+    const EACH: usize = 8;
+    let place = Place::new();
+    let ledger = Ledger::create(place.path().join("ledger.db")).unwrap();
+    let mut run =
+        ledger.start("large", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    run.advance("COLLECT", "collecting").unwrap();
+    for index in 0..evidence_mib() / EACH {
+        let line = format!("line of log {index}\n");
+        run.put(&format!("log {index}"), line.repeat((EACH << 20) / line.len()).as_bytes(), Put::text()).unwrap();
+    }
+    run.advance("EVALUATE", "collected").unwrap();
+    run.evaluate().unwrap();
+    run.advance("DECIDE", "evaluated").unwrap();
+    run.finalize("done").unwrap();
+    drop((run, ledger));
+    for args in [
+        &["export", "--ledger", "ledger.db", "large", "-o", "large.receipt"][..],
+        &["verify", "large.receipt"],
+        &["replay", "large.receipt"],
+        &["import", "--ledger", "other.db", "large.receipt"],
+    ] {
+        let peak = peak_memory(&place, 0, args);
+        println!("{args:?}: {peak} KiB");
+        assert!(peak > 0 && peak < 64 << 10, "{args:?}: {peak} KiB");
+    }
+    let size = std::fs::metadata(place.path().join("large.receipt")).unwrap().len();
+    assert!(size > (evidence_mib() as u64) << 20, "the control: the bundle holds the evidence");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_of_replay_is_bounded_by_its_limit() {
+    let place = Place::new();
+    let ledger = Ledger::create(place.path().join("ledger.db")).unwrap();
+    let mut run =
+        ledger.start("long", Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
+    let item = || Append::new(EventType::Decision, Object::from_iter([("decision_id", "continue with the next item")]));
+    for _ in 0..30 {
+        run.append_batch((0..1000).map(|_| item()).collect()).unwrap();
+    }
+    run.evaluate().unwrap();
+    drop((run, ledger));
+    place.ok(&["export", "--ledger", "ledger.db", "long", "-o", "long.receipt"]);
+    let whole = peak_memory(&place, 0, &["verify", "long.receipt"]);
+    let refused = peak_memory(&place, 3, &["verify", "long.receipt", "--replay-limit", "4"]);
+    println!("judged again: {whole} KiB, over the limit: {refused} KiB");
+    assert!(refused > 0 && refused < 64 << 10, "{refused} KiB");
+    assert!(whole > refused && whole < 64 << 10, "{whole} KiB");
+}
+
+#[test]
+fn a_checkpoint_travels_with_the_run_and_is_held_to_its_key() {
+    let place = Place::new();
+    let key = |name: &str, file: &str| place.ok(&["keygen", name, file]).trim_end().to_owned();
+    let (ours, theirs) = (key("example.org/log", "ours.key"), key("example.org/log", "theirs.key"));
+    place.ok(&["exec", "--run", "build-1", "--", "true"]);
+    place.ok(&["checkpoint", "--key", "ours.key"]);
+    place.ok(&["export", "build-1", "-o", "build-1.receipt"]);
+    let verdict = |report: &serde_json::Value, name: &str| {
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["check"] == name).unwrap()["verdict"].as_str().unwrap().to_owned()
+    };
+    let good = place.json(0, &["verify", "build-1.receipt", "--vkey", &ours, "--require", "log,tail"]);
+    assert_eq!((verdict(&good, "log"), verdict(&good, "tail")), ("pass".to_owned(), "pass".to_owned()));
+    assert_eq!(verdict(&place.json(1, &["verify", "build-1.receipt", "--vkey", &theirs]), "log"), "fail");
+    assert_eq!(place.error(2, &["verify", "build-1.receipt", "--expect", "build-1=1:sha256:0"]), "invalid_input");
+    std::fs::write(place.path().join("ours.vkey"), ours).unwrap();
+    place.ok(&["import", "--ledger", "archive.db", "build-1.receipt", "--vkey", "ours.vkey"]);
+}
+
+#[test]
+fn evidence_recorded_by_digest_is_listed_and_left_open() {
+    let place = Place::new();
+    std::fs::write(place.path().join("disk.img"), "an image").unwrap();
+    place.ok(&["init"]);
+    place.ok(&["start", "build-1"]);
+    place.ok(&["put", "build-1", "image", "disk.img", "--by-digest"]);
+    place.gives(3, &["finalize", "build-1", "--verdict", "unknown"]);
+    place.ok(&["export", "build-1", "-o", "build-1.receipt"]);
+    let report = place.json(3, &["verify", "build-1.receipt"]);
+    let checks = report["checks"].as_array().unwrap();
+    let evidence = checks.iter().find(|check| check["check"] == "evidence").unwrap();
+    assert_eq!(evidence["reasons"][0]["code"], "EVIDENCE_WITHHELD", "{evidence}");
+    assert_eq!(report["absent"][0]["key"], "image");
+}

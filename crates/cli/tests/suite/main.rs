@@ -1,0 +1,31 @@
+//! The tests of the command, by subject; those in `tests/` cross crates.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers of tests are tests too, and say what they skip and what they measured"
+)]
+
+#[path = "../../../../tests/concurrency.rs"]
+mod concurrency;
+#[path = "../../../../tests/crash.rs"]
+mod crash;
+#[path = "../../../../tests/full_disk.rs"]
+mod full_disk;
+#[path = "../../../../tests/interop.rs"]
+mod interop;
+#[path = "../../../../tests/readme.rs"]
+mod readme;
+mod bundle;
+mod cli;
+mod common;
+mod exec;
+mod independent;
+mod large;
+mod output;
+mod proof;
+mod redact;
+mod retain;
+mod seal;

@@ -1,0 +1,9 @@
+//! What each invariant says: of honest runs, of the reference's, and of every run that the reference got wrong.
+
+
+mod codes;
+mod parameters;
+mod reference;
+mod scene;
+mod shapes;
+mod truths;

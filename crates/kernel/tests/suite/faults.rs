@@ -1,0 +1,348 @@
+//! Whatever statement of it fails, and whether or not it had been done: what an operation wrote is there as a whole or not
+//! at all, so that no bytes are gone without a receipt and no event speaks of evidence that is not there.
+
+
+use receipt_core::envelope::Sealed;
+use receipt_core::evidence::{BlobRecord, BlobState};
+use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
+use receipt_core::run::{Cell, EventRow, RunRow};
+use receipt_kernel::clock::ManualClock;
+use receipt_kernel::store::sqlite::SqliteStore;
+use receipt_kernel::store::{
+    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun,
+    WriteTransaction,
+};
+use receipt_kernel::{Actor, Check, Error, Ledger, Object, Policy, Put, Ttl, Verdict};
+use rusqlite::Connection;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use tempfile::TempDir;
+
+/// How the statement that is to fail does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    /// It is not done.
+    Before,
+    /// It is done, and said to have failed.
+    After,
+    /// It is not done, and the transaction is committed as far as it came: the planted fault, which must be caught.
+    Torn,
+}
+
+/// Counts the statements that write; from one on all of them fail, as for a process that has died.
+#[derive(Clone)]
+struct Plan {
+    fault: Fault,
+    at: u64,
+    done: Arc<AtomicU64>,
+}
+
+impl Plan {
+    fn new(fault: Fault, at: u64) -> Self {
+        Self { fault, at, done: Arc::default() }
+    }
+
+    fn run<T>(&self, write: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let number = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        if number < self.at {
+            return write();
+        }
+        if number == self.at && self.fault == Fault::After {
+            write()?;
+        }
+        Err(Error::Store { message: "the planned failure".to_owned(), source: None })
+    }
+
+    fn was_met(&self) -> bool {
+        self.done.load(Ordering::Relaxed) >= self.at
+    }
+}
+
+struct Failing {
+    inner: SqliteStore,
+    plan: Plan,
+}
+
+impl Store for Failing {
+    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>, Error> {
+        self.inner.read()
+    }
+
+    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>, Error> {
+        Ok(Box::new(FailingTransaction { inner: Some(self.inner.write()?), plan: self.plan.clone() }))
+    }
+
+    fn reopen(&self) -> Result<Box<dyn Store>, Error> {
+        self.inner.reopen()
+    }
+
+    fn schema_problems(&mut self) -> Result<Vec<String>, Error> {
+        self.inner.schema_problems()
+    }
+
+    fn scrub(&mut self) -> Result<bool, Error> {
+        let inner = &mut self.inner;
+        self.plan.run(|| inner.scrub())
+    }
+}
+
+struct FailingTransaction<'s> {
+    inner: Option<Box<dyn WriteTransaction + 's>>,
+    plan: Plan,
+}
+
+impl FailingTransaction<'_> {
+    fn reads(&self) -> &dyn ReadTransaction {
+        self.inner.as_ref().unwrap().as_ref()
+    }
+
+    fn write<T>(&mut self, write: impl FnOnce(&mut dyn WriteTransaction) -> Result<T, Error>) -> Result<T, Error> {
+        let inner = self.inner.as_mut().unwrap().as_mut();
+        self.plan.run(|| write(inner))
+    }
+}
+
+impl Drop for FailingTransaction<'_> {
+    fn drop(&mut self) {
+        if let Some(inner) = self.inner.take().filter(|_| self.plan.fault == Fault::Torn && self.plan.was_met()) {
+            inner.commit().unwrap();
+        }
+    }
+}
+
+impl LogRead for FailingTransaction<'_> {}
+impl LogWrite for FailingTransaction<'_> {}
+
+impl ReadTransaction for FailingTransaction<'_> {
+    fn runs(&self, visit: VisitRun<'_>) -> Result<(), Error> {
+        self.reads().runs(visit)
+    }
+
+    fn run(&self, run: &RunId, visit: &mut dyn FnMut(&RunRow<'_>)) -> Result<(), Error> {
+        self.reads().run(run, visit)
+    }
+
+    fn events(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>) -> Visit) -> Result<(), Error> {
+        self.reads().events(run, visit)
+    }
+
+    fn head(&self, run: &RunId, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<(), Error> {
+        self.reads().head(run, visit)
+    }
+
+    fn event(&self, run: &RunId, seq: Seq, visit: &mut dyn FnMut(&EventRow<'_>)) -> Result<(), Error> {
+        self.reads().event(run, seq, visit)
+    }
+
+    fn blob(&self, hash: &BlobHash, visit: &mut dyn FnMut(&BlobRow<'_>)) -> Result<(), Error> {
+        self.reads().blob(hash, visit)
+    }
+
+    fn blob_bytes(&self, hash: &BlobHash, visit: &mut dyn FnMut(&[u8])) -> Result<(), Error> {
+        self.reads().blob_bytes(hash, visit)
+    }
+
+    fn blobs(&self, visit: &mut dyn FnMut(Cell<'_>) -> Visit) -> Result<(), Error> {
+        self.reads().blobs(visit)
+    }
+
+    fn expiries(&self, visit: &mut dyn FnMut(Cell<'_>, &EventRow<'_>) -> Visit) -> Result<(), Error> {
+        self.reads().expiries(visit)
+    }
+
+    fn size(&self) -> Result<Size, Error> {
+        self.reads().size()
+    }
+
+    fn key(&self, run: &RunId, key: &str) -> Result<Option<KeyRow>, Error> {
+        self.reads().key(run, key)
+    }
+
+    fn setting(&self, name: &str) -> Result<Option<String>, Error> {
+        self.reads().setting(name)
+    }
+}
+
+impl WriteTransaction for FailingTransaction<'_> {
+    fn insert_run(&mut self, run: &NewRun<'_>) -> Result<(), Error> {
+        self.write(|it| it.insert_run(run))
+    }
+
+    fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<(), Error> {
+        self.write(|it| it.insert_event(event, created_at))
+    }
+
+    fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<(), Error> {
+        self.write(|it| it.put_blob(blob, data))
+    }
+
+    fn set_class(&mut self, blob: &BlobRecord) -> Result<(), Error> {
+        self.write(|it| it.set_class(blob))
+    }
+
+    fn expire_blob(&mut self, hash: &BlobHash, from: BlobState, to: BlobState, at: Timestamp) -> Result<bool, Error> {
+        self.write(|it| it.expire_blob(hash, from, to, at))
+    }
+
+    fn set(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        self.write(|it| it.set(name, value))
+    }
+
+    fn insert_key(&mut self, run: &RunId, key: &str, row: KeyRow) -> Result<(), Error> {
+        self.write(|it| it.insert_key(run, key, row))
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<(), Error> {
+        let inner = self.inner.take().unwrap();
+        self.plan.clone().run(|| inner.commit())
+    }
+}
+
+fn actor() -> Actor {
+    Actor::new("system", "test")
+}
+
+const RECIPIENT: &str = "age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz";
+
+const BLOBS: i64 = 3;
+
+fn clock(day: i64) -> Arc<ManualClock> {
+    Arc::new(ManualClock::new(Timestamp::from_micros((1_767_225_600 + day * 86_400) * 1_000_000)))
+}
+
+/// A copy of a ledger with evidence, which is kept for 30 days.
+fn scene(compressed: bool) -> (TempDir, PathBuf) {
+    static MADE: [OnceLock<Vec<u8>>; 2] = [OnceLock::new(), OnceLock::new()];
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    fs::write(&path, MADE[usize::from(compressed)].get_or_init(|| made(compressed))).unwrap();
+    (folder, path)
+}
+
+fn made(compressed: bool) -> Vec<u8> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ledger.db");
+    let ledger = if compressed { Ledger::create_compressed(&path) } else { Ledger::create(&path) };
+    let ledger = ledger.unwrap().with_clock(clock(0));
+    ledger.add_recipients([RECIPIENT]).unwrap();
+    let set: Result<_, Error> = ledger.set_retention(|retention| {
+        retention.public = Ttl::Seconds(30 * 86_400);
+        Ok(())
+    });
+    set.unwrap();
+    let mut run = ledger.start("r", Policy::structural().unwrap(), actor(), Object::new()).unwrap();
+    for number in 0..BLOBS {
+        run.put("k", format!("evidence {number} ").repeat(500).as_bytes(), Put::text()).unwrap();
+    }
+    run.finalize_as(Verdict::Unknown, "over").unwrap();
+    drop((run, ledger));
+    fs::read(&path).unwrap()
+}
+
+fn failing(path: &Path, plan: &Plan, day: i64) -> Ledger {
+    Ledger::over(Failing { inner: SqliteStore::open(path).unwrap(), plan: plan.clone() }).with_clock(clock(day))
+}
+
+/// How many blobs have lost their bytes, how many of those no event receipts, and how many receipts there are.
+fn gone(path: &Path) -> (i64, i64, i64) {
+    let connection = Connection::open(path).unwrap();
+    let sql = "WITH receipts AS (SELECT json_extract(envelope_json, '$.payload.sha256') AS sha256 FROM events \
+               WHERE event_type = 'BLOB_EXPIRE') \
+               SELECT count(*), count(*) FILTER (WHERE sha256 NOT IN (SELECT sha256 FROM receipts)), \
+               (SELECT count(*) FROM receipts) FROM blobs WHERE state <> 'live'";
+    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
+}
+
+fn evidence(path: &Path) -> Verdict {
+    Ledger::open_read_only(path).unwrap().audit().unwrap().check(Check::Evidence).unwrap().verdict
+}
+
+/// Lets an operation fail at its first statement, its second, and so on until it ends; gives how many there were.
+fn at_every_statement(fault: Fault, operation: &mut dyn FnMut(&Plan) -> Result<(), Error>) -> u64 {
+    let mut plan = Plan::new(fault, 1);
+    loop {
+        let done = operation(&plan);
+        if !plan.was_met() {
+            done.unwrap();
+            return plan.at - 1;
+        }
+        plan = Plan::new(fault, plan.at + 1);
+    }
+}
+
+#[test]
+fn retention_that_fails_at_any_statement_removes_no_bytes_without_a_receipt() {
+    for (fault, compressed) in [(Fault::Before, false), (Fault::After, false), (Fault::Before, true)] {
+        let mut seen = Vec::new();
+        let statements = at_every_statement(fault, &mut |plan| {
+            let (_folder, path) = scene(compressed);
+            let done = failing(&path, plan, 31).retain(&actor(), &mut |_, _| {});
+            let (gone, unreceipted, receipts) = gone(&path);
+            assert_eq!((unreceipted, receipts), (0, gone), "{fault:?} at {}", plan.at);
+            assert_eq!(evidence(&path), Verdict::Pass);
+            seen.push(gone);
+            // Whoever comes next makes up for it, and receipts nothing twice.
+            let again = Ledger::open(&path).unwrap().with_clock(clock(31)).retain(&actor(), &mut |_, _| {}).unwrap();
+            assert_eq!((i64::try_from(again.expired).unwrap(), again.scrubbed), (BLOBS - gone, true));
+            assert_eq!(self::gone(&path), (BLOBS, 0, BLOBS));
+            done.map(drop)
+        });
+        assert!(statements > 4 * BLOBS.unsigned_abs(), "{statements} statements");
+        assert!(seen.contains(&0) && seen.contains(&BLOBS), "{seen:?}");
+    }
+}
+
+#[test]
+fn a_put_that_fails_at_any_statement_leaves_evidence_with_its_event_or_neither() {
+    for fault in [Fault::Before, Fault::After] {
+        let statements = at_every_statement(fault, &mut |plan| {
+            let (_folder, path) = scene(true);
+            let mut run = failing(&path, plan, 1).start("s", Policy::structural()?, actor(), Object::new())?;
+            let done = run.put("k", "new evidence ".repeat(500).as_bytes(), Put::text());
+            let connection = Connection::open(&path).unwrap();
+            let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            let blobs = count("SELECT count(*) FROM blobs");
+            assert_eq!(blobs, count("SELECT count(*) FROM events WHERE event_type = 'EVIDENCE_PUT'"));
+            assert_eq!(blobs, count("SELECT count(DISTINCT sha256) FROM blob_pieces"));
+            assert_eq!(evidence(&path), Verdict::Pass);
+            done.map(drop)
+        });
+        assert!(statements >= 5, "{statements} statements");
+    }
+}
+
+#[test]
+fn a_shredded_key_is_receipted_or_still_there_to_be_shredded() {
+    let statements = at_every_statement(Fault::Before, &mut |plan| {
+        let (_folder, path) = scene(false);
+        let ledger = Ledger::open(&path).unwrap();
+        let mut run = ledger.start("s", Policy::structural().unwrap(), actor(), Object::new()).unwrap();
+        let sealed = Put::text().of_class(receipt_kernel::EvidenceClass::Sealed);
+        run.put("k", b"secret", sealed).unwrap();
+        let done = failing(&path, plan, 1).shred(RECIPIENT, "over", &actor());
+        let again = ledger.shred(RECIPIENT, "over", &actor()).unwrap();
+        assert_eq!(again.lost, 1);
+        assert_eq!(ledger.recipients().unwrap().map(|_| ()), None, "nothing more is sealed to it");
+        done.map(drop)
+    });
+    assert!(statements > 5, "{statements} statements");
+}
+
+#[test]
+fn a_transaction_that_is_torn_would_be_found_out() {
+    let mut torn = 0;
+    at_every_statement(Fault::Torn, &mut |plan| {
+        let (_folder, path) = scene(false);
+        let done = failing(&path, plan, 31).retain(&actor(), &mut |_, _| {});
+        let (_, unreceipted, _) = gone(&path);
+        if unreceipted > 0 {
+            torn += 1;
+            assert_eq!(evidence(&path), Verdict::Fail);
+        }
+        done.map(drop)
+    });
+    assert_eq!(torn, BLOBS, "once for each, between its bytes and its receipt");
+}

@@ -1,0 +1,22 @@
+//! The tests of the kernel, by subject.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "helpers of tests are tests too, and say what they skip and what they measured"
+)]
+
+mod audit;
+mod bundle;
+mod compress;
+mod faults;
+mod independent;
+mod ledger;
+mod log;
+mod redact;
+mod retention;
+mod rules;
+mod scan;
+mod store;
