@@ -4,7 +4,6 @@
 //! `REFERENCE_PYTHON` names a Python that has the package; else the one in `target/reference-venv` is taken; else these
 //! tests are skipped, and say so. `INTEROP_RUNS` sets how many runs are generated (1,000), `INTEROP_SEED` which.
 
-
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::evidence::BlobFact;
 use receipt_kernel::core::json::{self, Limits};

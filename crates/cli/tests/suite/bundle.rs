@@ -1,6 +1,5 @@
 //! A run leaves its ledger as a file, is checked without one, and goes into another.
 
-
 use crate::common::Place;
 use receipt_kernel::{Actor, Append, EventType, Ledger, Object, Policy, Put};
 use std::process::Stdio;

@@ -1,6 +1,5 @@
 //! The real command in an empty folder.
 
-
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -1,6 +1,5 @@
 //! `receipt exec` with the real binary: what is shown, what is kept, how it ends.
 
-
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::{Actor, BlobRef, EventType, Ledger, Snapshot, Value, Verdict};

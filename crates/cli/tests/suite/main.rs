@@ -8,24 +8,24 @@
     reason = "helpers of tests are tests too, and say what they skip and what they measured"
 )]
 
+mod bundle;
+mod cli;
+mod common;
 #[path = "../../../../tests/concurrency.rs"]
 mod concurrency;
 #[path = "../../../../tests/crash.rs"]
 mod crash;
+mod exec;
 #[path = "../../../../tests/full_disk.rs"]
 mod full_disk;
+mod independent;
 #[path = "../../../../tests/interop.rs"]
 mod interop;
-#[path = "../../../../tests/readme.rs"]
-mod readme;
-mod bundle;
-mod cli;
-mod common;
-mod exec;
-mod independent;
 mod large;
 mod output;
 mod proof;
+#[path = "../../../../tests/readme.rs"]
+mod readme;
 mod redact;
 mod retain;
 mod seal;

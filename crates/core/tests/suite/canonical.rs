@@ -1,12 +1,12 @@
 //! Canonical JSON: byte for byte what the vectors say, and the laws of parser, writer and `form`.
 
+use crate::spaced::spaced;
 use proptest::prelude::*;
 use receipt_core::Error;
 use receipt_core::canonical::{self, Form};
 use receipt_core::error::JsonProblem;
 use receipt_core::json::{self, Limits, Number, Object, Text, Value};
 use sha2::{Digest, Sha256};
-use crate::spaced::spaced;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};

@@ -1,5 +1,6 @@
 //! Envelopes: what is sealed reads back, and nothing else does.
 
+use crate::spaced::spaced;
 use proptest::prelude::*;
 use receipt_core::Error;
 use receipt_core::canonical::{self, Form, Scratch};
@@ -10,7 +11,6 @@ use receipt_core::id::{BlobHash, BlobRef, EventHash, EventRef, RunId, Seq, Times
 use receipt_core::json::{self, Limits, Object, Text, Value};
 use receipt_core::stage::Stage;
 use sha2::{Digest, Sha256};
-use crate::spaced::spaced;
 
 const MEMBERS: [&str; 12] = [
     "actor",

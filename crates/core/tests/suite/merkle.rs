@@ -1,6 +1,5 @@
 //! The log: roots and proofs against the definition of RFC 6962, its published vectors and another prover; false proofs are refused.
 
-
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use proptest::prelude::*;
 use receipt_core::id::{EventHash, NodeHash};

@@ -1,6 +1,5 @@
 //! A bundle says all that there is to check of a run, and whatever is done to it, it does not verify.
 
-
 use receipt_core::bundle::{self, Item, LinesDigest, Proof, Reader};
 use receipt_core::checkpoint::{Checkpoint, InclusionProof};
 use receipt_core::id::Seq;

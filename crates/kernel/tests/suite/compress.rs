@@ -1,7 +1,6 @@
 //! A ledger that was made to compress holds the same evidence under the same addresses in less room, and what is wrong with
 //! a frame is found.
 
-
 use receipt_core::evidence::BlobFact;
 use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::clock::ManualClock;

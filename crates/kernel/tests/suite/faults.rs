@@ -1,7 +1,6 @@
 //! Whatever statement of it fails, and whether or not it had been done: what an operation wrote is there as a whole or not
 //! at all, so that no bytes are gone without a receipt and no event speaks of evidence that is not there.
 
-
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};

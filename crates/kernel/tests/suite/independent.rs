@@ -1,7 +1,6 @@
 //! `tools/verify.py`, which was written from docs/FORMAT.md and shares no code with this kernel, agrees with it on bundles
 //! good and bad.
 
-
 use receipt_core::bundle::Proof;
 use receipt_core::canonical;
 use receipt_core::checkpoint::{Checkpoint, InclusionProof};

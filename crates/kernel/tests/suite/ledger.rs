@@ -1,7 +1,6 @@
 //! A run is recorded strictly: what is refused leaves nothing, what is acknowledged is there once, and no run ends
 //! better than it was judged.
 
-
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Draft, PolicyRef};
 use receipt_core::id::Seq;

@@ -12,6 +12,7 @@ mod audit;
 mod bundle;
 mod compress;
 mod faults;
+mod forge;
 mod independent;
 mod ledger;
 mod log;

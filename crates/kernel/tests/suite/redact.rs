@@ -2,7 +2,6 @@
 //!
 //! Text that looks like a token is put together at run time, so that none stands in this file.
 
-
 use proptest::prelude::*;
 use receipt_core::json::{Limits, Object, Text, Value, parse};
 use receipt_kernel::evidence::redact::{Redactor, Report, Scanned};

@@ -1,6 +1,5 @@
 //! Evidence is removed when its time is over and not before, with a receipt for each blob, and no copy of it stays.
 
-
 use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
 use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::clock::ManualClock;

@@ -3,7 +3,6 @@
 //! What looks like a token is put together at run time from the examples of the rules and random characters, so that none
 //! stands in the repository.
 
-
 use receipt_kernel::evidence::redact::{Redactor, Report, Rule};
 use receipt_kernel::{Error, ErrorKind, Rules};
 use std::fmt::Write;

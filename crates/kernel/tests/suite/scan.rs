@@ -1,6 +1,5 @@
 //! Rules of a ledger's own, today's rules over what was recorded before, and blobs replaced by their redaction.
 
-
 use receipt_core::evidence::BlobFact;
 use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::evidence::scan::{Place, Scanned};

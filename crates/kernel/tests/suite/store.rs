@@ -1,6 +1,5 @@
 //! Every backend does what the suite of the store asks, and the one over SQLite does what its file is relied on for.
 
-
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};

@@ -1,6 +1,5 @@
 //! What each invariant says: of honest runs, of the reference's, and of every run that the reference got wrong.
 
-
 mod codes;
 mod parameters;
 mod reference;
