@@ -281,7 +281,7 @@ fn practice(path: &Path) -> Vec<u8> {
         let mut run =
             ledger.start(run, Policy::structural().unwrap(), Actor::new("system", "test"), Object::new()).unwrap();
         run.advance("COLLECT", "collecting").unwrap();
-        run.put("log", &[b'x'; 100_000], Put::text()).unwrap();
+        run.put("log", &vec![b'x'; 100_000], Put::text()).unwrap();
         run.put("empty", b"", Put::text()).unwrap();
     }
     let mut bundle = Vec::new();

@@ -589,11 +589,21 @@ fn a_stream_finds_what_is_encoded_across_any_boundary() {
     }
 }
 
-/// The sources that cargo has unpacked on this machine, without tests, which have passwords on purpose.
-fn sources() -> Vec<std::path::PathBuf> {
+/// The crates that Cargo.lock names, as cargo calls their folders. No other crate that lies on this machine is read.
+fn locked() -> Vec<String> {
+    let lock: toml::Table = include_str!("../../../../Cargo.lock").parse().unwrap();
+    let packages = lock["package"].as_array().unwrap().iter();
+    let foreign = packages.filter(|package| package.get("source").is_some());
+    foreign.map(|it| format!("{}-{}", it["name"].as_str().unwrap(), it["version"].as_str().unwrap())).collect()
+}
+
+/// The sources of a crate, if cargo has unpacked them, without its tests, which have passwords on purpose.
+fn sources(krate: &str) -> Vec<std::path::PathBuf> {
     let home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
     let home = home.or_else(|| Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let mut folders: Vec<_> = home.map(|home| home.join("registry/src")).into_iter().collect();
+    let registries = home.into_iter().flat_map(|home| std::fs::read_dir(home.join("registry/src"))).flatten().flatten();
+    let mut folders: Vec<_> = registries.map(|registry| registry.path().join(krate)).filter(|it| it.is_dir()).collect();
+    folders.truncate(1); // the same crate of two registries
     let mut found = Vec::new();
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path()) {
@@ -611,14 +621,14 @@ fn sources() -> Vec<std::path::PathBuf> {
 fn real_sources_are_hardly_ever_taken_for_secrets() {
     let (mut bytes, mut found) = (0_usize, Vec::new());
     // All of them: no crate stands for the others.
-    for path in sources() {
+    for path in locked().iter().flat_map(|krate| sources(krate)) {
         let data = std::fs::read(&path).unwrap_or_default();
         bytes += data.len();
         let report = Redactor::builtin().redact(&data).1;
         found.extend(report.hits.iter().map(|hit| format!("{} in {}", hit.pattern_name, path.display())));
     }
     if bytes < 4_000_000 {
-        eprintln!("SKIPPED: findings in real sources: cargo has not unpacked enough of them on this machine");
+        eprintln!("SKIPPED: findings in real sources: cargo has not unpacked enough of the crates in Cargo.lock here");
         return;
     }
     assert!(found.len() * 1_000_000 < bytes, "{} in {bytes} bytes:\n{}", found.len(), found.join("\n"));
