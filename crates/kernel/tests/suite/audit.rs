@@ -3,8 +3,9 @@
 
 #![allow(clippy::too_many_lines)] // tables
 
+use crate::common::{RECIPIENT, new_path};
+use crate::forge::Forger;
 use receipt_core::canonical;
-use receipt_core::id::EventHash;
 use receipt_core::json::{self, Limits, Value};
 use receipt_kernel::{
     Actor, Anchors, Append, Audit, Check, Error, EventType, EvidenceClass, Ledger, Object, Policy, Put, Report, RunId,
@@ -18,9 +19,6 @@ use tempfile::TempDir;
 
 /// The checks that a ledger settles by itself.
 const SETTLED: [Check; 5] = [Check::Content, Check::Columns, Check::Evidence, Check::Path, Check::Commitment];
-
-/// The public half of a key that nobody has.
-const RECIPIENT: &str = "age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz";
 
 fn record(ledger: &Ledger, id: &str, finish: bool) {
     let actor = Actor::new("system", "test");
@@ -43,23 +41,11 @@ fn record(ledger: &Ledger, id: &str, finish: bool) {
 /// The events of run a: 1 RUN_START, 2 STAGE_ADVANCE, 3 and 4 EVIDENCE_PUT, 5 STAGE_ADVANCE, 6 EVALUATION,
 /// 7 STAGE_ADVANCE, 8 DECISION, 9 STAGE_ADVANCE, 10 RUN_FINALIZE.
 fn scene() -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
+    let (folder, path) = new_path();
     let ledger = Ledger::create(&path).unwrap();
     record(&ledger, "a", true);
     record(&ledger, "b", true);
     (folder, path)
-}
-
-/// Opened as somebody who means harm opens it.
-fn pry_open(path: &Path) -> Connection {
-    let connection = Connection::open(path).unwrap();
-    connection
-        .execute_batch(
-            "PRAGMA foreign_keys = OFF; DROP TRIGGER events_are_not_updated; DROP TRIGGER events_are_not_deleted;",
-        )
-        .unwrap();
-    connection
 }
 
 /// The report, which must be the same however many threads made it, and in whatever parts they read the runs.
@@ -99,36 +85,18 @@ fn assert_each_found(acts: &[(&str, &str, &[Finding])]) {
     for (name, sql, findings) in acts {
         let (_folder, path) = scene();
         assert_eq!(audit(&path).overall_verdict(), Verdict::Pass);
-        pry_open(&path).execute_batch(sql).unwrap_or_else(|error| panic!("{name}: {error}"));
+        Forger::open(&path).execute_batch(sql).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_found(name, &audit(&path), findings);
     }
 }
 
 /// Edits events of a run from `from` on and makes all hashes and columns behind them anew.
 fn forge(path: &Path, run: &str, from: i64, edit: impl Fn(i64, &mut Object)) {
-    let connection = pry_open(path);
-    let mut statement =
-        connection.prepare("SELECT seq, envelope_json FROM events WHERE run_id = ?1 ORDER BY seq").unwrap();
-    let rows = statement.query_map([run], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
-    let rows: Vec<(i64, String)> = rows.map(Result::unwrap).collect();
-    let mut prev: Option<String> = None;
-    for (seq, text) in rows {
-        let Value::Object(mut envelope) = json::parse(text.as_bytes(), Limits::READ).unwrap() else { panic!() };
-        if seq >= from {
-            edit(seq, &mut envelope);
-            envelope.insert("prev_event_hash", prev.clone());
-            envelope.remove("event_hash");
-            let hash = EventHash::of(&canonical::to_bytes(&envelope.clone().into(), Limits::READ).unwrap()).to_string();
-            envelope.insert("event_hash", hash.as_str());
-            let event_type = envelope.get("event_type").and_then(Value::as_str).unwrap().to_owned();
-            let text = canonical::to_bytes(&envelope.clone().into(), Limits::READ).unwrap();
-            let sql = "UPDATE events SET envelope_json = ?3, event_hash = ?4, prev_event_hash = ?5, event_type = ?6 \
-                       WHERE run_id = ?1 AND seq = ?2";
-            let text = String::from_utf8(text).unwrap();
-            connection.execute(sql, params![run, seq, text, hash, prev, event_type]).unwrap();
+    Forger::open(path).edit(run, |events| {
+        for (event, seq) in events.iter_mut().zip(1..).filter(|(_, seq)| *seq >= from) {
+            edit(seq, event);
         }
-        prev = envelope.get("event_hash").and_then(Value::as_str).map(str::to_owned);
-    }
+    });
 }
 
 fn payload(envelope: &mut Object, key: &str, value: impl Into<Value>) {
@@ -193,8 +161,7 @@ fn events_that_were_edited_reordered_removed_or_spliced_in_are_found() {
 /// Events are hashed many at once: where the false one stands among them makes no difference.
 #[test]
 fn one_edited_event_of_a_long_run_is_found_wherever_it_stands() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
+    let (_folder, path) = new_path();
     let ledger = Ledger::create(&path).unwrap();
     let actor = Actor::new("system", "test");
     let mut run = ledger.start("a", Policy::structural().unwrap(), actor, Object::new()).unwrap();
@@ -202,7 +169,7 @@ fn one_edited_event_of_a_long_run_is_found_wherever_it_stands() {
     let events = (2..=200).map(|index| Append::new(EventType::Decision, decision(index))).collect();
     run.append_batch(events).unwrap();
     drop((run, ledger));
-    let connection = pry_open(&path);
+    let connection = Forger::open(&path);
     let replace = |seq: i64, from: &str, to: &str| {
         let sql = "UPDATE events SET envelope_json = replace(envelope_json, ?2, ?3) WHERE seq = ?1";
         assert_eq!(connection.execute(sql, params![seq, from, to]).unwrap(), 1);
@@ -235,8 +202,8 @@ fn events_that_were_edited_with_new_hashes_are_found_where_the_chain_goes_on() {
     assert_found("all made anew", &report, &[]);
     assert_eq!(report.check(Check::Key).unwrap().verdict, Verdict::Unknown);
     // The next event as it was before: it still names the hash of the one that was edited.
-    let connection = Connection::open(&path).unwrap();
-    connection.execute("UPDATE events SET envelope_json = ?1 WHERE run_id = 'a' AND seq = 9", [before]).unwrap();
+    let sql = "UPDATE events SET envelope_json = ?1 WHERE run_id = 'a' AND seq = 9";
+    Forger::open(&path).execute(sql, [before]).unwrap();
     let findings = [
         (Check::Content, "PREV_HASH_MISMATCH", "event://a/9"),
         (Check::Columns, "EVENT_HASH_COLUMN_MISMATCH", "event://a/9"),
@@ -435,8 +402,7 @@ fn evidence_whose_class_or_type_was_changed_is_found() {
 
 #[test]
 fn the_same_evidence_put_as_another_type_or_class_passes() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
+    let (_folder, path) = new_path();
     let ledger = Ledger::create(&path).unwrap();
     let actor = Actor::new("system", "test");
     for id in ["a", "b"] {
@@ -476,8 +442,7 @@ fn expired_evidence_with_a_receipt_passes() {
     connection.execute("UPDATE blobs SET data = NULL, state = 'expired_hash_only' WHERE sha256 = ?1", [&hash]).unwrap();
     assert_found("receipted", &audit(&path), &[]);
     // A receipt whose text was edited receipts nothing.
-    pry_open_again(
-        &path,
+    Forger::open(&path).sql(
         "UPDATE events SET envelope_json = replace(envelope_json, '\"ship\"', '\"shop\"') WHERE run_id = 'b' AND seq = 8",
     );
     let findings = [
@@ -485,10 +450,6 @@ fn expired_evidence_with_a_receipt_passes() {
         (Check::Content, "EVENT_HASH_MISMATCH", "event://b/8"),
     ];
     assert_found("a broken receipt", &audit(&path), &findings);
-}
-
-fn pry_open_again(path: &Path, sql: &str) {
-    Connection::open(path).unwrap().execute_batch(sql).unwrap();
 }
 
 #[test]
@@ -562,8 +523,7 @@ fn a_commitment_that_was_edited_is_found_even_with_new_hashes() {
 
 #[test]
 fn an_unfinished_run_is_a_warning() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
+    let (_folder, path) = new_path();
     let ledger = Ledger::create(&path).unwrap();
     record(&ledger, "a", true);
     record(&ledger, "u", false);
@@ -577,7 +537,7 @@ fn an_unfinished_run_is_a_warning() {
 #[test]
 fn a_run_without_events_is_unknown_and_never_a_pass() {
     let (_folder, path) = scene();
-    let connection = pry_open(&path);
+    let connection = Forger::open(&path);
     connection.execute_batch("INSERT INTO runs VALUES ('empty', 'p', '1', 'g', 'now', '{}')").unwrap();
     let report = audit(&path);
     let found = report.check(Check::Content).unwrap();
@@ -602,7 +562,7 @@ fn a_run_asked_for_by_name_must_be_there() {
     let report = Audit::of(&ledger).runs([RunId::new("a")]).run().unwrap();
     assert_eq!((report.overall_verdict(), report.runs, report.events, report.blobs), (Verdict::Pass, 1, 10, 2));
     // Only what was asked for counts.
-    pry_open(&path).execute_batch("UPDATE events SET event_type = 'DECISION' WHERE run_id = 'b'; UPDATE blobs SET data = X'00' WHERE data = CAST('the log of a' AS BLOB)").unwrap();
+    Forger::open(&path).execute_batch("UPDATE events SET event_type = 'DECISION' WHERE run_id = 'b'; UPDATE blobs SET data = X'00' WHERE data = CAST('the log of a' AS BLOB)").unwrap();
     let b = Audit::of(&ledger).runs([RunId::new("b")]).run().unwrap();
     assert_eq!(b.check(Check::Evidence).unwrap().verdict, Verdict::Pass);
     assert_eq!(b.check(Check::Columns).unwrap().verdict, Verdict::Fail);
@@ -613,8 +573,7 @@ fn a_run_asked_for_by_name_must_be_there() {
 
 #[test]
 fn an_empty_ledger_is_unknown() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
+    let (_folder, path) = new_path();
     drop(Ledger::create(&path).unwrap());
     assert_eq!(audit(&path).overall_verdict(), Verdict::Unknown);
     assert_eq!(Ledger::in_memory().audit().unwrap().overall_verdict(), Verdict::Unknown);
@@ -710,15 +669,14 @@ fn hostile_rows_give_findings_and_never_a_panic() {
     ];
     for (name, sql) in acts {
         let (_folder, path) = scene();
-        pry_open(&path).execute_batch(&sql).unwrap_or_else(|error| panic!("{name}: {error}"));
+        Forger::open(&path).execute_batch(&sql).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_no_pass(name, &path);
     }
 }
 
 #[test]
 fn a_file_without_tables_is_no_pass() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
+    let (_folder, path) = new_path();
     std::fs::write(&path, "").unwrap();
     assert_no_pass("an empty file", &path);
 }

@@ -1,5 +1,6 @@
 //! A bundle says all that there is to check of a run, and whatever is done to it, it does not verify.
 
+use crate::common::RECIPIENT;
 use receipt_core::bundle::{self, Item, LinesDigest, Proof, Reader};
 use receipt_core::checkpoint::{Checkpoint, InclusionProof};
 use receipt_core::id::Seq;
@@ -19,9 +20,6 @@ use std::io::{BufRead, Cursor};
 /// The checks that a bundle settles by itself.
 const SETTLED: [Check; 7] =
     [Check::Format, Check::Content, Check::Columns, Check::Evidence, Check::Path, Check::Commitment, Check::Replay];
-
-/// The public half of a key that nobody has.
-const RECIPIENT: &str = "age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz";
 
 fn record(ledger: &Ledger, id: &str, class: EvidenceClass) {
     let meta = Object::from_iter([("branch", "caf\u{e9}")]);

@@ -1,24 +1,18 @@
 //! A ledger that was made to compress holds the same evidence under the same addresses in less room, and what is wrong with
 //! a frame is found.
 
+use crate::common::{RECIPIENT, actor};
 use receipt_core::evidence::BlobFact;
 use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::{
-    Actor, BlobHash, Check, Error, EvidenceClass, Ledger, Object, Policy, Put, RunId, Spool, Timestamp, Ttl, Verdict,
-    drill,
+    BlobHash, Check, Error, EvidenceClass, Ledger, Object, Policy, Put, RunId, Spool, Timestamp, Ttl, Verdict, drill,
 };
 use rusqlite::{Connection, params};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
-
-const RECIPIENT: &str = "age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz";
-
-fn actor() -> Actor {
-    Actor::new("system", "test")
-}
 
 struct Scene {
     folder: TempDir,

@@ -1,6 +1,7 @@
 //! Whatever statement of it fails, and whether or not it had been done: what an operation wrote is there as a whole or not
 //! at all, so that no bytes are gone without a receipt and no event speaks of evidence that is not there.
 
+use crate::common::{RECIPIENT, actor};
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
@@ -11,7 +12,7 @@ use receipt_kernel::store::{
     BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun,
     WriteTransaction,
 };
-use receipt_kernel::{Actor, Check, Error, Ledger, Object, Policy, Put, Ttl, Verdict};
+use receipt_kernel::{Check, Error, Ledger, Object, Policy, Put, Ttl, Verdict};
 use rusqlite::Connection;
 use std::fs;
 use std::io::Read;
@@ -199,12 +200,6 @@ impl WriteTransaction for FailingTransaction<'_> {
         self.plan.clone().run(|| inner.commit())
     }
 }
-
-fn actor() -> Actor {
-    Actor::new("system", "test")
-}
-
-const RECIPIENT: &str = "age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz";
 
 const BLOBS: i64 = 3;
 

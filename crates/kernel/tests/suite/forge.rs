@@ -16,7 +16,7 @@ use std::path::Path;
 
 /// A ledger's file, opened with its triggers dropped. They are restored, to the letter, when this is dropped.
 pub(crate) struct Forger {
-    pub(crate) connection: Connection,
+    connection: Connection,
     triggers: Vec<String>,
 }
 
@@ -83,6 +83,14 @@ impl Forger {
                    meta_json) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
         self.connection.execute(sql, params![run, policy, version, graph, made, meta]).unwrap();
         self.write(&run, events, &[]);
+    }
+}
+
+impl std::ops::Deref for Forger {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
     }
 }
 
@@ -306,7 +314,7 @@ fn a_forger_who_changes_nothing_leaves_the_ledger_and_the_bundle_as_they_were() 
     let dump = |forger: &Forger| {
         let sql = "SELECT id || run_id || seq || event_type || envelope_json || event_hash || \
                    ifnull(prev_event_hash, '') || created_at FROM events ORDER BY id";
-        rows(&forger.connection, sql, [], |row| row.get::<_, String>(0))
+        rows(forger, sql, [], |row| row.get::<_, String>(0))
     };
     let before = dump(&Forger::open(&path));
     Forger::open(&path).edit("a", |_| {});

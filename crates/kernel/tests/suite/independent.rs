@@ -1,6 +1,7 @@
 //! `tools/verify.py`, which was written from docs/FORMAT.md and shares no code with this kernel, agrees with it on bundles
 //! good and bad.
 
+use crate::common::{RECIPIENT, Random};
 use receipt_core::bundle::Proof;
 use receipt_core::canonical;
 use receipt_core::checkpoint::{Checkpoint, InclusionProof};
@@ -19,26 +20,6 @@ use std::process::Command;
 const BUNDLES: usize = 1000;
 
 const AREAS: [Check; 6] = [Check::Format, Check::Content, Check::Columns, Check::Evidence, Check::Path, Check::Log];
-
-/// SplitMix64: the same bundles in every run.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        usize::try_from((z ^ (z >> 31)) % bound.max(1) as u64).unwrap()
-    }
-
-    fn of<'t, T: ?Sized>(&mut self, items: &[&'t T]) -> &'t T {
-        items[self.below(items.len())]
-    }
-}
-
-/// The public half of a key that nobody has.
-const RECIPIENT: &str = "age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -1,6 +1,7 @@
 //! A run is recorded strictly: what is refused leaves nothing, what is acknowledged is there once, and no run ends
 //! better than it was judged.
 
+use crate::common::{actor, decision, new_path, start};
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Draft, PolicyRef};
 use receipt_core::id::Seq;
@@ -18,19 +19,10 @@ use std::sync::Arc;
 use std::thread;
 use tempfile::TempDir;
 
-fn actor() -> Actor {
-    Actor::new("system", "test")
-}
-
 fn new_ledger() -> (TempDir, PathBuf, Ledger) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
+    let (folder, path) = new_path();
     let ledger = Ledger::create(&path).unwrap();
     (folder, path, ledger)
-}
-
-fn start(ledger: &Ledger, run: &str) -> RunWriter {
-    ledger.start(run, Policy::structural().unwrap(), actor(), Object::new()).unwrap()
 }
 
 /// A run under a policy that it cannot satisfy.
@@ -43,10 +35,6 @@ fn walk(run: &mut RunWriter, stages: &[&str]) {
     for stage in stages {
         run.advance(stage, "onward").unwrap();
     }
-}
-
-fn decision(note: impl Into<Value>) -> Append {
-    Append::new(EventType::Decision, Object::from_iter([("note", note)]))
 }
 
 fn texts(ledger: &Ledger, run: &str) -> Vec<String> {

@@ -1,12 +1,13 @@
 //! Evidence is removed when its time is over and not before, with a receipt for each blob, and no copy of it stays.
 
+use crate::common::{RECIPIENT, actor};
 use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
 use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::evidence::retention::Plan;
 use receipt_kernel::{
-    Actor, BlobHash, Check, Error, EventType, Ledger, Object, Policy, Put, Reason, Retained, Retention, RunId,
-    RunWriter, Timestamp, Ttl, Value, Verdict,
+    BlobHash, Check, Error, EventType, Ledger, Object, Policy, Put, Reason, Retained, Retention, RunId, RunWriter,
+    Timestamp, Ttl, Value, Verdict,
 };
 use rusqlite::{Connection, params};
 use std::fs;
@@ -14,9 +15,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use tempfile::TempDir;
-
-/// The public half of a key that nobody has.
-const RECIPIENT: &str = "age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz";
 
 const DAY: i64 = 86_400;
 
@@ -29,10 +27,6 @@ struct Scene {
 
 fn at(day: i64) -> Timestamp {
     Timestamp::from_micros((1_767_225_600 + day * DAY) * 1_000_000)
-}
-
-fn actor() -> Actor {
-    Actor::new("system", "test")
 }
 
 /// A ledger on day 0, which keeps public evidence for 30 days and sealed evidence for 7.
@@ -60,7 +54,7 @@ impl Scene {
     }
 
     fn start(&self, run: &str) -> RunWriter {
-        self.ledger.start(run, Policy::structural().unwrap(), actor(), Object::new()).unwrap()
+        crate::common::start(&self.ledger, run)
     }
 
     /// A run that puts this under this key, and that is over.

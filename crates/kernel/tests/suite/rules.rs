@@ -3,21 +3,13 @@
 //! What looks like a token is put together at run time from the examples of the rules and random characters, so that none
 //! stands in the repository.
 
+use crate::common::Random;
 use receipt_kernel::evidence::redact::{Redactor, Report, Rule};
 use receipt_kernel::{Error, ErrorKind, Rules};
 use std::fmt::Write;
 
-/// Random characters, the same ones for the same seed.
-struct Random(u64);
-
 impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from((self.0 >> 11) % limit as u64).unwrap()
-    }
-
+    /// Random characters of these classes.
     fn fill(&mut self, class: &str, count: usize) -> String {
         const DIGITS: &str = "0123456789";
         const LOWER: &str = "abcdefghijklmnopqrstuvwxyz";

@@ -1,5 +1,6 @@
 //! Rules of a ledger's own, today's rules over what was recorded before, and blobs replaced by their redaction.
 
+use crate::common::actor;
 use receipt_core::evidence::BlobFact;
 use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::evidence::scan::{Place, Scanned};
@@ -15,12 +16,8 @@ const OURS: &str = "[[rule]]\nid = \"badge\"\nkeywords = [\"badge-\"]\npattern =
 /// No rule knows it, until a ledger has [`OURS`].
 const CANARY: &str = "badge-7351";
 
-fn actor() -> Actor {
-    Actor::new("system", "test")
-}
-
 fn start(ledger: &Ledger, run: &str) -> RunWriter {
-    let mut writer = ledger.start(run, Policy::structural().unwrap(), actor(), Object::new()).unwrap();
+    let mut writer = crate::common::start(ledger, run);
     writer.advance("COLLECT", "collecting").unwrap();
     writer
 }

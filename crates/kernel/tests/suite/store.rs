@@ -1,5 +1,6 @@
 //! Every backend does what the suite of the store asks, and the one over SQLite does what its file is relied on for.
 
+use crate::common::{actor, decision, new_path, start};
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
@@ -10,37 +11,16 @@ use receipt_kernel::store::{
     BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun,
     WriteTransaction, conformance,
 };
-use receipt_kernel::{
-    Actor, Append, Audit, Error, ErrorKind, EventType, EvidenceClass, Ledger, Object, Policy, Put, RunWriter, Verdict,
-};
+use receipt_kernel::{Audit, Error, ErrorKind, EvidenceClass, Ledger, Object, Policy, Put, Verdict};
 use rusqlite::Connection;
 use std::cell::Cell;
 use std::fs;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
-use tempfile::TempDir;
-
-fn actor() -> Actor {
-    Actor::new("system", "test")
-}
-
-fn start(ledger: &Ledger, run: &str) -> RunWriter {
-    ledger.start(run, Policy::structural().unwrap(), actor(), Object::new()).unwrap()
-}
-
-fn decision(note: &str) -> Append {
-    Append::new(EventType::Decision, Object::from_iter([("note", note)]))
-}
-
-fn new_path() -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
-    (folder, path)
-}
 
 /// The names of what lies in a folder.
 fn listing(folder: &Path) -> Vec<String> {
@@ -542,7 +522,7 @@ fn a_store_holds_no_lock_after_a_write_that_failed() {
     writable();
     run.advance("FINALIZE", "too early").unwrap_err();
     writable();
-    run.append(decision(&"x".repeat(2 << 20))).unwrap_err();
+    run.append(decision("x".repeat(2 << 20))).unwrap_err();
     writable();
     let mut store = SqliteStore::open(&path).unwrap();
     let mut transaction = store.write().unwrap();
@@ -598,7 +578,7 @@ fn a_backup_of_a_live_ledger_is_whole() {
     thread::scope(|scope| {
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                run.append_batch((0..5).map(|index| decision(&format!("{index}"))).collect()).unwrap();
+                run.append_batch((0..5).map(|index| decision(format!("{index}"))).collect()).unwrap();
             }
         });
         for index in 0..3 {
