@@ -7,16 +7,14 @@
 use crate::error::{Error, Result};
 use crate::evidence::Digest256;
 use crate::ledger::{Ledger, finish, reader_behind, show};
-use crate::store::{self, ReadTransaction, Receipts, Store, Visit};
-use receipt_core::canonical::{self, Scratch};
-use receipt_core::envelope::{Envelope, EventType};
-use receipt_core::evidence::{BlobFact, EvidenceClass};
-use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId, Seq, Timestamp};
-use receipt_core::json::{self, Limits, Object, Value};
+use crate::read::evidence::{Evidence, Judge, Seen};
+use crate::store::{ReadTransaction, Store, Visit};
+use receipt_core::envelope::EventType;
+use receipt_core::id::{BlobHash, EventRef, RunId, Seq};
+use receipt_core::json::{Object, Value};
 use receipt_core::run::{Area, BatchReader, EventRow, RunFacts, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fmt::{self, Arguments};
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -342,17 +340,8 @@ impl<'a> Audit<'a> {
         let transaction = store.read()?;
         let size = transaction.size()?;
         let total = size.events + if self.runs.is_none() { size.blobs } else { 0 };
-        let expired = Expired::default();
-        let shared = Shared {
-            tally,
-            expired: &expired,
-            total,
-            progress: self.progress,
-            whole: self.runs.is_none(),
-            files: &self.files,
-            unused: Mutex::new(self.files.iter().map(|(key, _)| key.clone()).collect()),
-            stricter: Mutex::default(),
-        };
+        let judge = Judge::new(self.runs.is_none(), &self.files);
+        let shared = Shared { tally, judge: &judge, total, progress: self.progress };
         if helpers.is_empty() {
             self.jobs(transaction.as_ref(), None, tally, &mut |job| shared.work(transaction.as_ref(), &job))?;
             return shared.end(transaction.as_ref());
@@ -497,7 +486,7 @@ type Part = (RunReader, Findings);
 impl LongRun {
     fn new(run: RunId, cuts: Vec<Seq>) -> Self {
         let done = Mutex::new((0..=cuts.len()).map(|_| Done::NotYet).collect());
-        Self { run, cuts, done, seen: Seen { shared: true, ..Seen::default() } }
+        Self { run, cuts, done, seen: Seen::of_threads() }
     }
 
     fn parts(&self) -> usize {
@@ -532,23 +521,12 @@ enum Job {
     Blobs(Vec<BlobHash>),
 }
 
-/// Of how many blobs it is remembered that their row is stricter than an event says.
-const MAX_STRICTER: usize = 65_536;
-
 /// What all threads share.
 struct Shared<'a> {
     tally: &'a Tally,
-    expired: &'a Expired,
+    judge: &'a Judge<'a>,
     total: u64,
     progress: Option<&'a (dyn Fn(Progress) + Sync)>,
-    /// Whether the whole ledger is checked: then each blob is hashed once, by itself, and not for each event.
-    whole: bool,
-    /// Files that are kept elsewhere.
-    files: &'a [(String, Digest256)],
-    /// The keys of those that were not asked for yet.
-    unused: Mutex<BTreeSet<String>>,
-    /// Blobs whose row has a stricter class than an event that put them says, and that event.
-    stricter: Mutex<HashMap<BlobHash, String>>,
 }
 
 impl Shared<'_> {
@@ -572,7 +550,7 @@ impl Shared<'_> {
             Job::Blobs(blobs) => {
                 let mut found = Findings::default();
                 for blob in blobs {
-                    self.check_blob(store, blob, None, &mut found);
+                    self.judge.check_blob(store, blob, None, &mut found);
                 }
                 self.tally.lock().merge(found);
                 self.done(blobs.len() as u64);
@@ -582,6 +560,14 @@ impl Shared<'_> {
         if let Err(error) = done {
             self.tally.lock().read_failure(&error);
         }
+    }
+
+    /// What only shows once everything was looked at.
+    fn end(&self, store: &dyn ReadTransaction) -> Result<()> {
+        let mut found = Findings::default();
+        let ended = self.judge.end(store, &mut found);
+        self.tally.lock().merge(found);
+        ended
     }
 
     fn done(&self, count: u64) {
@@ -658,214 +644,6 @@ impl Shared<'_> {
         store.events_between(run, after, until, &mut |row| rows.next(row, run))?;
         Ok(rows.end(run))
     }
-
-    fn check_evidence(
-        &self,
-        store: &dyn ReadTransaction,
-        run: &RunId,
-        puts: &mut Vec<Evidence>,
-        seen: &Seen,
-        committed: bool,
-        found: &mut Findings,
-    ) {
-        for put in puts.drain(..) {
-            let pointer = format_args!("event://{run}/{}", put.seq);
-            let Some((hash, bytes_len)) = put.blob else {
-                // The Python package lets an EVIDENCE_PUT say anything; one of ours always says which blob.
-                if committed || put.says_something {
-                    let msg = "payload.evidence does not name one blob by ref and sha256, with its length";
-                    let reason = Reason::new("EVIDENCE_MALFORMED", msg).at(pointer);
-                    found.find(Check::Evidence, Verdict::Fail, reason);
-                }
-                continue;
-            };
-            if put.by_digest && self.is_elsewhere(store, pointer, &hash, &put, found) {
-                continue;
-            }
-            if committed {
-                self.check_claim(store, pointer, &hash, &put, found);
-            }
-            if seen.is_new(hash) {
-                self.check_blob(store, &hash, Some((pointer, bytes_len, put.ts)), found);
-            } else if (seen.shared || self.expired.is_asked()) && store::blob_state(store, &hash) == BlobFact::Removed {
-                // Put again: a receipt for what was there before is none for this.
-                self.check_removal(store, &hash, Some((pointer, bytes_len, put.ts)), found);
-            }
-        }
-    }
-
-    /// Whether evidence that was recorded by digest has no row, as it should; it is compared with the file that was given
-    /// for its key.
-    fn is_elsewhere(
-        &self,
-        store: &dyn ReadTransaction,
-        pointer: Arguments<'_>,
-        hash: &BlobHash,
-        put: &Evidence,
-        found: &mut Findings,
-    ) -> bool {
-        if store::blob_state(store, hash) != BlobFact::Missing {
-            return false;
-        }
-        let key = put.key.as_deref();
-        if let Some(key) = key {
-            self.unused.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        }
-        let given = || self.files.iter().filter(|(name, _)| Some(name.as_str()) == key).map(|(_, file)| file);
-        let is_it =
-            |file: &Digest256| file.hash == *hash && put.blob.is_some_and(|(_, length)| length == file.bytes_len);
-        let (verdict, reason) = match given().next() {
-            Some(_) if given().any(is_it) => return true,
-            Some(_) => (Verdict::Fail, Reason::new("EVIDENCE_FILE_MISMATCH", "the file given is not the one recorded")),
-            None => {
-                let msg = "recorded by digest, its bytes kept elsewhere: --evidence KEY=FILE would settle it";
-                (Verdict::Warn, Reason::new("EVIDENCE_ELSEWHERE", msg))
-            }
-        };
-        found.find(Check::Evidence, verdict, reason.at(pointer).at(BlobRef(*hash)));
-        true
-    }
-
-    /// Compares a blob's row with what an event of ours says that it put. The first type of the same bytes stays; of
-    /// two classes the stricter one does.
-    fn check_claim(
-        &self,
-        store: &dyn ReadTransaction,
-        pointer: Arguments<'_>,
-        hash: &BlobHash,
-        put: &Evidence,
-        found: &mut Findings,
-    ) {
-        let (mut problems, mut unsettled) = (Vec::new(), false);
-        let read = store.blob(hash, &mut |row| {
-            let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
-            if put.class.is_some_and(|said| class.is_none_or(|class| class < said)) {
-                problems.push("the blob's class is less strict than the event says");
-            }
-            if put.class.zip(class).is_some_and(|(said, class)| class > said) {
-                let mut stricter = self.stricter.lock().unwrap_or_else(PoisonError::into_inner);
-                if stricter.len() < MAX_STRICTER {
-                    stricter.entry(*hash).or_insert_with(|| pointer.to_string());
-                } else if !stricter.contains_key(hash) {
-                    unsettled = true;
-                }
-            }
-            if put.content_type.as_deref().is_some_and(|said| row.content_type.as_str() != Some(said)) {
-                problems.push("the blob's content type is not the one that the event says");
-            }
-        });
-        if let Err(error) = read {
-            found.read_failure(&error);
-        }
-        if unsettled {
-            let msg = "more blobs have a stricter class than an event says than can be looked into at once";
-            let reason = Reason::new("EVIDENCE_CLASS_UNSETTLED", msg).at(pointer).at(BlobRef(*hash));
-            found.find(Check::Evidence, Verdict::Unknown, reason);
-        }
-        for problem in problems {
-            let reason = Reason::new("EVIDENCE_ROW_MISMATCH", problem).at(pointer).at(BlobRef(*hash));
-            found.find(Check::Evidence, Verdict::Fail, reason);
-        }
-    }
-
-    /// What only shows once everything was looked at.
-    fn end(&self, store: &dyn ReadTransaction) -> Result<()> {
-        for key in &*self.unused.lock().unwrap_or_else(PoisonError::into_inner) {
-            let msg = format!("a file was given for the key {key:?}, and no evidence recorded by digest has it");
-            self.tally.lock().find(Check::Evidence, Verdict::Unknown, Reason::new("EVIDENCE_FILE_UNUSED", msg));
-        }
-        self.check_stricter(store)
-    }
-
-    /// Of two classes the stricter one stays: a row may be stricter than one event says, but not than every one. Of few blobs
-    /// it is, and only where it is all events are asked.
-    fn check_stricter(&self, store: &dyn ReadTransaction) -> Result<()> {
-        let mut left = std::mem::take(&mut *self.stricter.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut runs = Vec::new();
-        if !left.is_empty() {
-            store.runs(&mut |id, _| {
-                runs.extend(id.as_str().map(RunId::new));
-                Visit::Continue(())
-            })?;
-        }
-        let mut scratch = Scratch::default();
-        for run in runs {
-            store.events(&run, &mut |row| {
-                let is_put = row.event_type.as_str() == Some(EventType::EvidencePut.as_str());
-                let envelope = row.envelope_json.text().filter(|_| is_put);
-                let said =
-                    envelope.and_then(|text| Envelope::read(text, &mut scratch).ok()).map(|it| Evidence::of(&it));
-                if let Some(((hash, _), EvidenceClass::Sealed)) = said.and_then(|put| put.blob.zip(put.class)) {
-                    left.remove(&hash);
-                }
-                if left.is_empty() { Visit::Break(()) } else { Visit::Continue(()) }
-            })?;
-        }
-        for (hash, pointer) in left {
-            let msg = "the blob's class is stricter than any event says";
-            let reason = Reason::new("EVIDENCE_ROW_MISMATCH", msg).at(pointer).at(BlobRef(hash));
-            self.tally.lock().find(Check::Evidence, Verdict::Fail, reason);
-        }
-        Ok(())
-    }
-
-    /// Looks at a blob; for an event that put it, its absence and its length count too.
-    fn check_blob(&self, store: &dyn ReadTransaction, hash: &BlobHash, put: Option<Put<'_>>, found: &mut Findings) {
-        let fact = match put {
-            Some(_) if self.whole => store::blob_state(store, hash),
-            _ => {
-                found.blobs += 1;
-                store::blob_fact(store, hash, false)
-            }
-        };
-        let blob = BlobRef(*hash);
-        let (verdict, reason) = match fact {
-            BlobFact::Intact { bytes_len, .. } | BlobFact::TooLarge { bytes_len } => match put {
-                Some((_, said, _)) if said != bytes_len => {
-                    let msg = format!("the event says {said} bytes, the blob has {bytes_len}");
-                    (Verdict::Fail, Reason::new("EVIDENCE_LENGTH_MISMATCH", msg))
-                }
-                _ => return,
-            },
-            BlobFact::Expired | BlobFact::Elsewhere => return,
-            BlobFact::Removed => {
-                if self.check_removal(store, hash, put, found) && (put.is_none() || !self.whole) {
-                    found.expired += 1;
-                }
-                return;
-            }
-            BlobFact::Missing => (Verdict::Fail, Reason::new("BLOB_MISSING", "evidence was put and is not there")),
-            BlobFact::Corrupt => (
-                Verdict::Fail,
-                Reason::new("BLOB_HASH_MISMATCH", "the bytes are not what was put: they hash to something else"),
-            ),
-            BlobFact::Malformed { problem } => (Verdict::Fail, Reason::new("BLOB_MALFORMED", problem)),
-            BlobFact::Unreadable { problem } => (Verdict::Unknown, Reason::new("READ_FAILURE", problem)),
-        };
-        let reason = put.map_or(reason.clone(), |(pointer, ..)| reason.at(pointer)).at(blob);
-        found.find(Check::Evidence, verdict, reason);
-    }
-
-    /// Whether a receipt says who removed a blob's bytes.
-    fn check_removal(
-        &self,
-        store: &dyn ReadTransaction,
-        hash: &BlobHash,
-        put: Option<Put<'_>>,
-        found: &mut Findings,
-    ) -> bool {
-        match self.expired.has_receipt(store, hash, put.and_then(|(.., ts)| ts)) {
-            Ok(true) => return true,
-            Ok(false) => {
-                let msg = "the bytes are gone, and no BLOB_EXPIRE event since they were put says who removed them";
-                let reason = Reason::new("EXPIRED_WITHOUT_RECEIPT", msg);
-                let reason = put.map_or(reason.clone(), |(pointer, ..)| reason.at(pointer)).at(BlobRef(*hash));
-                found.find(Check::Evidence, Verdict::Fail, reason);
-            }
-            Err(error) => found.read_failure(&error),
-        }
-        false
-    }
 }
 
 /// A run's rows on their way through a reader, and its evidence looked at by the handful.
@@ -902,7 +680,7 @@ impl<'r> Rows<'r> {
 
     fn look(&mut self, run: &RunId) {
         let committed = self.reader.is_committed();
-        self.shared.check_evidence(self.store, run, &mut self.puts, self.seen, committed, &mut self.found);
+        self.shared.judge.puts(self.store, run, &mut self.puts, self.seen, committed, &mut self.found);
     }
 
     /// `None` where an event does not hash to what it claims.
@@ -910,105 +688,6 @@ impl<'r> Rows<'r> {
         self.look(run);
         self.shared.done(self.unreported);
         Some((self.reader.settle()?, self.found))
-    }
-}
-
-/// The blobs of a run that were looked at.
-#[derive(Default)]
-pub(super) struct Seen {
-    blobs: Mutex<HashSet<BlobHash>>,
-    /// Whether several threads look: then one that was seen may not have been looked at yet.
-    shared: bool,
-}
-
-impl Seen {
-    /// Bounded: a run that puts more blobs than this has some of them looked at again.
-    const MOST: usize = 65_536;
-
-    fn is_new(&self, hash: BlobHash) -> bool {
-        let mut seen = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
-        if seen.len() >= Self::MOST && !seen.contains(&hash) {
-            seen.clear();
-        }
-        seen.insert(hash)
-    }
-}
-
-/// The event that put a blob, how long the blob is there, and when that was.
-type Put<'p> = (Arguments<'p>, u64, Option<Timestamp>);
-
-/// What `payload.evidence` has, in the order in which [`Evidence::of`] takes it apart.
-const FIELDS: [&str; 5] = ["bytes_len", "evidence_class", "content_type", "ref", "sha256"];
-
-/// What an EVIDENCE_PUT says that it put.
-pub(crate) struct Evidence {
-    pub(crate) seq: i64,
-    pub(crate) blob: Option<(BlobHash, u64)>,
-    pub(crate) class: Option<EvidenceClass>,
-    pub(crate) content_type: Option<String>,
-    pub(crate) says_something: bool,
-    key: Option<String>,
-    pub(crate) by_digest: bool,
-    pub(crate) ts: Option<Timestamp>,
-}
-
-impl Evidence {
-    pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
-        let (mut key, mut evidence, mut meta) = (None, None, None);
-        for (name, value) in canonical::members(envelope.payload_json()) {
-            match name {
-                b"key" => key = Some(value),
-                b"evidence" => evidence = Some(value).filter(|json| json.starts_with(b"{")),
-                b"meta" => meta = Some(value).filter(|json| json.starts_with(b"{")),
-                _ => {}
-            }
-        }
-        let mut fields = [None; FIELDS.len()];
-        for (key, value) in evidence.into_iter().flat_map(canonical::members) {
-            if let Some(index) = FIELDS.iter().position(|name| name.as_bytes() == key) {
-                fields[index] = Some(value);
-            }
-        }
-        let [bytes_len, evidence_class, content_type, blob, sha256] = fields;
-        // Parsed as JSON, each by itself, only where it is not plain.
-        let text = |field: Option<&'_ [u8]>| match field?.strip_prefix(b"\"")?.strip_suffix(b"\"")? {
-            plain if !plain.contains(&b'\\') => std::str::from_utf8(plain).ok().map(str::to_owned),
-            _ => json::parse(field?, Limits::READ).ok()?.as_str().map(str::to_owned),
-        };
-        let hash = text(sha256).and_then(|sha256| BlobHash::parse_bytes(sha256.as_bytes()));
-        let named = hash.filter(|hash| text(blob).and_then(|blob| BlobRef::parse(&blob)) == Some(BlobRef(*hash)));
-        let bytes_len = bytes_len.and_then(|json| std::str::from_utf8(json).ok()?.parse().ok());
-        let note = meta.and_then(|meta| canonical::member(meta, "by_digest"));
-        Self {
-            key: text(key),
-            ts: store::instant(envelope),
-            by_digest: note.is_some_and(|note| note.starts_with(b"{")),
-            seq: envelope.seq.get(),
-            blob: named.zip(bytes_len),
-            class: text(evidence_class).and_then(|class| EvidenceClass::parse(&class)),
-            content_type: text(content_type),
-            says_something: evidence.is_some_and(|evidence| evidence != b"{}"),
-        }
-    }
-}
-
-/// The receipts of removals, read once, when the first blob is met whose bytes are gone.
-#[derive(Default)]
-struct Expired(Mutex<Option<Receipts>>);
-
-impl Expired {
-    /// Whether a blob's removal is receipted; where an event put it, by a receipt that does not come before that.
-    fn has_receipt(&self, store: &dyn ReadTransaction, hash: &BlobHash, put: Option<Timestamp>) -> Result<bool> {
-        let mut receipts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(receipts) = receipts.as_ref() {
-            return Ok(receipts.cover(hash, put));
-        }
-        Ok(receipts.insert(store::receipts(store)?).cover(hash, put))
-    }
-
-    /// Whether a blob was met whose bytes are gone.
-    fn is_asked(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 }
 
@@ -1027,8 +706,8 @@ pub(crate) struct Findings {
     pub(crate) events: u64,
     pub(crate) unfinished: u64,
     committed: u64,
-    blobs: u64,
-    expired: u64,
+    pub(crate) blobs: u64,
+    pub(crate) expired: u64,
 }
 
 impl Tally {
@@ -1119,7 +798,7 @@ impl Findings {
     }
 
     /// The store could not be read to its end: nothing that depends on it can be PASS.
-    fn read_failure(&mut self, error: &Error) {
+    pub(crate) fn read_failure(&mut self, error: &Error) {
         for check in [Check::Content, Check::Columns, Check::Evidence, Check::Path] {
             self.find(check, Verdict::Unknown, Reason::new("READ_FAILURE", error.to_string()));
         }

@@ -17,6 +17,7 @@ mod halves;
 pub mod ledger;
 pub mod log;
 pub mod proof;
+mod read;
 pub mod store;
 pub mod writer;
 

@@ -1,10 +1,10 @@
 //! Writes a run out as a bundle.
 
 use super::verify::expired_blob;
-use crate::audit::Evidence;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, read_head_hash};
 use crate::log;
+use crate::read::evidence::Evidence;
 use crate::store::{self, ReadTransaction, Visit};
 use receipt_core::bundle::{self, Blob, Header, LinesDigest, MAX_BLOBS, MAX_LINE, PIECE, Proof, Row, State};
 use receipt_core::canonical;

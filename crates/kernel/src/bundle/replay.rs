@@ -1,8 +1,8 @@
 //! Replay: the recorded evaluations of a run, of a ledger or of a bundle, computed again.
 
-use crate::audit::Evidence;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, has_row};
+use crate::read::evidence::Evidence;
 use crate::store::{self, Visit};
 use receipt_core::bundle::Row;
 use receipt_core::canonical::Scratch;

@@ -1,0 +1,3 @@
+//! Reading a ledger back: checked, at one instant.
+
+pub(crate) mod evidence;
