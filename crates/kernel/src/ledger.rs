@@ -9,7 +9,7 @@ use crate::evidence::redact::{Redactor, Rules};
 use crate::store::rows::Batch;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{self, NewRun, ReadTransaction, Store, Visit, WriteTransaction, memory::MemoryStore};
-use crate::writer::RunWriter;
+use crate::write::RunWriter;
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Draft, Envelope, EventType, PolicyRef, Sealed};

@@ -19,7 +19,7 @@ pub mod log;
 pub mod proof;
 mod read;
 pub mod store;
-pub mod writer;
+pub mod write;
 
 pub use anchor::Anchors;
 pub use audit::{Audit, Check, Report};
@@ -37,7 +37,7 @@ pub use receipt_core::json::{Object, Value};
 pub use receipt_core::policy::{Evaluation, Policy};
 pub use receipt_core::run::Snapshot;
 pub use receipt_core::verdict::{InvariantResult, Reason, Verdict};
-pub use writer::{Append, Appended, RunWriter};
+pub use write::{Append, Appended, RunWriter};
 
 /// The README's example, run as a doc test.
 #[cfg(doctest)]

@@ -10,7 +10,7 @@
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, show};
 use crate::store::{self, ReadTransaction, Size, Visit};
-use crate::writer::{OpenRun, RunWriter};
+use crate::write::{OpenRun, RunWriter};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Actor, Envelope, EventType};
 use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};

@@ -9,7 +9,7 @@ use super::{Put, Source, Spool};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::store::{self, Visit};
-use crate::writer::OpenRun;
+use crate::write::OpenRun;
 use receipt_core::envelope::{Actor, EventType};
 use receipt_core::evidence::{BlobFact, BlobRecord, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId};

@@ -7,7 +7,7 @@ use super::seal::Recipients;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::store::{ReadTransaction, Visit};
-use crate::writer::{Append, RunWriter};
+use crate::write::{Append, RunWriter};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Actor, Envelope, EventType};
 use receipt_core::id::{BlobHash, BlobRef, RunId};
