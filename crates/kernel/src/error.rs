@@ -127,6 +127,12 @@ pub enum Error {
         /// The limit.
         limit: u64,
     },
+    /// An event that is not there.
+    #[error("there is no event {event} in this ledger")]
+    EventNotFound {
+        /// The event.
+        event: String,
+    },
     /// Text that names no blob of this ledger.
     #[error("there is no blob {blob} in this ledger")]
     BlobNotFound {
@@ -266,6 +272,16 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// SQLite reported success for a write that did not change the one row that it should have.
+    #[error(
+        "the ledger swallowed a write to its table {table}: {rows} rows changed instead of 1, and nothing was recorded"
+    )]
+    WriteIgnored {
+        /// The table.
+        table: &'static str,
+        /// How many rows changed.
+        rows: usize,
+    },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
     Io {
@@ -295,6 +311,7 @@ impl Error {
             | Self::NotFound { .. }
             | Self::BlobUnavailable { .. }
             | Self::Store { .. }
+            | Self::WriteIgnored { .. }
             | Self::Io { .. } => ErrorKind::Stop,
             _ => ErrorKind::Input,
         }
@@ -319,6 +336,7 @@ impl Error {
             Self::NotLogged { .. } => "not_logged",
             Self::ForeignCheckpoint { .. } => "foreign_checkpoint",
             Self::TooLarge { .. } => "too_large",
+            Self::EventNotFound { .. } => "event_not_found",
             Self::BlobNotFound { .. } => "blob_not_found",
             Self::BlobUnavailable { .. } => "blob_unavailable",
             Self::KeyNotPut { .. } => "evidence_not_found",
@@ -342,6 +360,7 @@ impl Error {
             Self::Full => "disk_full",
             Self::ReadOnly => "read_only",
             Self::Store { .. } => "store_failed",
+            Self::WriteIgnored { .. } => "write_ignored",
             Self::Io { .. } => "io",
         }
     }
@@ -370,6 +389,7 @@ impl Error {
             }
             Self::SealedByDigest => "encrypt the file yourself, and record the result by digest as public",
             Self::TooLarge { .. } => "put large data on record as evidence with `receipt put`",
+            Self::EventNotFound { .. } => "`receipt log` shows the events of a run",
             Self::BlobNotFound { .. } => "`receipt log` shows the blobs of a run",
             Self::BlobUnavailable { .. } => "`receipt verify` says which evidence is affected",
             Self::KeyNotPut { .. } => "`receipt log RUN` shows what there is",
@@ -391,6 +411,9 @@ impl Error {
             Self::Full => "free some space and try again: the ledger is intact",
             Self::Store { .. } => {
                 "nothing was written; `receipt verify` says whether the ledger is whole; else check the disk and its limits"
+            }
+            Self::WriteIgnored { .. } => {
+                "a trigger or a constraint that is not the kernel's is in the ledger: `receipt verify` names it"
             }
             Self::Io { .. } => "nothing was written; check the disk, its limits, and the permissions of the folder",
             Self::ReadOnly => "check the permissions of the ledger and of its folder",

@@ -7,7 +7,7 @@ use super::seal::Recipients;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::store::{ReadTransaction, Visit};
-use crate::write::{Append, RunWriter};
+use crate::write::RunWriter;
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Actor, Envelope, EventType};
 use receipt_core::id::{BlobHash, BlobRef, RunId};
@@ -125,11 +125,19 @@ impl Ledger {
             ])
         };
         let lost: Vec<BlobRef> = lost.into_iter().map(BlobRef).collect();
-        let mut events: Vec<Append> = lost.chunks(BLOBS).map(|blobs| receipt(payload(blobs.len()), blobs)).collect();
-        if events.is_empty() {
-            events.push(receipt(payload(0), &[]));
-        }
-        run.append_batch(events)?;
+        let chunks = lost.chunks(BLOBS).chain(lost.is_empty().then_some(&[][..]));
+        let redactor = self.redactor()?;
+        // The blobs are those that events name: the receipt is written, whatever has become of their rows.
+        run.transact(|run| {
+            for blobs in chunks {
+                let mut payload = payload(blobs.len());
+                redactor.redact_object(&mut payload);
+                let mut draft = run.draft(EventType::Decision, payload);
+                draft.blobs.extend(blobs);
+                run.write(draft)?;
+            }
+            Ok(())
+        })?;
         run.finalize("the key was destroyed")?;
         let (lost, open_to_others) = (lost.len() as u64, open_to_others.len() as u64);
         Ok(Shredded { run_id: run.run_id().clone(), lost, open_to_others })
@@ -151,10 +159,6 @@ impl Ledger {
 /// A key as it is on record: one of SSH without its comment.
 pub(super) fn name_of(key: &str) -> String {
     key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
-}
-
-fn receipt(payload: Object, blobs: &[BlobRef]) -> Append {
-    Append { blobs: blobs.to_vec(), ..Append::new(EventType::Decision, payload) }
 }
 
 fn read_names(store: &dyn ReadTransaction) -> Result<Vec<String>> {

@@ -2,7 +2,7 @@
 
 use super::Visit;
 use super::memory::MemoryTransaction;
-use super::sqlite::{SqliteTransaction, cell, event_row};
+use super::sqlite::{SqliteTransaction, cell, event_row, one};
 use crate::error::{Error, Result};
 use receipt_core::id::{RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow};
@@ -271,15 +271,13 @@ fn leaf_in(segment: &Segment, seq: Seq) -> Option<u64> {
 
 impl LogWrite for SqliteTransaction<'_> {
     fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<()> {
-        self.prepare("INSERT INTO log_meta (key, value) VALUES (?1, ?2)")?.execute([key, value])?;
-        Ok(())
+        one("log_meta", self.prepare("INSERT INTO log_meta (key, value) VALUES (?1, ?2)")?.execute([key, value])?)
     }
 
     fn put_log_tile(&mut self, level: u8, index: u64, hashes: &[u8]) -> Result<()> {
         let sql = "INSERT INTO log_tiles (level, idx, hashes) VALUES (?1, ?2, ?3) \
                    ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes";
-        self.prepare(sql)?.execute(params![level, signed(index)?, hashes])?;
-        Ok(())
+        one("log_tiles", self.prepare(sql)?.execute(params![level, signed(index)?, hashes])?)
     }
 
     fn put_segment(&mut self, segment: &Segment) -> Result<()> {
@@ -287,16 +285,15 @@ impl LogWrite for SqliteTransaction<'_> {
                    ON CONFLICT (first_leaf) DO UPDATE SET count = excluded.count";
         let Segment { first_leaf, run_id, first_seq, count } = segment;
         let params = params![signed(*first_leaf)?, run_id.as_str(), first_seq.get(), signed(*count)?];
-        self.prepare(sql)?.execute(params)?;
-        Ok(())
+        one("log_segments", self.prepare(sql)?.execute(params)?)
     }
 
     fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint, now: Timestamp) -> Result<()> {
         let sql =
             "INSERT INTO log_checkpoints (size, last_event_id, vkey, note, created_at) VALUES (?1, ?2, ?3, ?4, ?5)";
         let StoredCheckpoint { size, last_event_id, vkey, note, .. } = checkpoint;
-        self.prepare(sql)?.execute(params![signed(*size)?, last_event_id, vkey, note, now.to_string()])?;
-        Ok(())
+        let params = params![signed(*size)?, last_event_id, vkey, note, now.to_string()];
+        one("log_checkpoints", self.prepare(sql)?.execute(params)?)
     }
 }
 

@@ -4,6 +4,7 @@
 //! Pieces are of 1 MiB, so that neither way takes memory that grows with a blob, and a frame that would unpack to more
 //! than its row says is refused before it does.
 
+use super::sqlite::one;
 use super::unreadable;
 use crate::error::{Error, Result};
 use receipt_core::id::BlobHash;
@@ -93,7 +94,7 @@ impl Writer {
             }
             let stored = self.frame.as_deref().unwrap_or(&self.piece);
             let bytes_len = i64::try_from(want).unwrap_or(PIECE_LEN);
-            insert.execute(params![&hash.as_bytes()[..], index, bytes_len, stored])?;
+            one("blob_pieces", insert.execute(params![&hash.as_bytes()[..], index, bytes_len, stored])?)?;
             (left, index) = (left - want, index + 1);
             if left == 0 {
                 return Ok(());
@@ -107,8 +108,11 @@ impl Writer {
 
 /// Removes a blob's pieces.
 pub(super) fn remove(connection: &Connection, hash: &BlobHash) -> Result<()> {
-    connection.prepare_cached("DELETE FROM blob_pieces WHERE sha256 = ?1")?.execute([&hash.as_bytes()[..]])?;
-    Ok(())
+    let all = "SELECT count(*) FROM blob_pieces WHERE sha256 = ?1";
+    let wanted: i64 = connection.prepare_cached(all)?.query_row([&hash.as_bytes()[..]], |row| row.get(0))?;
+    let sql = "DELETE FROM blob_pieces WHERE sha256 = ?1";
+    let rows = connection.prepare_cached(sql)?.execute([&hash.as_bytes()[..]])?;
+    if i64::try_from(rows) == Ok(wanted) { Ok(()) } else { Err(Error::WriteIgnored { table: "blob_pieces", rows }) }
 }
 
 /// How many bytes a blob's pieces have, unpacked; `None` where it has none. A piece that says what none can be counts

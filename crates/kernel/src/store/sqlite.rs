@@ -629,7 +629,7 @@ impl SqliteTransaction<'_> {
         let sql = "INSERT INTO blobs (sha256, content_type, bytes_len, evidence_class, state, data, created_at, \
                    redaction_json) VALUES (?1, ?2, ?3, ?4, 'live', ?5, ?6, ?7)";
         let length = i64::try_from(blob.record.bytes_len).map_err(|error| Error::store(error.to_string()))?;
-        self.prepare(sql)?.execute(params![
+        let inserted = self.prepare(sql)?.execute(params![
             blob.record.hash.to_hex(),
             blob.record.content_type,
             length,
@@ -638,8 +638,14 @@ impl SqliteTransaction<'_> {
             blob.created_at.to_string(),
             blob.redaction_json,
         ])?;
-        Ok(())
+        one("blobs", inserted)
     }
+}
+
+/// Refuses a write that did not change exactly the row that it was for. SQLite calls a write that a constraint (`ON
+/// CONFLICT IGNORE`) or a trigger (`RAISE(IGNORE)`) swallowed a success.
+pub(super) fn one(table: &'static str, rows: usize) -> Result<()> {
+    if rows == 1 { Ok(()) } else { Err(Error::WriteIgnored { table, rows }) }
 }
 
 impl Drop for SqliteTransaction<'_> {
@@ -925,7 +931,7 @@ impl WriteTransaction for SqliteTransaction<'_> {
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 Err(Error::RunExists { run: run.run_id.to_string() })
             }
-            inserted => Ok(inserted.map(|_| ())?),
+            inserted => one("runs", inserted?),
         }
     }
 
@@ -936,7 +942,7 @@ impl WriteTransaction for SqliteTransaction<'_> {
             self.insert_event = Some(self.prepare(sql)?);
         }
         let Some(insert) = &mut self.insert_event else { return Err(Error::store("no statement")) };
-        insert.execute(params![
+        let inserted = insert.execute(params![
             event.link.run_id.as_str(),
             event.link.seq.get(),
             event.event_type.as_str(),
@@ -945,7 +951,7 @@ impl WriteTransaction for SqliteTransaction<'_> {
             event.link.prev.map(|hash| hash.to_string()),
             created_at.to_string(),
         ])?;
-        Ok(())
+        one("events", inserted)
     }
 
     fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<()> {
@@ -981,8 +987,7 @@ impl WriteTransaction for SqliteTransaction<'_> {
 
     fn set_class(&mut self, blob: &BlobRecord) -> Result<()> {
         let sql = "UPDATE blobs SET evidence_class = ?2 WHERE sha256 = ?1";
-        self.prepare(sql)?.execute(params![blob.hash.to_hex(), blob.class.as_str()])?;
-        Ok(())
+        one("blobs", self.prepare(sql)?.execute(params![blob.hash.to_hex(), blob.class.as_str()])?)
     }
 
     fn expire_blob(&mut self, hash: &BlobHash, from: BlobState, to: BlobState, at: Timestamp) -> Result<bool> {
@@ -996,14 +1001,13 @@ impl WriteTransaction for SqliteTransaction<'_> {
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        self.prepare("INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)")?.execute([name, value])?;
-        Ok(())
+        let sql = "INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)";
+        one("settings", self.prepare(sql)?.execute([name, value])?)
     }
 
     fn insert_key(&mut self, run: &RunId, key: &str, row: KeyRow) -> Result<()> {
         let sql = "INSERT INTO idempotency_keys (run_id, key, seq, draft_sha256) VALUES (?1, ?2, ?3, ?4)";
-        self.prepare(sql)?.execute(params![run.as_str(), key, row.seq.get(), row.digest])?;
-        Ok(())
+        one("idempotency_keys", self.prepare(sql)?.execute(params![run.as_str(), key, row.seq.get(), row.digest])?)
     }
 
     fn commit(self: Box<Self>) -> Result<()> {

@@ -2,12 +2,15 @@
 
 use super::run::{OpenRun, RunWriter};
 use crate::error::{Error, Result};
-use crate::store::{KeyRow, ReadTransaction};
-use receipt_core::canonical;
+use crate::ledger::{has_row, sound_event};
+use crate::store::{KeyRow, ReadTransaction, Visit};
+use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Draft, EventType};
 use receipt_core::id::{BlobRef, EventRef, RunId};
-use receipt_core::json::{Limits, Object, Value};
+use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::run::EventRow;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// What is to be appended to a run.
 #[derive(Clone, Debug)]
@@ -47,14 +50,20 @@ impl Append {
     /// What the idempotency key stands for: everything but the time and the place.
     fn digest(&self) -> Result<[u8; 32]> {
         let list = |items: Vec<String>| Value::from(items);
-        let whole = Object::from_iter([
-            ("event_type", Value::from(self.event_type.as_str())),
-            ("payload", self.payload.clone().into()),
-            ("blobs", list(self.blobs.iter().map(BlobRef::to_string).collect())),
-            ("events", list(self.events.iter().map(EventRef::to_string).collect())),
-        ]);
-        Ok(Sha256::digest(canonical::to_bytes(&whole.into(), Limits::WRITE)?).into())
+        let blobs = list(self.blobs.iter().map(BlobRef::to_string).collect());
+        let events = list(self.events.iter().map(EventRef::to_string).collect());
+        digest_of(self.event_type, &self.payload.clone().into(), [&blobs, &events])
     }
+}
+
+fn digest_of(event_type: EventType, payload: &Value, [blobs, events]: [&Value; 2]) -> Result<[u8; 32]> {
+    let whole = Object::from_iter([
+        ("event_type", Value::from(event_type.as_str())),
+        ("payload", payload.clone()),
+        ("blobs", blobs.clone()),
+        ("events", events.clone()),
+    ]);
+    Ok(Sha256::digest(canonical::to_bytes(&whole.into(), Limits::WRITE)?).into())
 }
 
 /// An event that is on disk.
@@ -70,14 +79,15 @@ impl RunWriter {
     /// Appends a DECISION or a REMEDIATION.
     ///
     /// # Errors
-    /// [`Error::ReservedType`] for other types; [`Error::KeyConflict`]; [`Error::SecretName`]; [`Error::TooLarge`];
-    /// [`Error::RunFinalized`].
+    /// [`Error::ReservedType`] for other types; [`Error::EventNotFound`], [`Error::RunNotFound`] and
+    /// [`Error::BlobNotFound`] for a reference to what this ledger does not have; [`Error::KeyConflict`];
+    /// [`Error::SecretName`]; [`Error::TooLarge`]; [`Error::RunFinalized`].
     pub fn append(&mut self, event: Append) -> Result<Appended> {
         let mut appended = self.append_batch(vec![event])?;
         appended.pop().ok_or_else(|| Error::store("an append gave no event"))
     }
 
-    /// Appends many in one transaction: all or none.
+    /// Appends many in one transaction: all or none. An event may refer to an earlier one of the batch.
     ///
     /// # Errors
     /// As [`Self::append`].
@@ -113,6 +123,8 @@ impl OpenRun<'_> {
         if let Some(appended) = recorded(self.transaction, run_id, &event, digest)? {
             return Ok(appended);
         }
+        check_events(self.transaction, &event.events)?;
+        self.check_blobs(&event.blobs)?;
         if let Some((key, digest)) = event.key.as_deref().zip(digest) {
             let row = KeyRow { seq: self.head.next.seq, digest };
             self.transaction.insert_key(run_id, key, row)?;
@@ -120,6 +132,26 @@ impl OpenRun<'_> {
         let Append { event_type, payload, blobs, events, .. } = event;
         let draft = Draft { blobs, events, ..self.draft(event_type, payload) };
         self.write(draft)
+    }
+
+    /// Refuses a reference to a blob that this ledger does not have.
+    fn check_blobs(&mut self, blobs: &[BlobRef]) -> Result<()> {
+        for blob in blobs {
+            let mut there = false;
+            self.transaction.blob(&blob.0, &mut |_| there = true)?;
+            if there {
+                continue;
+            }
+            // Evidence that was put by its digest alone has no row. The run is read for it once, not for each reference.
+            let put = match &mut self.put {
+                Some(put) => put,
+                none => none.insert(blobs_put(self.transaction, &self.writer.run_id)?),
+            };
+            if !put.contains(blob) {
+                return Err(Error::BlobNotFound { blob: blob.to_string() });
+            }
+        }
+        Ok(())
     }
 }
 
@@ -133,16 +165,57 @@ fn recorded(
     let Some((key, digest)) = event.key.as_deref().zip(digest) else { return Ok(None) };
     let Some(row) = store.key(run_id, key)? else { return Ok(None) };
     let event_ref = EventRef { run_id: run_id.clone(), seq: row.seq };
-    if row.digest != digest {
-        return Err(Error::KeyConflict { key: key.to_owned(), at: event_ref.to_string() });
-    }
-    let mut there = false;
-    store.event(run_id, row.seq, &mut |_| there = true)?;
-    if !there {
+    // The row is no evidence of what was recorded. The stored event is: it is hashed and compared.
+    let mut stored = None;
+    store.event(run_id, row.seq, &mut |row| stored = Some(stored_digest(run_id, row)))?;
+    let Some(stored) = stored else {
         let problem = format!("{event_ref}, which an idempotency key stands for, is gone");
         return Err(Error::RunBroken { run: run_id.to_string(), problem });
+    };
+    if stored? != Some(digest) {
+        return Err(Error::KeyConflict { key: key.to_owned(), at: event_ref.to_string() });
     }
     Ok(Some(Appended { event_ref, repeated: true }))
+}
+
+/// The digest of a stored event, as [`Append::digest`] gives it; `None` if no append could have written the event.
+fn stored_digest(run_id: &RunId, row: &EventRow<'_>) -> Result<Option<[u8; 32]>> {
+    let mut scratch = Scratch::default();
+    let envelope = sound_event(run_id, row, &mut scratch)?;
+    let payload = json::parse(envelope.payload_json(), Limits::READ)?;
+    let refs = json::parse(envelope.refs_json(), Limits::READ)?;
+    let refs = refs.get("blobs").zip(refs.get("events"));
+    Ok(refs.and_then(|(blobs, events)| digest_of(envelope.event_type, &payload, [blobs, events]).ok()))
+}
+
+/// Refuses a reference to an event that this ledger does not have.
+fn check_events(store: &dyn ReadTransaction, events: &[EventRef]) -> Result<()> {
+    for about in events {
+        let mut there = false;
+        store.event(&about.run_id, about.seq, &mut |_| there = true)?;
+        if !there && !has_row(store, &about.run_id)? {
+            return Err(Error::RunNotFound { run: about.run_id.to_string() });
+        }
+        if !there {
+            return Err(Error::EventNotFound { event: about.to_string() });
+        }
+    }
+    Ok(())
+}
+
+/// The blobs that a run has put.
+fn blobs_put(store: &dyn ReadTransaction, run_id: &RunId) -> Result<BTreeSet<BlobRef>> {
+    let mut found = BTreeSet::new();
+    store.events(run_id, &mut |row| {
+        let mut scratch = Scratch::default();
+        let envelope = sound_event(run_id, row, &mut scratch).ok();
+        let put = envelope.filter(|envelope| envelope.event_type == EventType::EvidencePut);
+        let refs = put.and_then(|put| json::parse(put.refs_json(), Limits::READ).ok());
+        let blobs = refs.as_ref().and_then(|refs| refs.get("blobs")).and_then(Value::as_array);
+        found.extend(blobs.into_iter().flatten().filter_map(|blob| BlobRef::parse(blob.as_str()?)));
+        Visit::Continue(())
+    })?;
+    Ok(found)
 }
 
 fn check_type(event_type: EventType) -> Result<()> {

@@ -14,6 +14,7 @@ use receipt_core::policy::{Evaluation, Policy};
 use receipt_core::run::Snapshot;
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -249,7 +250,7 @@ impl RunWriter {
     /// The run with its head, inside a write transaction.
     pub(super) fn open<'w>(&'w self, transaction: &'w mut dyn WriteTransaction) -> Result<OpenRun<'w>> {
         let head = read_head(transaction, &self.run_id)?;
-        Ok(OpenRun { writer: self, transaction, head })
+        Ok(OpenRun { writer: self, transaction, head, put: None })
     }
 }
 
@@ -281,6 +282,8 @@ pub(crate) struct OpenRun<'w> {
     pub(super) writer: &'w RunWriter,
     pub(crate) transaction: &'w mut dyn WriteTransaction,
     pub(super) head: Head,
+    /// The blobs that the run has put, once somebody has asked.
+    pub(super) put: Option<BTreeSet<BlobRef>>,
 }
 
 impl OpenRun<'_> {
@@ -327,6 +330,7 @@ impl OpenRun<'_> {
         ]);
         let mut draft = self.draft(EventType::EvidencePut, payload);
         draft.blobs.push(BlobRef(record.hash));
+        self.put = None;
         self.write(draft)
     }
 

@@ -22,3 +22,4 @@ mod retention;
 mod rules;
 mod scan;
 mod store;
+mod write;
