@@ -1,36 +1,24 @@
 //! What is acknowledged is what was stored: an idempotency key stands for the event itself, a reference leads to something
 //! that is there, and a write that the file swallowed is an error.
 
+use crate::common::{RECIPIENT, actor, decision, new_path, start};
 use receipt_kernel::core::canonical::Scratch;
 use receipt_kernel::core::chain::Link;
 use receipt_kernel::core::envelope::{Envelope, Members};
 use receipt_kernel::core::id::Seq;
 use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::{
-    Actor, Append, BlobHash, BlobRef, Digest256, Error, EventRef, EventType, EvidenceClass, Ledger, Object, Policy,
-    Publish, Put, RunId, RunWriter, Ttl,
+    BlobHash, BlobRef, Digest256, Error, EventRef, EvidenceClass, Ledger, Object, Policy, Publish, Put, RunId,
+    RunWriter, Ttl,
 };
 use rusqlite::{Connection, params};
 use std::path::PathBuf;
 use tempfile::TempDir;
 
-fn actor() -> Actor {
-    Actor::new("system", "test")
-}
-
 fn new_ledger() -> (TempDir, PathBuf, Ledger) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ledger.db");
+    let (folder, path) = new_path();
     let ledger = Ledger::create(&path).unwrap();
     (folder, path, ledger)
-}
-
-fn start(ledger: &Ledger, run: &str) -> RunWriter {
-    ledger.start(run, Policy::structural().unwrap(), actor(), Object::new()).unwrap()
-}
-
-fn decision(note: &str) -> Append {
-    Append::new(EventType::Decision, Object::from_iter([("note", note)]))
 }
 
 fn event(run: &str, seq: i64) -> EventRef {
@@ -335,7 +323,7 @@ fn a_write_that_a_constraint_swallows_is_an_error_and_nothing_is_recorded() {
 #[test]
 fn sealed_evidence_that_the_file_swallows_is_an_error_too() {
     let (_folder, path, ledger) = new_ledger();
-    ledger.add_recipients(["age1l9kdttktc9g6lzhm4uksn2qvjylw7klzhc50gvghf5rv53uuf5rq4r39zz"]).unwrap();
+    ledger.add_recipients([RECIPIENT]).unwrap();
     let mut run = start(&ledger, "r");
     let raw = Connection::open(path).unwrap();
     raw.execute_batch("CREATE TRIGGER planted BEFORE INSERT ON blobs BEGIN SELECT RAISE(IGNORE); END").unwrap();
