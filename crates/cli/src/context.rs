@@ -6,8 +6,7 @@ use anstream::AutoStream;
 use indicatif::{ProgressBar, ProgressStyle};
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::Limits;
-use receipt_kernel::store::Visit;
-use receipt_kernel::{Actor, Ledger, Object, Redactor, Rules, RunId, Value};
+use receipt_kernel::{Actor, Ledger, Object, Redactor, Rules, Value};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
@@ -85,32 +84,6 @@ impl Context {
         Actor::new("cli", name.unwrap_or_else(|_| "unknown".to_owned()))
     }
 
-    /// The run of this id, or of this unique beginning, or the one started last for `@last`.
-    pub(crate) fn find_run(&self, ledger: &Ledger, name: &str) -> Result<RunId> {
-        if ledger.has_run(name)? {
-            return Ok(RunId::new(name));
-        }
-        let mut begins = Vec::new();
-        let mut last = None;
-        ledger.run_ids(&mut |id, started| {
-            if last.as_ref().is_none_or(|(latest, _)| *latest <= started) {
-                last = Some((started, id.clone()));
-            }
-            if id.as_str().starts_with(name) {
-                begins.push(id);
-            }
-            Visit::Continue(())
-        })?;
-        if name == "@last" {
-            return last.map(|(_, id)| id).ok_or(Error::NoRuns);
-        }
-        match begins.as_slice() {
-            [id] => Ok(id.clone()),
-            [] => Err(receipt_kernel::Error::RunNotFound { run: name.to_owned() }.into()),
-            many => Err(Error::ManyRuns { name: name.to_owned(), count: many.len() }),
-        }
-    }
-
     /// Prints one JSON document on standard output.
     pub(crate) fn print_json(&self, value: &Value) -> Result<()> {
         let bytes = canonical::to_bytes(value, Limits::READ).map_err(receipt_kernel::Error::from)?;
@@ -123,6 +96,13 @@ impl Context {
     pub(crate) fn print(&self, line: &dyn std::fmt::Display) -> Result<()> {
         let mut out = self.stdout();
         writeln!(out, "{line}").map_err(Error::output)
+    }
+
+    /// Tells a person something beside the answer, on standard error.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.quiet && !self.json {
+            let _ = writeln!(self.stderr(), "receipt: {}", crate::term::escape(text));
+        }
     }
 
     /// Prints what was done: the document for programs, else the line for people, who may not want it.

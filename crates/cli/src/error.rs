@@ -31,6 +31,12 @@ pub(crate) enum Error {
     /// A witness that will not cosign: a finding, and no mistake of who asked.
     #[error("{0}")]
     Refused(String),
+    #[error("no run has the id {name:?}; these begin with it: {}", list(ids, *count))]
+    NotWhole { name: String, ids: Vec<String>, count: usize },
+    #[error("{name:?} is a run, and an event of another")]
+    EventOrRun { name: String },
+    #[error("{name:?} is a run of this ledger, and a file")]
+    FileOrRun { name: String },
     /// What was taken for a run is a file.
     #[error("there is no run {name:?}, but there is a file of that name")]
     NoFileOfRun { name: String },
@@ -56,8 +62,8 @@ impl Error {
     fn kind(&self) -> &'static str {
         match self {
             Self::Kernel(error) => error.code(),
-            Self::NoRuns | Self::NoFileOfRun { .. } => "run_not_found",
-            Self::ManyRuns { .. } => "run_ambiguous",
+            Self::NoRuns | Self::NoFileOfRun { .. } | Self::NotWhole { .. } => "run_not_found",
+            Self::ManyRuns { .. } | Self::EventOrRun { .. } | Self::FileOrRun { .. } => "run_ambiguous",
             Self::File { .. } => "io",
             Self::Input(_) => "invalid_input",
             Self::Refused(_) => "refused",
@@ -73,9 +79,12 @@ impl Error {
             Self::Kernel(error) => error.hint(),
             Self::NoRuns => "`receipt exec -- CMD` records one",
             Self::ManyRuns { .. } => "give more of the id; `receipt runs` lists them",
+            Self::NotWhole { .. } => "give the whole id: a beginning of one is enough only to read",
+            Self::EventOrRun { .. } => "event://RUN/SEQ names the event, run://RUN the run",
+            Self::FileOrRun { .. } => "./NAME names the file, run://NAME the run",
             Self::NoEvidence { .. } | Self::NoEvent { .. } => "`receipt log RUN` shows what there is",
             Self::ManyBlobs { .. } => "give more of the digits",
-            Self::NoFileOfRun { .. } => "a bundle is known by its name: rename it to end in .receipt",
+            Self::NoFileOfRun { .. } => "./NAME takes a file for a bundle; without ./ its name must end in .receipt",
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "look whether the path is right, and whether the folder is the one you mean",
                 io::ErrorKind::IsADirectory => "name a file; of a folder make one, as with `tar -cf`",
@@ -122,6 +131,14 @@ impl Error {
         }
         ExitCode::from(self.status())
     }
+}
+
+/// The first ids, and how many more there are.
+fn list(ids: &[String], count: usize) -> String {
+    let mut words: Vec<String> = ids.iter().map(|id| format!("{id:?}")).collect();
+    let more = count.saturating_sub(ids.len());
+    words.extend((more > 0).then(|| format!("and {more} more")));
+    words.join(", ")
 }
 
 /// A command line that clap refused, or a request for help.

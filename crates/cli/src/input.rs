@@ -1,12 +1,14 @@
 //! What the command line is given: files, standard input, JSON, policies, references.
 
-use crate::context::{Context, show};
+use crate::context::show;
 use crate::error::{Error, Result};
 use receipt_kernel::core::checkpoint::SignedCheckpoint;
 use receipt_kernel::core::json::{self, Limits};
-use receipt_kernel::{Actor, EventRef, Ledger, Object, Policy, Value};
-use std::fs::File;
+use receipt_kernel::{Actor, Object, Policy, Value};
+use rustix::fs::OFlags;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 /// The largest text that is read into memory from a file that the command line names.
@@ -21,9 +23,26 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>> {
     Ok(Box::new(file))
 }
 
+/// Opens a plain file. Of anything else the opening or the reading could wait for ever, as of a pipe that nobody writes;
+/// but for one that was handed over open, as a shell does with `<(…)`.
+pub(crate) fn plain_file(path: &Path) -> Result<File> {
+    let failed = |source| Error::File { what: show(path), source };
+    let wait = if path.starts_with("/dev/fd") { OFlags::empty() } else { OFlags::NONBLOCK };
+    let flags = (wait | OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    let kind = file.metadata().map_err(failed)?.file_type();
+    match () {
+        () if kind.is_file() || (kind.is_fifo() && wait.is_empty()) => Ok(file),
+        () if kind.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
+        () => Err(Error::Input(format!("{} is no plain file", show(path)))),
+    }
+}
+
+/// Reads a text that is at most so many bytes long; `-` is standard input.
 pub(crate) fn read_text(path: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = open(path)?.take(MAX_TEXT + 1).read_to_end(&mut bytes);
+    let from: Box<dyn Read> = if path.as_os_str() == "-" { open(path)? } else { Box::new(plain_file(path)?) };
+    let read = from.take(MAX_TEXT + 1).read_to_end(&mut bytes);
     read.map_err(|source| Error::File { what: show(path), source })?;
     if bytes.len() as u64 > MAX_TEXT {
         return Err(Error::Input(format!("{} is over the limit of {MAX_TEXT} bytes", show(path))));
@@ -66,14 +85,4 @@ pub(crate) fn actor(text: &str) -> std::result::Result<Actor, String> {
         Some((kind, id)) if !kind.is_empty() && !id.is_empty() => Ok(Actor::new(kind, id)),
         _ => Err("expected KIND:ID, such as human:ada or agent:builder".to_owned()),
     }
-}
-
-/// An event as `event://RUN/SEQ` or `RUN/SEQ`, whose run may be named as everywhere.
-pub(crate) fn event_ref(context: &Context, ledger: &Ledger, text: &str) -> Result<Option<EventRef>> {
-    if let Some(exact) = EventRef::parse(text) {
-        return Ok(Some(exact));
-    }
-    let Some(found) = EventRef::parse(&format!("event://{text}")) else { return Ok(None) };
-    let run_id = context.find_run(ledger, found.run_id.as_str())?;
-    Ok(Some(EventRef { run_id, seq: found.seq }))
 }

@@ -6,6 +6,7 @@ mod context;
 mod error;
 mod input;
 mod keys;
+mod name;
 mod passphrase;
 mod pin;
 mod term;

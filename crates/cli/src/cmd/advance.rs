@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::name::WholeName;
 use crate::term;
 use receipt_kernel::{Object, Value};
 use std::process::ExitCode;
@@ -15,8 +16,8 @@ Examples:
 
 A step that the graph does not have is refused, not recorded; the error names the steps that there are.")]
 pub(crate) struct Args {
-    /// The run: its id, a unique beginning of it, or @last
-    run: String,
+    /// The run: its whole id, or @last
+    run: WholeName,
     /// The stage to go to
     stage: String,
     /// Why
@@ -26,7 +27,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open()?;
-    let run_id = context.find_run(&ledger, &args.run)?;
+    let run_id = args.run.find(&ledger)?;
     let appended = ledger.resume(run_id.as_str(), context.actor())?.advance(&args.stage, &args.reason)?;
     let event = appended.event_ref.to_string();
     let document = Object::from_iter([

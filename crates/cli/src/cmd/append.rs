@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::name::{Named, WholeName};
 use crate::{input, term};
 use receipt_kernel::{Append, BlobRef, EventType, Object, Value};
 use std::process::ExitCode;
@@ -16,8 +17,8 @@ Examples:
 With --key a retry is safe: the same key and event twice are recorded once. The other event types have verbs of
 their own: start, advance, put, evaluate, finalize.")]
 pub(crate) struct Args {
-    /// The run: its id, a unique beginning of it, or @last
-    run: String,
+    /// The run: its whole id, or @last
+    run: WholeName,
     /// DECISION or REMEDIATION
     #[arg(value_name = "TYPE")]
     event_type: String,
@@ -39,18 +40,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     })?;
     let payload = input::object("--payload", args.payload.as_deref())?;
     let ledger = context.open()?;
-    let run_id = context.find_run(&ledger, &args.run)?;
+    let run_id = args.run.find(&ledger)?;
     let mut event = Append::new(event_type, payload);
     event.key.clone_from(&args.key);
     for text in &args.refs {
         if let Some(blob) = BlobRef::parse(text) {
             event.blobs.push(blob);
-        } else if let Some(about) = input::event_ref(context, &ledger, text)? {
+        } else if let Named::Event(about) = WholeName::from(text.as_str()).find_event(&ledger)? {
             event.events.push(about);
         } else {
-            return Err(Error::Input(format!(
-                "--ref: {text:?} is neither event://RUN/SEQ, RUN/SEQ nor blob://sha256:…"
-            )));
+            return Err(not_a_reference(text));
         }
     }
     let appended = ledger.resume(run_id.as_str(), context.actor())?.append(event)?;
@@ -63,4 +62,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let said = if appended.repeated { "was recorded before, under this key, as" } else { "is recorded as" };
     context.done(document, &term::escape(&format!("{event_type} {said} {place}")))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn not_a_reference(text: &str) -> Error {
+    Error::Input(format!("--ref: {text:?} is neither event://RUN/SEQ, RUN/SEQ nor blob://sha256:…"))
 }

@@ -3,16 +3,18 @@
 use super::verify;
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
-use crate::term;
+use crate::name::WholeName;
+use crate::{input, term};
 use receipt_kernel::bundle::{BundleReport, REPLAY_LIMIT, Verify};
+use receipt_kernel::core::bundle::FORMAT;
 use receipt_kernel::core::id::BlobHash;
-use receipt_kernel::core::json::{Object, Value};
+use receipt_kernel::core::json::{self, Limits, Object, Value};
 use receipt_kernel::core::note::VerifierKey;
 use receipt_kernel::core::replay::Replayed;
 use receipt_kernel::store::Receipts;
 use receipt_kernel::{BlobRef, Check, Digest256, RunId, Verdict};
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -47,10 +49,52 @@ fn key(text: &str) -> Result<VerifierKey> {
     file.trim_end().parse().map_err(|error: receipt_kernel::core::Error| bad(error.to_string()))
 }
 
-/// The path, where an argument names a bundle and not a run.
-pub(crate) fn path(argument: &str) -> Option<PathBuf> {
+/// What an argument names.
+#[derive(Debug)]
+pub(crate) enum Subject {
+    Run(WholeName),
+    Bundle(PathBuf),
+}
+
+/// What an argument names. A path that begins with `/`, `./` or `../` is a file; `run://ID` is a run. Of a name that is
+/// both a run of the ledger at hand and a bundle, neither is taken: one would pass for the other.
+pub(crate) fn subject(argument: &str, context: &Context) -> Result<Subject> {
     let path = Path::new(argument);
-    path.extension().is_some_and(|extension| extension == "receipt").then(|| path.to_owned())
+    let bundle = || Ok(Subject::Bundle(path.to_owned()));
+    if argument == "-" || ["/", "./", "../"].iter().any(|begin| argument.starts_with(begin)) {
+        return bundle();
+    }
+    let run = WholeName::from(argument);
+    let is_file = path.is_file();
+    let is_bundle = has_bundle_name(argument) || (is_file && has_header(path));
+    if !is_bundle {
+        if is_file && !argument.starts_with("run://") {
+            context.note(&format!("{argument} is taken for a run; the file of that name is ./{argument}"));
+        }
+        return Ok(Subject::Run(run));
+    }
+    // A bundle is checked with no ledger at hand: one that cannot be read has no run of this name.
+    let is_run = context.open_read_only().and_then(|ledger| run.find_if_there(&ledger));
+    match is_run {
+        Ok(Some(_)) if is_file => Err(Error::FileOrRun { name: argument.to_owned() }),
+        Ok(Some(_)) => Ok(Subject::Run(run)),
+        _ => bundle(),
+    }
+}
+
+fn has_bundle_name(argument: &str) -> bool {
+    [".receipt", ".receipt.jsonl"].iter().any(|ending| argument.ends_with(ending))
+}
+
+/// Whether the first line of a file says that it is a bundle.
+fn has_header(path: &Path) -> bool {
+    const LONGEST: u64 = 1 << 16;
+    let Ok(file) = input::plain_file(path) else { return false };
+    let mut line = Vec::new();
+    let read = BufReader::new(file.take(LONGEST)).read_until(b'\n', &mut line);
+    read.is_ok()
+        && json::parse(&line, Limits::READ)
+            .is_ok_and(|header| header.get("format").and_then(Value::as_str) == Some(FORMAT))
 }
 
 pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>> {

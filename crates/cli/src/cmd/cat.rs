@@ -2,11 +2,12 @@
 
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
+use crate::name::ReadName;
 use data_encoding::BASE64;
 use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::core::run::evidence_hash;
 use receipt_kernel::evidence::seal::{self, Identities};
-use receipt_kernel::{BlobHash, BlobRef, Error as KernelError, EventType, Ledger, Object, Value};
+use receipt_kernel::{BlobHash, BlobRef, Error as KernelError, EventType, Ledger, Object, RunId, Value};
 use std::io::{self, Seek};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ put together, unless --raw asks for the list of its parts.")]
 pub(crate) struct Args {
     /// blob://…, the hexadecimal address or its beginning; or a run
     #[arg(value_name = "BLOB|RUN")]
-    what: String,
+    what: ReadName,
     /// The key of the run's evidence
     key: Option<String>,
     /// Open sealed evidence with this age identity file, or SSH private key
@@ -41,23 +42,18 @@ const PARTS: &str = "application/vnd.receipt.parts+json";
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open_read_only()?;
-    let hash = match &args.key {
-        Some(key) => by_key(context, &ledger, &args.what, key)?,
-        None => find_blob(&ledger, &args.what)?,
+    let (run, hash) = match &args.key {
+        Some(key) => by_key(context, &ledger, &args.what, key).map(|(run, hash)| (Some(run), hash))?,
+        None => (None, find_blob(&ledger, args.what.as_str())?),
     };
     if let Some(identity) = &args.identity {
-        return unseal(context, &ledger, hash, identity);
+        return unseal(context, &ledger, (run, hash), identity);
     }
     let blobs = if args.raw { vec![hash] } else { parts(&ledger, hash)? };
     if context.json {
         let mut bytes = Vec::new();
         blobs.iter().try_for_each(|blob| ledger.copy_blob(blob, &mut bytes))?;
-        let document = Object::from_iter([
-            ("ref", Value::from(BlobRef(hash).to_string())),
-            ("bytes_len", bytes.len().into()),
-            ("base64", BASE64.encode(&bytes).into()),
-        ]);
-        context.print_json(&document.into())?;
+        context.print_json(&document(run.as_ref(), hash, &bytes))?;
         return Ok(ExitCode::SUCCESS);
     }
     if blobs.len() > 1 {
@@ -73,7 +69,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 }
 
 /// Opens sealed evidence: all of it is opened and checked before the first byte is written.
-fn unseal(context: &Context, ledger: &Ledger, hash: BlobHash, identity: &Path) -> Result<ExitCode> {
+fn unseal(
+    context: &Context,
+    ledger: &Ledger,
+    (run, hash): (Option<RunId>, BlobHash),
+    identity: &Path,
+) -> Result<ExitCode> {
     let unreadable = |source| Error::File { what: show(identity), source };
     let identities = Identities::parse(&std::fs::read(identity).map_err(unreadable)?)?;
     let temporary = |source| Error::File { what: "a temporary file".to_owned(), source };
@@ -85,18 +86,26 @@ fn unseal(context: &Context, ledger: &Ledger, hash: BlobHash, identity: &Path) -
     if context.json {
         let mut bytes = Vec::new();
         seal::open(&file, &identities, &mut bytes)?;
-        let document = Object::from_iter([
-            ("ref", Value::from(BlobRef(hash).to_string())),
-            ("bytes_len", bytes.len().into()),
-            ("base64", BASE64.encode(&bytes).into()),
-        ]);
-        context.print_json(&document.into())?;
+        context.print_json(&document(run.as_ref(), hash, &bytes))?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut out = io::stdout().lock();
     seal::open(&file, &identities, &mut out).map_err(written)?;
     io::Write::flush(&mut out).map_err(Error::output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The bytes as a document, with the run that they were found in.
+fn document(run: Option<&RunId>, hash: BlobHash, bytes: &[u8]) -> Value {
+    let mut document = Object::from_iter([
+        ("ref", Value::from(BlobRef(hash).to_string())),
+        ("bytes_len", bytes.len().into()),
+        ("base64", BASE64.encode(bytes).into()),
+    ]);
+    if let Some(run) = run {
+        document.insert("run_id", run.as_str());
+    }
+    document.into()
 }
 
 /// What went wrong with the output is no fault of the ledger's.
@@ -111,8 +120,11 @@ fn written(error: KernelError) -> Error {
 const NAMED: usize = 12;
 
 /// The last evidence that a run put under a key.
-fn by_key(context: &Context, ledger: &Ledger, run: &str, key: &str) -> Result<BlobHash> {
-    let run_id = context.find_run(ledger, run)?;
+fn by_key(context: &Context, ledger: &Ledger, name: &ReadName, key: &str) -> Result<(RunId, BlobHash)> {
+    let run_id = name.find(ledger)?;
+    if name.is_beginning_of(&run_id) {
+        context.note(&format!("{} is run {run_id}", name.as_str()));
+    }
     let mut found = None;
     let mut known = Vec::new();
     ledger.events(run_id.as_str(), &mut |event| {
@@ -126,7 +138,7 @@ fn by_key(context: &Context, ledger: &Ledger, run: &str, key: &str) -> Result<Bl
             known.push(name.to_owned());
         }
     })?;
-    found.ok_or_else(|| {
+    found.map(|hash| (run_id.clone(), hash)).ok_or_else(|| {
         let more = known.len().saturating_sub(NAMED);
         known.truncate(NAMED);
         known.extend((more > 0).then(|| format!("and {more} more")));
@@ -135,13 +147,19 @@ fn by_key(context: &Context, ledger: &Ledger, run: &str, key: &str) -> Result<Bl
     })
 }
 
-/// The blob that a text names: a reference, an address, or the unique beginning of one.
-pub(crate) fn find_blob(ledger: &Ledger, text: &str) -> Result<BlobHash> {
+/// The blob of a reference or a whole address; else the digits.
+pub(crate) fn whole_blob(text: &str) -> Result<BlobHash, &str> {
     let digits = text.strip_prefix("blob://").unwrap_or(text);
     let digits = digits.strip_prefix("sha256:").unwrap_or(digits);
-    if let Some(hash) = BlobHash::parse_bytes(digits.as_bytes()) {
-        return Ok(hash);
-    }
+    BlobHash::parse_bytes(digits.as_bytes()).ok_or(digits)
+}
+
+/// The blob that a text names in order to read it: a reference, an address, or the unique beginning of one.
+pub(crate) fn find_blob(ledger: &Ledger, text: &str) -> Result<BlobHash> {
+    let digits = match whole_blob(text) {
+        Ok(hash) => return Ok(hash),
+        Err(digits) => digits,
+    };
     let is_hex = digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if !is_hex || !(8..64).contains(&digits.len()) {
         let wanted = "expected blob://sha256:…, at least 8 of its hexadecimal digits, or a run and a key";

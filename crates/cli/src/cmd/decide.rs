@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::name::WholeName;
 use crate::term;
 use receipt_kernel::{Object, Value};
 use std::process::ExitCode;
@@ -13,8 +14,8 @@ Examples:
   receipt decide build-1 --id ship --basis 'the tests pass' --plan 'release it'
   receipt decide @last --basis 'two tests fail' --basis 'they are new' --plan 'fix them'")]
 pub(crate) struct Args {
-    /// The run: its id, a unique beginning of it, or @last
-    run: String,
+    /// The run: its whole id, or @last
+    run: WholeName,
     /// The decision's id
     #[arg(long, default_value = "decision")]
     id: String,
@@ -28,7 +29,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open()?;
-    let run_id = context.find_run(&ledger, &args.run)?;
+    let run_id = args.run.find(&ledger)?;
     let basis: Vec<&str> = args.basis.iter().map(String::as_str).collect();
     let appended = ledger.resume(run_id.as_str(), context.actor())?.decide(&args.id, &basis, &args.plan)?;
     let event = appended.event_ref.to_string();

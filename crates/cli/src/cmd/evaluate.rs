@@ -3,6 +3,7 @@
 use super::verify::{exit_code, reasons};
 use crate::context::Context;
 use crate::error::Result;
+use crate::name::WholeName;
 use crate::{input, term};
 use receipt_kernel::{Error as KernelError, Evaluation, Ledger, RunId, Value};
 use std::path::PathBuf;
@@ -18,8 +19,8 @@ Examples:
 A finalized run can be judged again; nothing is recorded then. The exit status is the verdict's: 0 PASS or WARN, 1
 FAIL, 3 UNKNOWN.")]
 pub(crate) struct Args {
-    /// The run: its id, a unique beginning of it, or @last
-    run: String,
+    /// The run: its whole id, or @last
+    run: WholeName,
     /// Judge by this policy instead, and record nothing
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
@@ -63,12 +64,12 @@ fn judge(args: &Args, context: &Context) -> Result<(RunId, Evaluation, Option<&'
     if let Some(path) = &args.policy {
         let policy = input::policy(path)?;
         let ledger = context.open_read_only()?;
-        let run_id = context.find_run(&ledger, &args.run)?;
+        let run_id = args.run.find(&ledger)?;
         let evaluation = ledger.evaluate(run_id.as_str(), Some(&policy))?;
         return Ok((run_id, evaluation, Some("by another policy")));
     }
     let ledger: Ledger = context.open()?;
-    let run_id = context.find_run(&ledger, &args.run)?;
+    let run_id = args.run.find(&ledger)?;
     match ledger.resume(run_id.as_str(), context.actor())?.evaluate() {
         Ok(evaluation) => Ok((run_id, evaluation, None)),
         Err(KernelError::RunFinalized { .. }) => {

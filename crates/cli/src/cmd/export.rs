@@ -2,6 +2,8 @@
 
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
+use crate::name::WholeName;
+use crate::term::escape;
 use receipt_kernel::bundle::{Export, Exported};
 use receipt_kernel::core::bundle::Proof;
 use receipt_kernel::core::checkpoint::InclusionProof;
@@ -22,8 +24,8 @@ The file appears when it is whole, or not at all; nothing is overwritten. Sealed
 ciphertext, which anybody can verify and only its recipients can open. What is withheld is listed, and leaves UNKNOWN
 whatever depends on it.")]
 pub(crate) struct Args {
-    /// The run
-    run: String,
+    /// The run: its whole id, or @last
+    run: WholeName,
     /// The file to be made; - for standard output
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -38,7 +40,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open_read_only()?;
-    let run = context.find_run(&ledger, &args.run)?;
+    let run = args.run.find(&ledger)?;
     let mut export = args.withhold.iter().fold(Export::of(run.clone()), Export::withhold);
     if let Some(path) = &args.proof {
         export = export.proof(read_proof(path, &run)?);
@@ -61,7 +63,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     ]);
     let gone = if removed > 0 { format!(", {removed} removed before") } else { String::new() };
     let file = show(&args.output);
-    let line = format!("{file}: {events} events, {blobs} blobs, {withheld} of them withheld, {sealed} sealed{gone}");
+    let name = escape(run.as_str());
+    let line = format!(
+        "{file}: run {name}, {events} events, {blobs} blobs, {withheld} of them withheld, {sealed} sealed{gone}"
+    );
     context.done(document, &line)?;
     Ok(ExitCode::SUCCESS)
 }

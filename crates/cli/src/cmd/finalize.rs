@@ -3,6 +3,7 @@
 use super::verify::exit_code;
 use crate::context::Context;
 use crate::error::Result;
+use crate::name::WholeName;
 use crate::term;
 use receipt_kernel::{Object, Value, Verdict};
 use std::process::ExitCode;
@@ -17,8 +18,8 @@ Examples:
 Nothing follows the end of a run. A verdict may be worse than the evaluation's, never better. The exit status is the
 verdict's: 0 PASS or WARN, 1 FAIL, 3 UNKNOWN.")]
 pub(crate) struct Args {
-    /// The run: its id, a unique beginning of it, or @last
-    run: String,
+    /// The run: its whole id, or @last
+    run: WholeName,
     /// End it with this verdict: pass, warn, fail or unknown
     #[arg(long, value_parser = verdict)]
     verdict: Option<Verdict>,
@@ -33,7 +34,7 @@ fn verdict(word: &str) -> Result<Verdict, String> {
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open()?;
-    let run_id = context.find_run(&ledger, &args.run)?;
+    let run_id = args.run.find(&ledger)?;
     let mut writer = ledger.resume(run_id.as_str(), context.actor())?;
     let verdict = match args.verdict {
         Some(verdict) => writer.finalize_as(verdict, &args.summary)?,

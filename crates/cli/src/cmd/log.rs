@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::name::ReadName;
 use crate::term::{self, BAD, HEAD, ODD, SIDE, escape, paint};
 use receipt_kernel::core::json::Text;
 use receipt_kernel::core::run::{Event, Finding, RunFacts};
@@ -17,12 +18,12 @@ Examples:
   receipt log @last --json     the envelopes, exactly as they are recorded")]
 pub(crate) struct Args {
     /// The run: its id, a unique beginning of it, or @last
-    run: String,
+    run: ReadName,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open_read_only()?;
-    let run_id = context.find_run(&ledger, &args.run)?;
+    let run_id = args.run.find(&ledger)?;
     if context.json {
         let mut bytes = b"{\"events\":[".to_vec();
         let start = bytes.len();

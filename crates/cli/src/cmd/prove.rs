@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::input;
+use crate::name::{Named, WholeName};
 use receipt_kernel::{Object, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,9 +16,9 @@ Examples:
   receipt prove build-1                its newest event in a checkpoint; the chain binds those before it
   receipt prove --from kept.note       what `receipt witness` asks for (the body of C2SP tlog-witness)")]
 pub(crate) struct Args {
-    /// The event (RUN/SEQ) or run
+    /// The event (RUN/SEQ) or run, by the run's whole id or @last
     #[arg(value_name = "EVENT|RUN", required_unless_present = "from", conflicts_with = "from")]
-    what: Option<String>,
+    what: Option<WholeName>,
     /// The older checkpoint
     #[arg(long, value_name = "CHECKPOINT")]
     from: Option<PathBuf>,
@@ -27,10 +28,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open_read_only()?;
     let proof = match (&args.from, &args.what) {
         (Some(path), _) => ledger.prove_from(input::checkpoint(path)?.checkpoint())?.to_string(),
-        (None, Some(what)) if ledger.has_run(what)? => ledger.prove_run(what)?.1.to_string(),
-        (None, Some(what)) => match input::event_ref(context, &ledger, what) {
-            Ok(Some(event)) => ledger.prove_event(&event)?.to_string(),
-            _ => ledger.prove_run(context.find_run(&ledger, what)?.as_str())?.1.to_string(),
+        (None, Some(what)) => match what.find_event(&ledger)? {
+            Named::Event(event) => ledger.prove_event(&event)?.to_string(),
+            Named::Run(run) => ledger.prove_run(run.as_str())?.1.to_string(),
         },
         (None, None) => return Err(Error::Input("name an event, a run or --from CHECKPOINT".to_owned())),
     };

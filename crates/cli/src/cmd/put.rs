@@ -2,6 +2,7 @@
 
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
+use crate::name::WholeName;
 use crate::{input, term};
 use receipt_kernel::evidence::Digesting;
 use receipt_kernel::store::sqlite::MAX_BLOB;
@@ -21,8 +22,8 @@ Examples:
 
 Secrets that are known by their form are redacted before anything is written.")]
 pub(crate) struct Args {
-    /// The run: its id, a unique beginning of it, or @last
-    run: String,
+    /// The run: its whole id, or @last
+    run: WholeName,
     /// The key that the evidence is found under
     key: String,
     /// The file; - is standard input
@@ -50,7 +51,7 @@ const HEAD: u64 = 1 << 16;
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open()?;
-    let run_id = context.find_run(&ledger, &args.run)?;
+    let run_id = args.run.find(&ledger)?;
     let mut writer = ledger.resume(run_id.as_str(), context.actor())?;
     let record = put(args, &mut writer)?;
     let mut document = record.to_object();

@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::name::WholeName;
 use crate::term;
 use receipt_kernel::store::Visit;
 use receipt_kernel::{Ledger, Object, RunId, Value};
@@ -14,9 +15,9 @@ Examples:
   receipt recover build-1
   receipt recover --all     every unfinished run: make sure that nobody is still writing them")]
 pub(crate) struct Args {
-    /// The run: its id, a unique beginning of it, or @last
+    /// The run: its whole id, or @last
     #[arg(required_unless_present = "all", conflicts_with = "all")]
-    run: Option<String>,
+    run: Option<WholeName>,
     /// Every unfinished run that this kernel started
     #[arg(long)]
     all: bool,
@@ -25,7 +26,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open()?;
     let runs = match &args.run {
-        Some(run) => vec![context.find_run(&ledger, run)?],
+        Some(run) => vec![run.find(&ledger)?],
         None => unfinished(&ledger)?,
     };
     let mut recovered = Vec::new();

@@ -2,9 +2,9 @@
 
 use crate::cmd::cat;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::term;
-use receipt_kernel::{BlobRef, Object, Value};
+use receipt_kernel::{BlobHash, BlobRef, Ledger, Object, Value};
 use std::process::ExitCode;
 
 /// Replace a blob's bytes by their redaction, with a receipt
@@ -19,13 +19,13 @@ transaction; no copy of the old bytes stays in the ledger's files. The events th
 secret that was on record is known to whoever read it: revoke it. The exit status is 3 where somebody who still reads kept
 the files from being scrubbed: then run `receipt retain`.")]
 pub(crate) struct Args {
-    /// The blob: blob://sha256:…, or the beginning of its digits
+    /// The blob: blob://sha256:…, or all of its digits
     blob: String,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open()?;
-    let hash = cat::find_blob(&ledger, &args.blob)?;
+    let hash = whole_blob(&ledger, &args.blob)?;
     let done = ledger.redact(&hash, &context.actor())?;
     let (old, new) = (BlobRef(done.old).to_string(), BlobRef(done.new.hash).to_string());
     let document = Object::from_iter([
@@ -40,4 +40,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         format!("replaced {} in {old}, which is now {new}; the receipt is in run {}", done.redactions, done.run_id);
     context.done(document, &term::escape(&line))?;
     Ok(if done.scrubbed { ExitCode::SUCCESS } else { ExitCode::from(3) })
+}
+
+/// The blob of exactly this address. Bytes are removed here: the beginning of an address is not enough.
+fn whole_blob(ledger: &Ledger, text: &str) -> Result<BlobHash> {
+    match cat::whole_blob(text) {
+        Ok(hash) => Ok(hash),
+        Err(digits) => {
+            let found = cat::find_blob(ledger, text)?;
+            Err(Error::Input(format!("{digits} is only the beginning of an address: give all of {}", BlobRef(found))))
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! `receipt replay`: recorded evaluations, computed again.
 
-use super::bundle::{self, Trust};
+use super::bundle::{self, Subject, Trust};
 use super::verify;
 use crate::context::Context;
 use crate::error::Result;
@@ -19,18 +19,19 @@ Examples:
 PASS where every result is as it was recorded, FAIL where one is not, UNKNOWN where the evidence is no longer there to
 settle it, or another version judged. The exit status is that verdict's.")]
 pub(crate) struct Args {
-    /// The run, or a file that ends in .receipt
+    /// The run, by its whole id or @last; or a bundle: a file that ends in .receipt, or any file as ./FILE
     run: String,
     #[command(flatten)]
     trust: Trust,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    if let Some(path) = bundle::path(&args.run) {
-        return of_bundle(&path, args, context);
-    }
+    let run = match bundle::subject(&args.run, context)? {
+        Subject::Bundle(path) => return of_bundle(&path, args, context),
+        Subject::Run(run) => run,
+    };
     let ledger = context.open_read_only()?;
-    let run = context.find_run(&ledger, &args.run)?;
+    let run = run.find(&ledger)?;
     let evaluations = ledger.replay(&run)?;
     done(context, &run, &evaluations, bundle::overall(&evaluations))
 }

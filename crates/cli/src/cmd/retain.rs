@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::name::WholeName;
 use crate::{cmd::verify, term};
 use receipt_kernel::evidence::retention::Plan;
 use receipt_kernel::{Ledger, Object, Retained, Retention, Timestamp, Ttl, Value, Verdict};
@@ -41,15 +42,15 @@ enum Does {
     Show,
     /// Keep a run's evidence, whatever its age
     Hold {
-        /// The run: its id, a unique beginning of it, or @last
-        run: String,
+        /// The run: its whole id, or @last
+        run: WholeName,
         /// Why
         reason: String,
     },
     /// Let a run's evidence go again
     Release {
-        /// The run: its id, a unique beginning of it, or @last
-        run: String,
+        /// The run: its whole id, or @last
+        run: WholeName,
     },
 }
 
@@ -119,7 +120,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         Some(Does::Set(set)) => change(context, &context.open()?, |retention| set.apply(retention)),
         Some(Does::Hold { run, reason }) => {
             let ledger = context.open()?;
-            let run = context.find_run(&ledger, run)?;
+            let run = run.find(&ledger)?;
             change(context, &ledger, |retention| {
                 retention.holds.insert(run.to_string(), reason.clone());
                 Ok(())
@@ -127,7 +128,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         }
         Some(Does::Release { run }) => {
             let ledger = context.open()?;
-            let run = context.find_run(&ledger, run)?;
+            let run = run.find(&ledger)?;
             change(context, &ledger, |retention| {
                 let held = retention.holds.remove(run.as_str());
                 held.map(drop).ok_or_else(|| {

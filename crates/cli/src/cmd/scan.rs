@@ -2,6 +2,7 @@
 
 use crate::context::Context;
 use crate::error::Result;
+use crate::name::WholeName;
 use crate::term;
 use receipt_kernel::evidence::scan::{Finding, Scanned};
 use receipt_kernel::{Object, Value};
@@ -19,13 +20,13 @@ It looks at every event and every blob that has its bytes, or at those of the ru
 lies open, never what it is. What a blob holds, `receipt redact` replaces; what an event says stays: revoke the secret.
 Archives and sealed evidence are named as not scanned. The exit status is 1 where something was found.")]
 pub(crate) struct Args {
-    /// The runs: ids, unique beginnings of them, or @last; all runs and blobs where none is named
-    runs: Vec<String>,
+    /// The runs: whole ids, or @last; all runs and blobs where none is named
+    runs: Vec<WholeName>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.with_rules(context.open_read_only()?)?;
-    let runs = args.runs.iter().map(|run| context.find_run(&ledger, run)).collect::<Result<Vec<_>>>()?;
+    let runs = args.runs.iter().map(|run| run.find(&ledger)).collect::<Result<Vec<_>>>()?;
     let scanned = ledger.scan(&runs)?;
     if context.json {
         context.print_json(&document(&scanned).into())?;

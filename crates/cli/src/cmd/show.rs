@@ -3,8 +3,10 @@
 use super::cat::find_blob;
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::{input, term};
+use crate::name::{Named, ReadName};
+use crate::term;
 use receipt_kernel::core::evidence::BlobFact;
+use receipt_kernel::core::id::Seq;
 use receipt_kernel::core::json::{self, Limits, Text};
 use receipt_kernel::{BlobRef, EventRef, Ledger, Value};
 use std::process::ExitCode;
@@ -20,16 +22,13 @@ Examples:
 pub(crate) struct Args {
     /// event://RUN/SEQ, RUN/SEQ, blob://… or RUN
     #[arg(value_name = "REF")]
-    what: String,
+    what: ReadName,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open_read_only()?;
-    let value = if args.what.starts_with("blob://") {
-        blob(&ledger, &args.what)?
-    } else {
-        event(context, &ledger, &args.what)?
-    };
+    let name = args.what.as_str();
+    let value = if name.starts_with("blob://") { blob(&ledger, name)? } else { event(&ledger, &args.what)? };
     if context.json {
         context.print_json(&value)?;
     } else {
@@ -56,23 +55,11 @@ fn blob(ledger: &Ledger, text: &str) -> Result<Value> {
     Ok(object.into())
 }
 
-fn event(context: &Context, ledger: &Ledger, text: &str) -> Result<Value> {
-    // A run's id may hold slashes, so that a run of just this name goes first.
-    let named = if !text.starts_with("event://") && ledger.has_run(text)? {
-        None
-    } else {
-        input::event_ref(context, ledger, text)?
-    };
-    let wanted = match named {
-        Some(event) => event,
-        None if let Some((run, number)) = text.rsplit_once('/')
-            && let Ok(run) = context.find_run(ledger, run) =>
-        {
-            let run = run.as_str();
-            let problem = format!("{number:?} is none of an event: they count from 1, as `receipt log {run}` shows");
-            return Err(Error::Input(problem));
-        }
-        None => EventRef { run_id: context.find_run(ledger, text)?, seq: receipt_kernel::core::id::Seq::FIRST },
+fn event(ledger: &Ledger, what: &ReadName) -> Result<Value> {
+    let wanted = match what.find_event(ledger) {
+        Ok(Named::Event(event)) => event,
+        Ok(Named::Run(run_id)) => EventRef { run_id, seq: Seq::FIRST },
+        Err(error) => return Err(not_an_event(ledger, what).unwrap_or(error)),
     };
     let mut found = None;
     ledger.events(wanted.run_id.as_str(), &mut |event| {
@@ -81,6 +68,15 @@ fn event(context: &Context, ledger: &Ledger, text: &str) -> Result<Value> {
         }
     })?;
     found.ok_or_else(|| Error::NoEvent { run: wanted.run_id.to_string(), seq: wanted.seq.get() })
+}
+
+/// What is wrong with a text that names a run and then no event of it, such as `build-1/0`.
+fn not_an_event(ledger: &Ledger, what: &ReadName) -> Option<Error> {
+    let (run, number) = what.as_str().rsplit_once('/')?;
+    let run = ReadName::from(run.to_owned()).find(ledger).ok()?;
+    (!number.bytes().all(|byte| byte.is_ascii_digit()) || number.starts_with('0') || number.is_empty()).then(|| {
+        Error::Input(format!("{number:?} is no event's number: they count from 1, as `receipt log {run}` shows"))
+    })
 }
 
 /// What is left to write of a container.

@@ -1,16 +1,18 @@
 //! `receipt verify`: what has been tampered with, by kind.
 
-use super::{bundle, proof};
+use super::bundle::{self, Subject};
+use super::proof;
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::input;
+use crate::name::WholeName;
 use crate::pin::{self, Pin};
 use crate::term;
 use receipt_kernel::audit::{CheckReport, Progress};
 use receipt_kernel::core::id::{EventHash, Seq};
 use receipt_kernel::core::note::KeyKind;
 use receipt_kernel::core::witness::WitnessPolicy;
-use receipt_kernel::{Anchors, Audit, Check, Digest256, Ledger, Reason, Report, RunId, Verdict};
+use receipt_kernel::{Anchors, Audit, Check, Digest256, Ledger, Reason, Report, RunId, Value, Verdict};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,7 +33,8 @@ Examples:
 The exit status is the verdict's: 0 PASS or WARN, 1 FAIL, 3 UNKNOWN. Checks that the ledger alone cannot settle are
 UNKNOWN and do not count, unless they are required. That several bundles are of one ledger only --vkey shows.")]
 pub(crate) struct Args {
-    /// The runs to check; all of them where none is named. Or bundles: files that end in .receipt
+    /// The runs to check, by their whole ids or @last; all of them if none is named. Or bundles: files that end in
+    /// .receipt, or any file as ./FILE
     #[arg(value_name = "RUN")]
     pub(crate) runs: Vec<String>,
     /// Checks that must not be UNKNOWN: names, or all
@@ -71,22 +74,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if let Some(proof) = &args.proof {
         return proof::run(proof, args, context);
     }
-    let bundles: Vec<PathBuf> = args.runs.iter().filter_map(|run| bundle::path(run)).collect();
+    let (runs, bundles) = subjects(args, context)?;
     if !bundles.is_empty() {
-        let anchored = !args.checkpoint.is_empty() || !args.expect.is_empty() || args.witness_policy.is_some();
-        if anchored {
-            let problem =
-                "--checkpoint, --expect and --witness-policy are for a ledger; a bundle has its own checkpoint";
-            return Err(Error::Input(problem.to_owned()));
-        }
-        if args.runs.len() > bundles.len() {
-            return Err(Error::Input("bundles are checked without a ledger: name bundles, or runs".to_owned()));
-        }
-        if bundles.len() > 1 && !args.files.is_empty() {
-            return Err(Error::Input("--evidence is for one bundle: check each by itself".to_owned()));
-        }
-        let required = required(&args.require, Check::BUNDLE)?;
-        return bundle::run(&bundles, &args.trust, &digests(&args.files)?, &required, context);
+        return of_bundles(args, &runs, &bundles, context);
     }
     let required = required(&args.require, Check::ALL)?;
     let mut anchors = anchors(args)?;
@@ -95,7 +85,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let known = pins.iter().find(|known| Some(&known.path) == pin.as_ref());
     anchors.pinned = known.map(|known| (known.origin.clone(), known.head));
     let ledger = context.open_read_only().map_err(|error| match error {
-        Error::Kernel(receipt_kernel::Error::NotFound { .. }) => args.runs.iter().fold(error, or_file),
+        Error::Kernel(receipt_kernel::Error::NotFound { .. }) => runs.iter().fold(error, or_file),
         error => error,
     })?;
     let bar = context.bar("events and blobs");
@@ -107,11 +97,17 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if let Some(threads) = args.threads {
         audit = audit.threads(threads);
     }
-    if !args.runs.is_empty() {
-        let mut runs = args.runs.iter().map(|run| find_run(context, &ledger, run)).collect::<Result<Vec<_>>>()?;
+    let named = find_runs(&runs, &ledger)?;
+    for (run, ..) in &mut anchors.expected {
+        if let Some(found) = WholeName::from(run.as_str()).find_if_there(&ledger)? {
+            *run = found;
+        }
+    }
+    if !named.is_empty() {
         // What is expected of a run is worth nothing where its events are not read.
+        let mut runs = named.clone();
         for (run, ..) in &anchors.expected {
-            if !runs.contains(run) && ledger.has_run(run.as_str())? {
+            if ledger.has_run(run.as_str())? {
                 runs.push(run.clone());
             }
         }
@@ -126,7 +122,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     for check in &mut report.checks {
         check.required |= required.contains(&check.check);
     }
-    print(context, &report)?;
+    print(context, &report, &named)?;
     let verdict = report.overall_verdict();
     if let (Some(path), true, Verdict::Pass | Verdict::Warn) = (pin, args.runs.is_empty(), verdict) {
         remember(context, pins, Pin { head, origin: ledger.origin()?, path });
@@ -134,16 +130,51 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     Ok(exit_code(verdict))
 }
 
-fn find_run(context: &Context, ledger: &Ledger, name: &String) -> Result<RunId> {
-    context.find_run(ledger, name).map_err(|error| match error {
-        Error::Kernel(receipt_kernel::Error::RunNotFound { .. }) => or_file(error, name),
-        error => error,
-    })
+/// The runs and the bundles that the arguments name.
+fn subjects(args: &Args, context: &Context) -> Result<(Vec<WholeName>, Vec<PathBuf>)> {
+    let (mut runs, mut bundles) = (Vec::new(), Vec::new());
+    for argument in &args.runs {
+        match bundle::subject(argument, context)? {
+            Subject::Run(run) => runs.push(run),
+            Subject::Bundle(path) => bundles.push(path),
+        }
+    }
+    Ok((runs, bundles))
+}
+
+fn of_bundles(args: &Args, runs: &[WholeName], bundles: &[PathBuf], context: &Context) -> Result<ExitCode> {
+    let anchored = !args.checkpoint.is_empty() || !args.expect.is_empty() || args.witness_policy.is_some();
+    if anchored {
+        let problem = "--checkpoint, --expect and --witness-policy are for a ledger; a bundle has its own checkpoint";
+        return Err(Error::Input(problem.to_owned()));
+    }
+    if !runs.is_empty() {
+        return Err(Error::Input("bundles are checked without a ledger: name bundles, or runs".to_owned()));
+    }
+    if bundles.len() > 1 && !args.files.is_empty() {
+        return Err(Error::Input("--evidence is for one bundle: check each by itself".to_owned()));
+    }
+    let required = required(&args.require, Check::BUNDLE)?;
+    bundle::run(bundles, &args.trust, &digests(&args.files)?, &required, context)
+}
+
+fn find_runs(names: &[WholeName], ledger: &Ledger) -> Result<Vec<RunId>> {
+    let find = |name: &WholeName| {
+        name.find(ledger).map_err(|error| match error {
+            Error::Kernel(receipt_kernel::Error::RunNotFound { .. }) => or_file(error, name),
+            error => error,
+        })
+    };
+    let mut found = names.iter().map(find).collect::<Result<Vec<_>>>()?;
+    found.sort_unstable();
+    found.dedup();
+    Ok(found)
 }
 
 /// What is no run may be a bundle under a name of its own.
-fn or_file(error: Error, name: &String) -> Error {
-    if Path::new(name).is_file() { Error::NoFileOfRun { name: name.clone() } } else { error }
+fn or_file(error: Error, name: &WholeName) -> Error {
+    let name = name.as_str();
+    if Path::new(name).is_file() { Error::NoFileOfRun { name: name.to_owned() } } else { error }
 }
 
 /// Pins what was verified. Where that cannot be written the verdict stands, and the user is told.
@@ -223,16 +254,27 @@ fn required(names: &[String], of: [Check; 10]) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// Prints a report, as JSON where that was asked for.
-pub(crate) fn print(context: &Context, report: &Report) -> Result<()> {
+/// Prints a report, as JSON where that was asked for, with the runs that it is of if it is not of all.
+pub(crate) fn print(context: &Context, report: &Report, only: &[RunId]) -> Result<()> {
     let verdict = report.overall_verdict();
+    let names: Vec<&str> = only.iter().map(RunId::as_str).collect();
     if context.json {
-        return context.print_json(&report.to_value());
+        let mut value = report.to_value();
+        if let (Value::Object(object), false) = (&mut value, names.is_empty()) {
+            object.insert("run_ids", names);
+        }
+        return context.print_json(&value);
     }
     print_checks(context, &report.checks)?;
     let Report { runs, events, blobs, unfinished, .. } = report;
     let line =
         format!("{} {runs} runs, {events} events, {blobs} blobs, {unfinished} unfinished", term::verdict(verdict));
+    if !names.is_empty() {
+        let more = names.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let shown: Vec<String> = names.iter().take(SHOWN).map(|name| term::escape(name)).collect();
+        return context.print(&format!("{line}: {}{more}", shown.join(", ")));
+    }
     context.print(&line)
 }
 

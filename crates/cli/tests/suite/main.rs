@@ -22,6 +22,7 @@ mod independent;
 #[path = "../../../../tests/interop.rs"]
 mod interop;
 mod large;
+mod names;
 mod output;
 mod proof;
 #[path = "../../../../tests/readme.rs"]

@@ -18,7 +18,7 @@ fn retention_is_set_shown_held_and_applied_from_the_command_line() {
     assert!(place.ok(&["retain", "show"]).contains("public   2h"));
     // What was not named is kept for ever.
     assert_eq!(set["sealed_ttl_seconds"], -1);
-    place.ok(&["retain", "hold", "build", "the auditors asked"]);
+    place.ok(&["retain", "hold", "build-1", "the auditors asked"]);
     assert_eq!(place.json(0, &["retain", "--dry-run", "--at", "2100-01-01T00:00:00Z"])["held"], 1);
     place.ok(&["retain", "release", "build-1"]);
     assert_eq!(place.error(2, &["retain", "release", "build-1"]), "invalid_input");
