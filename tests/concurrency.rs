@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+use crate::common::on;
 use receipt_kernel::{Actor, Append, Check, Error, EventType, Ledger, Object, Policy, Value, Verdict};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet};
@@ -204,12 +205,7 @@ fn a_process_that_is_stopped_between_transactions_blocks_nobody() {
 fn appends_of_the_command_line_at_once_are_all_recorded_and_a_key_only_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
-    let receipt = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_receipt"));
-        command.env_remove("HOME").env_remove("XDG_STATE_HOME");
-        command.args(["--json", "--ledger"]).arg(&path).args(args).stdin(Stdio::null());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
+    let receipt = |args: &[&str]| on(&path, args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     assert!(receipt(&["init"]).wait().unwrap().success());
     assert!(receipt(&["start", "run"]).wait().unwrap().success());
     let append = |number: usize| {

@@ -5,6 +5,7 @@
 
 #![cfg(unix)]
 
+use crate::common::on;
 use receipt_kernel::{
     Actor, Append, Audit, BlobHash, Check, Error, EventType, Ledger, Object, Policy, Put, RunWriter, Value, Verdict,
 };
@@ -359,30 +360,23 @@ fn a_writer_that_acknowledges_before_it_commits_is_caught_losing_events() {
     panic!("the harness does not see lost events");
 }
 
-fn receipt(ledger: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_receipt"));
-    command.env_remove("HOME").env_remove("XDG_STATE_HOME");
-    command.args(["--json", "--ledger"]).arg(ledger).args(args).stdin(Stdio::null());
-    command
-}
-
 #[test]
 fn an_append_of_the_command_line_that_is_killed_can_be_retried_by_its_key() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     for args in [&["init"][..], &["start", "run"]] {
-        assert!(receipt(&path, args).output().unwrap().status.success());
+        assert!(on(&path, args).output().unwrap().status.success());
     }
     let mut random = Random(number("CRASH_SEED", 1));
     let (mut killed, mut repeated) = (0, 0);
     for n in 0..60 {
         let (payload, key) = (format!("{{\"n\":{n},\"member\":0}}"), format!("key-{n}"));
         let append = ["append", "run", "DECISION", "--payload", &payload, "--key", &key];
-        let mut child = receipt(&path, &append).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = on(&path, &append).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         thread::sleep(Duration::from_micros(random.below(20_000)));
         child.kill().unwrap();
         killed += u32::from(child.wait().unwrap().code().is_none());
-        let output = receipt(&path, &append).output().unwrap();
+        let output = on(&path, &append).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert_eq!(output.status.code(), Some(0), "{text}");
         repeated += u32::from(text.contains("\"repeated\":true"));
@@ -394,8 +388,8 @@ fn an_append_of_the_command_line_that_is_killed_can_be_retried_by_its_key() {
     assert_eq!(ledger.snapshot("run", &[]).unwrap().events().len(), 61);
     check_audit(&ledger, false).unwrap();
     drop(ledger);
-    assert!(receipt(&path, &["recover", "run"]).output().unwrap().status.success());
-    let verified = receipt(&path, &["verify"]).output().unwrap();
+    assert!(on(&path, &["recover", "run"]).output().unwrap().status.success());
+    let verified = on(&path, &["verify"]).output().unwrap();
     assert_eq!(verified.status.code(), Some(0));
     assert!(String::from_utf8_lossy(&verified.stdout).contains("\"overall_verdict\":\"pass\""));
 }

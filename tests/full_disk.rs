@@ -5,6 +5,7 @@
 
 #![cfg(target_os = "linux")]
 
+use crate::common::{RECEIPT, alone, on};
 use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::{Actor, Append, Check, Error, ErrorKind, EventType, Ledger, Object, Policy, Put, Value, Verdict};
 use std::fs;
@@ -146,9 +147,7 @@ fn goes_on_when_there_is_space(folder: &Path, compressed: bool) {
 }
 
 fn receipt(ledger: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_receipt"));
-    command.env_remove("HOME").env_remove("XDG_STATE_HOME");
-    command.args(["--json", "--ledger"]).arg(ledger).args(args).stdin(Stdio::null()).output().unwrap()
+    on(ledger, args).output().unwrap()
 }
 
 /// The error that the command printed.
@@ -225,8 +224,8 @@ fn a_limit_on_the_size_of_files_is_an_error_and_loses_nothing() {
     // The signal that would end the process is ignored, so that the write itself fails.
     let limited = |path: &Path, args: &[&str]| {
         let script = r#"trap "" XFSZ; ulimit -f 600; exec "$0" --json --ledger "$@""#;
-        let mut command = Command::new("sh");
-        command.args(["-c", script, env!("CARGO_BIN_EXE_receipt")]).arg(path).args(args).stdin(Stdio::null());
+        let mut command = alone("sh", path.parent().unwrap());
+        command.args(["-c", script, RECEIPT]).arg(path).args(args);
         command.output().unwrap()
     };
     let (mut acknowledged, failure) = fill(&path, limited);

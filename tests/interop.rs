@@ -4,6 +4,7 @@
 //! `REFERENCE_PYTHON` names a Python that has the package; else the one in `target/reference-venv` is taken; else these
 //! tests are skipped, and say so. `INTEROP_RUNS` sets how many runs are generated (1,000), `INTEROP_SEED` which.
 
+use crate::common::on;
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::evidence::BlobFact;
 use receipt_kernel::core::json::{self, Limits};
@@ -146,9 +147,7 @@ fn finish_ours(ledger: &Ledger, run_id: &str) {
 }
 
 fn receipt(ledger: &Path, args: &[&str]) -> (Option<i32>, Vec<u8>) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_receipt"));
-    command.env_remove("HOME").env_remove("XDG_STATE_HOME");
-    let output = command.args(["--json", "--ledger"]).arg(ledger).args(args).stdin(Stdio::null()).output().unwrap();
+    let output = on(ledger, args).output().unwrap();
     (output.status.code(), output.stdout)
 }
 

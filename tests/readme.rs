@@ -1,9 +1,9 @@
 //! The README and the guide to evidence are true: their commands are run in an empty folder, and print what they say that
 //! they print.
 
+use crate::common::{RECEIPT, alone};
 use std::fmt::Write;
 use std::path::Path;
-use std::process::Command;
 
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
@@ -32,12 +32,11 @@ fn transcript(text: &str) -> Vec<(String, String)> {
 }
 
 fn run(command: &str, folder: &Path) -> String {
-    let receipt = Path::new(env!("CARGO_BIN_EXE_receipt")).parent().unwrap().to_str().unwrap();
+    let receipt = Path::new(RECEIPT).parent().unwrap().to_str().unwrap();
     let path = format!("{receipt}:{}", std::env::var("PATH").unwrap());
     let script = format!("exec 2>&1; {command}");
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &script]).current_dir(folder).env("PATH", path).env("XDG_STATE_HOME", folder);
-    shell.env_remove("RECEIPT_LEDGER");
+    let mut shell = alone("sh", folder);
+    shell.args(["-c", &script]).env("PATH", path);
     String::from_utf8(shell.output().unwrap().stdout).unwrap()
 }
 

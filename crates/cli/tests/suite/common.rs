@@ -1,8 +1,31 @@
 //! The real command in an empty folder.
-
+use crate::forge::Forger;
 use serde_json::Value;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+pub(crate) const RECEIPT: &str = env!("CARGO_BIN_EXE_receipt");
+
+/// As [`Place::alone`], in any folder.
+pub(crate) fn alone(program: &str, folder: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let is_ours = name.to_str().is_some_and(|name| name.starts_with("RECEIPT_"));
+        if is_ours || ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS"].iter().any(|other| name == *other) {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(folder).env("XDG_STATE_HOME", folder).stdin(Stdio::null());
+    command
+}
+
+/// The command on a ledger that is named, with `--json`. It remembers nothing that it verified.
+pub(crate) fn on(ledger: &Path, args: &[&str]) -> Command {
+    let mut command = alone(RECEIPT, ledger.parent().unwrap());
+    command.env_remove("HOME").env_remove("XDG_STATE_HOME");
+    command.args(["--json", "--ledger"]).arg(ledger).args(args);
+    command
+}
 
 /// An empty folder, and the command in it.
 pub(crate) struct Place(tempfile::TempDir);
@@ -23,11 +46,20 @@ impl Place {
         self.0.path()
     }
 
+    pub(crate) fn ledger_path(&self) -> PathBuf {
+        self.path().join(".receipt/ledger.db")
+    }
+
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_receipt"));
-        command.args(args).current_dir(self.path()).env_remove("RECEIPT_LEDGER").env_remove("NO_COLOR");
-        command.env_remove("CLICOLOR_FORCE").env("XDG_STATE_HOME", self.path()).stdin(std::process::Stdio::null());
+        let mut command = self.alone(RECEIPT);
+        command.args(args);
         command
+    }
+
+    /// A program in this folder, without standard input. Nothing that the user of this machine has set for the command
+    /// reaches it, and its pins lie in the folder too.
+    pub(crate) fn alone(&self, program: &str) -> Command {
+        alone(program, self.path())
     }
 
     pub(crate) fn run(&self, args: &[&str]) -> Output {
@@ -65,9 +97,7 @@ impl Place {
 
     /// Changes the closed ledger behind the kernel's back.
     pub(crate) fn tamper(&self, sql: &str) {
-        let connection = rusqlite::Connection::open(self.path().join(".receipt/ledger.db")).unwrap();
-        let triggers = "DROP TRIGGER IF EXISTS events_are_not_updated; DROP TRIGGER IF EXISTS events_are_not_deleted;";
-        connection.execute_batch(&format!("{triggers} {sql}")).unwrap();
+        Forger::open(&self.ledger_path()).sql(sql);
     }
 
     /// A run from its start to its end.

@@ -1,59 +1,33 @@
 //! `receipt exec` with the real binary: what is shown, what is kept, how it ends.
 
+use crate::common::{Place, RECEIPT};
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::{Actor, BlobRef, EventType, Ledger, Snapshot, Value, Verdict};
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
-const RECEIPT: &str = env!("CARGO_BIN_EXE_receipt");
-
-/// An empty folder to record commands in.
-struct Place(TempDir);
-
+/// What was recorded.
 impl Place {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn ledger_path(&self) -> PathBuf {
-        self.path().join(".receipt/ledger.db")
-    }
-
     fn ledger(&self) -> Ledger {
         Ledger::open_read_only(self.ledger_path()).unwrap()
-    }
-
-    fn receipt(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(RECEIPT);
-        command.args(arguments).current_dir(self.path()).env_remove("RECEIPT_LEDGER").stdin(Stdio::null());
-        command.env("XDG_STATE_HOME", self.path());
-        command
     }
 
     /// `receipt exec --run r OPTIONS -- sh -c SCRIPT`
     fn sh(&self, options: &[&str], script: &str) -> Output {
         let arguments = [&["exec", "--run", "r"], options, &["--", "sh", "-c", script]].concat();
-        self.receipt(&arguments).output().unwrap()
+        self.command(&arguments).output().unwrap()
     }
 
     /// As `sh`, and it goes on by itself. Signals are as a terminal has them, whatever the tests were started with: what
     /// was ignored (as `nohup` does with HUP) stays ignored, and a shell cannot even trap it.
     fn start(&self, script: &str) -> Child {
-        let mut command = Command::new("env");
+        let mut command = self.alone("env");
         command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(RECEIPT);
         command.args(["exec", "--run", "r", "--", "sh", "-c", script]);
-        command.current_dir(self.path()).env_remove("RECEIPT_LEDGER").stdin(Stdio::null());
-        command.env("XDG_STATE_HOME", self.path());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -81,7 +55,7 @@ impl Place {
         whole
     }
 
-    fn json(&self, key: &str) -> Value {
+    fn recorded(&self, key: &str) -> Value {
         json::parse(&self.evidence(key), Limits::READ).unwrap()
     }
 
@@ -114,7 +88,7 @@ fn bytes_pass_through_and_are_kept_unchanged() {
     assert_eq!(place.evidence("stdout"), out.stdout);
     assert_eq!(place.evidence("stderr"), out.stderr);
     assert_eq!(place.verdict(), Some(Verdict::Pass));
-    let status = place.json("exit_status");
+    let status = place.recorded("exit_status");
     assert_eq!(status.get("code").and_then(Value::as_i64), Some(0));
     assert!(status.get("signal").unwrap().is_null() && status.get("error").unwrap().is_null());
     let names = fs::read_dir(place.path().join(".receipt")).unwrap().map(|entry| entry.unwrap().file_name());
@@ -125,7 +99,7 @@ fn bytes_pass_through_and_are_kept_unchanged() {
 fn ten_mebibytes_on_both_streams_at_once() {
     let sizes = [&["init"][..], &["init", "--compress"]].map(|init| {
         let place = Place::new();
-        assert!(place.receipt(init).output().unwrap().status.success());
+        assert!(place.command(init).output().unwrap().status.success());
         ten_mebibytes(&place);
         fs::metadata(place.ledger_path()).unwrap().len()
     });
@@ -138,7 +112,7 @@ fn ten_mebibytes(place: &Place) {
     assert!(out.stdout.len() > 10 << 20 && out.stderr.len() > 10 << 20);
     assert!(place.evidence("stdout") == out.stdout, "stdout is not what was shown");
     assert!(place.evidence("stderr") == out.stderr, "stderr is not what was shown");
-    let written = place.receipt(&["cat", "r", "stdout"]).output().unwrap();
+    let written = place.command(&["cat", "r", "stdout"]).output().unwrap();
     assert!(written.stdout == out.stdout, "it is not written out as it was");
     assert_eq!(place.verdict(), Some(Verdict::Pass));
 }
@@ -146,7 +120,7 @@ fn ten_mebibytes(place: &Place) {
 #[test]
 fn output_is_shown_live_and_input_is_inherited() {
     let place = Place::new();
-    let mut command = place.receipt(&["exec", "-q", "--", "cat"]);
+    let mut command = place.command(&["exec", "-q", "--", "cat"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     std::io::Write::write_all(&mut input, b"line\n").unwrap();
@@ -168,7 +142,7 @@ fn the_intent_is_on_disk_before_the_command_starts() {
     let types: Vec<EventType> = then.events().iter().map(|event| event.event_type).collect();
     assert_eq!(types, [EventType::RunStart, EventType::StageAdvance, EventType::EvidencePut]);
     assert!(!then.facts().finalized);
-    let command = place.json("command");
+    let command = place.recorded("command");
     let argv: Vec<_> =
         command.get("argv").and_then(Value::as_array).unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(argv[..2], ["sh", "-c"]);
@@ -178,7 +152,7 @@ fn the_intent_is_on_disk_before_the_command_starts() {
 #[test]
 fn of_the_environment_only_the_names_are_kept() {
     let place = Place::new();
-    let mut command = place.receipt(&["exec", "--run", "r", "--", "true"]);
+    let mut command = place.command(&["exec", "--run", "r", "--", "true"]);
     assert!(command.env("CANARY_NAME", "canary-value").output().unwrap().status.success());
     let intent = text(&place.evidence("command"));
     assert!(intent.contains("CANARY_NAME") && !intent.contains("canary-value"));
@@ -207,10 +181,10 @@ fn a_command_that_cannot_be_started_is_a_run_that_fails() {
     for (command, status) in [("./nosuch", 127), ("no-such-command-anywhere", 127), ("./plain", 126), (".", 126)] {
         let place = Place::new();
         fs::write(place.path().join("plain"), "not executable").unwrap();
-        let out = place.receipt(&["exec", "--run", "r", "--", command]).output().unwrap();
+        let out = place.command(&["exec", "--run", "r", "--", command]).output().unwrap();
         assert_eq!(out.status.code(), Some(status), "{command}");
         assert_eq!(place.verdict(), Some(Verdict::Fail), "{command}");
-        let evidence = place.json("exit_status");
+        let evidence = place.recorded("exit_status");
         assert!(evidence.get("error").unwrap().as_str().is_some() && evidence.get("code").unwrap().is_null());
         assert_eq!((place.evidence("stdout"), place.evidence("stderr")), (Vec::new(), Vec::new()));
         assert!(text(&out.stderr).starts_with(&format!("receipt: {command}: ")));
@@ -282,7 +256,7 @@ fn signals_reach_the_command_and_the_run_is_finalized() {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
         signal(&child, name);
         assert_eq!(child.wait().unwrap().code(), Some(128 + number), "{name}");
-        assert_eq!(place.json("exit_status").get("signal").and_then(Value::as_i64), Some(i64::from(number)));
+        assert_eq!(place.recorded("exit_status").get("signal").and_then(Value::as_i64), Some(i64::from(number)));
         assert_eq!(place.evidence("stdout"), b"ready\n");
     }
 }
@@ -296,7 +270,7 @@ fn a_killed_recorder_leaves_an_open_run_that_can_be_recovered() {
     assert_eq!(child.wait().unwrap().signal(), Some(9));
     let facts = place.snapshot();
     assert!(!facts.facts().finalized && facts.facts().findings.is_empty());
-    let verified = place.receipt(&["verify"]).output().unwrap();
+    let verified = place.command(&["verify"]).output().unwrap();
     assert!(text(&verified.stdout).contains("1 unfinished"), "{}", text(&verified.stdout));
     let ledger = Ledger::open(place.ledger_path()).unwrap();
     ledger.recover("r", Actor::new("cli", "test")).unwrap();
@@ -307,10 +281,10 @@ fn a_killed_recorder_leaves_an_open_run_that_can_be_recovered() {
 fn a_reader_that_has_gone_ends_the_command_and_not_the_record() {
     let place = Place::new();
     let script = format!("{RECEIPT} exec --run r -- yes | head -n 3; echo ${{PIPESTATUS[0]}}");
-    let out = Command::new("bash").args(["-c", &script]).current_dir(place.path()).output().unwrap();
+    let out = place.alone("bash").args(["-c", &script]).output().unwrap();
     assert_eq!(text(&out.stdout), "y\ny\ny\n141\n", "{}", text(&out.stderr));
     assert_eq!(place.verdict(), Some(Verdict::Fail));
-    assert_eq!(place.json("exit_status").get("signal").and_then(Value::as_i64), Some(13));
+    assert_eq!(place.recorded("exit_status").get("signal").and_then(Value::as_i64), Some(13));
     assert!(place.evidence("stdout").starts_with(b"y\ny\ny\n"));
 }
 
@@ -343,7 +317,7 @@ fn outputs_are_kept() {
     assert_eq!(place.evidence("output:dir/a"), b"three\n");
     assert_eq!(place.evidence("output:dir/sub/b"), b"two\n");
     assert!(place.evidence_ref("output:dir/link").is_none() && place.evidence_ref("output:dir/pipe").is_none());
-    let list = place.json("output:dir");
+    let list = place.recorded("output:dir");
     let entries = list.get("entries").and_then(Value::as_array).unwrap();
     let told: Vec<_> = entries
         .iter()
@@ -390,7 +364,7 @@ fn a_missing_output_fails_the_run() {
     let out = place.sh(&["--output", "nosuch"], "true");
     assert_eq!(out.status.code(), Some(1));
     assert_eq!(place.verdict(), Some(Verdict::Fail));
-    assert_eq!(place.json("output:nosuch").get("missing").and_then(Value::as_bool), Some(true));
+    assert_eq!(place.recorded("output:nosuch").get("missing").and_then(Value::as_bool), Some(true));
     assert!(text(&out.stderr).contains("output nosuch could not be put on record"), "{}", text(&out.stderr));
 }
 
@@ -398,7 +372,7 @@ fn a_missing_output_fails_the_run() {
 fn json_is_one_document_and_the_command_is_shown_on_stderr() {
     let place = Place::new();
     for (script, status, verdict) in [("echo out; echo err >&2", 0, "pass"), ("echo out; exit 7", 7, "fail")] {
-        let out = place.receipt(&["--json", "exec", "--", "sh", "-c", script]).output().unwrap();
+        let out = place.command(&["--json", "exec", "--", "sh", "-c", script]).output().unwrap();
         assert_eq!(out.status.code(), Some(status));
         assert!(text(&out.stderr).contains("out\n") && !text(&out.stderr).contains("receipt:"));
         let document: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
@@ -424,7 +398,7 @@ fn quiet_is_quiet() {
 fn what_the_ledger_refuses_is_told_and_the_command_is_not_run() {
     let place = Place::new();
     fs::write(place.path().join("text"), "this is no ledger, and long enough to be looked at".repeat(100)).unwrap();
-    let out = place.receipt(&["--ledger", "text", "exec", "--", "touch", "ran"]).output().unwrap();
+    let out = place.command(&["--ledger", "text", "exec", "--", "touch", "ran"]).output().unwrap();
     assert_eq!(out.status.code(), Some(4), "{}", text(&out.stderr));
     assert!(!place.path().join("ran").exists());
 }
@@ -438,7 +412,7 @@ fn a_ledger_that_fails_at_the_end_is_told() {
         assert!(text(&out.stderr).starts_with("error: there is no ledger at"), "{}", text(&out.stderr));
         let place = Place::new();
         let script = format!("rm -r .receipt; {end}");
-        let out = place.receipt(&["exec", "--json", "--run", "r", "--", "sh", "-c", &script]).output().unwrap();
+        let out = place.command(&["exec", "--json", "--run", "r", "--", "sh", "-c", &script]).output().unwrap();
         let document: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
         assert_eq!((out.status.code(), document["error"]["kind"].as_str()), (Some(status), Some("ledger_not_found")));
         assert!(document["overall_verdict"].is_null());
@@ -450,7 +424,7 @@ fn output_that_cannot_be_kept_is_shown_and_fails_the_run() {
     let place = Place::new();
     // No file may be larger than a mebibyte: room for the ledger, and not for the output.
     let script = format!("ulimit -f 1024; exec {RECEIPT} exec --run r -- seq 1 400000");
-    let out = Command::new("bash").args(["-c", &script]).current_dir(place.path()).output().unwrap();
+    let out = place.alone("bash").args(["-c", &script]).output().unwrap();
     assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
     assert_eq!(text(&out.stdout).lines().count(), 400_000, "the command is shown to its end");
     assert!(text(&out.stderr).contains("stdout could not be kept"), "{}", text(&out.stderr));
@@ -475,7 +449,7 @@ fn secrets_are_shown_and_not_kept() {
 #[cfg(target_os = "linux")]
 fn memory_does_not_grow_with_the_output() {
     let place = Place::new();
-    let mut command = place.receipt(&["exec", "--run", "r", "-q", "--", "head", "-c", "300M", "/dev/zero"]);
+    let mut command = place.command(&["exec", "--run", "r", "-q", "--", "head", "-c", "300M", "/dev/zero"]);
     let mut child = command.stdout(Stdio::null()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
@@ -488,7 +462,7 @@ fn memory_does_not_grow_with_the_output() {
     }
     assert!(child.wait().unwrap().success());
     assert!(peak > 0 && peak < 64 << 10, "{peak} KiB");
-    assert_eq!(place.json("exit_status").get("code").and_then(Value::as_i64), Some(0));
+    assert_eq!(place.recorded("exit_status").get("code").and_then(Value::as_i64), Some(0));
     let blob = place.evidence_ref("stdout").unwrap();
     let manifest = json::parse(&place.ledger().blob(&blob.0).unwrap(), Limits::READ).unwrap();
     assert_eq!(manifest.get("bytes_len").and_then(Value::as_i64), Some(300 << 20));

@@ -1,17 +1,15 @@
 //! Evidence far larger than the memory that it takes to put it on record.
 #![cfg(target_os = "linux")] // where a process can be held to so much data
 
-use crate::common::Place;
+use crate::common::{Place, RECEIPT};
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::process::{Command, Output};
+use std::process::Output;
 
 /// Runs the command with so many KiB of data.
 fn within(place: &Place, kibibytes: u32, command: &str) -> Output {
-    let script = format!("ulimit -d {kibibytes} && exec {} {command}", env!("CARGO_BIN_EXE_receipt"));
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &script]).current_dir(place.path()).env_remove("RECEIPT_LEDGER");
-    shell.env("XDG_STATE_HOME", place.path()).output().unwrap()
+    let script = format!("ulimit -d {kibibytes} && exec {RECEIPT} {command}");
+    place.alone("sh").args(["-c", &script]).output().unwrap()
 }
 
 const MEBIBYTES: usize = 96;

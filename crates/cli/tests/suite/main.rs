@@ -16,6 +16,8 @@ mod concurrency;
 #[path = "../../../../tests/crash.rs"]
 mod crash;
 mod exec;
+#[path = "../../../kernel/tests/suite/forge.rs"]
+mod forge;
 #[path = "../../../../tests/full_disk.rs"]
 mod full_disk;
 mod independent;

@@ -1,6 +1,6 @@
 //! Keys, checkpoints, proofs and witnesses on the command line.
 
-use crate::common::Place;
+use crate::common::{Place, RECEIPT};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -66,9 +66,7 @@ fn a_key_can_be_encrypted_with_a_passphrase_that_is_never_on_the_command_line() 
         assert!(!String::from_utf8_lossy(&output.stderr).contains("horse"), "a passphrase was shown");
     }
     // Without a file and without a terminal there is nobody to ask.
-    let mut alone = std::process::Command::new("setsid");
-    alone.arg("--wait").arg(env!("CARGO_BIN_EXE_receipt")).args(sign).current_dir(place.path());
-    let output = alone.env_remove("RECEIPT_PASSPHRASE_FILE").env("XDG_STATE_HOME", place.path()).output().unwrap();
+    let output = place.alone("setsid").arg("--wait").arg(RECEIPT).args(sign).output().unwrap();
     assert!(String::from_utf8_lossy(&output.stderr).contains("RECEIPT_PASSPHRASE_FILE"), "{output:?}");
 }
 

@@ -8,9 +8,9 @@
 
 #![allow(dead_code, reason = "each test binary that has this module uses a part of it")]
 
-use receipt_core::canonical;
-use receipt_core::id::{BlobHash, EventHash};
-use receipt_core::json::{self, Limits, Object, Value};
+use receipt_kernel::core::canonical;
+use receipt_kernel::core::id::{BlobHash, EventHash};
+use receipt_kernel::core::json::{self, Limits, Object, Value};
 use rusqlite::{Connection, params};
 use std::path::Path;
 
@@ -215,7 +215,8 @@ impl Bundle {
     /// A bundle of these events, as they are, without blobs or a proof.
     pub(crate) fn of(events: Vec<Object>) -> Self {
         let run = events[0].get("run_id").cloned().unwrap_or_default();
-        let members = [("format", Value::from(receipt_core::bundle::FORMAT)), ("proof", Value::Null), ("run_id", run)];
+        let members =
+            [("format", Value::from(receipt_kernel::core::bundle::FORMAT)), ("proof", Value::Null), ("run_id", run)];
         Self { header: Object::from_iter(members), row: row_of(&events[0]), events, blobs: Vec::new() }
     }
 
@@ -267,7 +268,7 @@ impl Bundle {
             let line = [text(record).as_bytes(), b"\n"].concat();
             covered.extend_from_slice(&line);
             bundle.extend_from_slice(&line);
-            for piece in bytes.iter().flat_map(|bytes| bytes.chunks(receipt_core::bundle::PIECE)) {
+            for piece in bytes.iter().flat_map(|bytes| bytes.chunks(receipt_kernel::core::bundle::PIECE)) {
                 bundle.extend_from_slice(format!("\"{}\"\n", data_encoding::BASE64.encode(piece)).as_bytes());
             }
         }
