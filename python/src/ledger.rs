@@ -227,16 +227,14 @@ impl Ledger {
         let key = vkey.map(str::parse::<VerifierKey>).transpose();
         anchors.key = key.map_err(|error| errors::of_input(&error))?;
         let report = self.with(py, |ledger| {
-            let mut audit = receipt_kernel::Audit::of(ledger);
+            let mut audit = receipt_kernel::Audit::of(ledger).against(&anchors);
             if let Some(run_id) = run_id {
                 if !ledger.has_run(run_id)? {
                     return Err(Error::RunNotFound { run: run_id.to_owned() });
                 }
                 audit = audit.runs([RunId::new(run_id)]);
             }
-            let mut report = audit.run()?;
-            ledger.check_anchors(&anchors, &mut report)?;
-            Ok(report)
+            audit.run()
         })?;
         to_json(&report.to_value())
     }

@@ -4,22 +4,23 @@
 //! many threads as there are cores, each with a read transaction of its own, and memory does not grow with the ledger,
 //! with a run or with a blob. What the ledger alone cannot settle is UNKNOWN, with what would settle it.
 
+use crate::anchor::{self, Anchors};
 use crate::error::{Error, Result};
 use crate::evidence::Digest256;
 use crate::ledger::{Ledger, finish, reader_behind, show};
 use crate::read::evidence::{Evidence, Judge, Seen};
-use crate::store::{ReadTransaction, Store, Visit};
+use crate::read::pool::{self, Pool};
+use crate::store::{ReadTransaction, Size, Visit};
 use receipt_core::envelope::EventType;
 use receipt_core::id::{BlobHash, EventRef, RunId, Seq};
 use receipt_core::json::{Object, Value};
-use receipt_core::run::{Area, BatchReader, EventRow, RunFacts, RunReader};
+use receipt_core::merkle::TreeHead;
+use receipt_core::note::KeyName;
+use receipt_core::run::{Area, BatchReader, Cell, EventRow, RunFacts, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
 use std::fmt;
-use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 /// A kind of tampering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,6 +191,28 @@ pub struct Report {
     pub blobs: u64,
     /// How many runs are not finalized.
     pub unfinished: u64,
+    /// What each anchor that holds covers.
+    pub coverage: Vec<Coverage>,
+    /// The log's name and the head over all events, as they were at the instant of the audit: what may be remembered of the
+    /// ledger if the verdict is good. Only an audit of the whole ledger against anchors has one.
+    pub head: Option<(Option<KeyName>, TreeHead)>,
+}
+
+/// How much of a ledger an anchor from outside speaks of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// The anchor, by the name under which it was given.
+    pub anchor: String,
+    /// How many events it covers, the first ones of the log.
+    pub events: u64,
+    /// How many events the ledger has.
+    pub of: u64,
+}
+
+impl fmt::Display for Coverage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} covers {} of {} events", self.anchor, self.events, self.of)
+    }
 }
 
 impl Report {
@@ -204,9 +227,15 @@ impl Report {
         self.checks.iter().find(|report| report.check == check)
     }
 
-    /// `{"overall_verdict", "checks": [{"check", "verdict", "required", "reasons": […]}], "runs", "events", "blobs"}`
+    /// `{"overall_verdict", "checks": [{"check", "verdict", "required", "reasons": […]}], "runs", "events", "blobs",
+    /// "unfinished", "coverage": [{"anchor", "events", "of"}]}`
     pub fn to_value(&self) -> Value {
         let checks = self.checks.iter().map(CheckReport::to_value);
+        let coverage = self.coverage.iter().map(|Coverage { anchor, events, of }| {
+            let members =
+                [("anchor", Value::from(anchor.as_str())), ("events", (*events).into()), ("of", (*of).into())];
+            Value::from(Object::from_iter(members))
+        });
         Object::from_iter([
             ("overall_verdict", Value::from(self.overall_verdict())),
             ("checks", Value::Array(checks.collect())),
@@ -214,6 +243,7 @@ impl Report {
             ("events", self.events.into()),
             ("blobs", self.blobs.into()),
             ("unfinished", self.unfinished.into()),
+            ("coverage", Value::Array(coverage.collect())),
         ])
         .into()
     }
@@ -235,6 +265,7 @@ pub struct Audit<'a> {
     files: Vec<(String, Digest256)>,
     threads: usize,
     part: u64,
+    anchors: Option<&'a Anchors>,
     progress: Option<&'a (dyn Fn(Progress) + Sync)>,
 }
 
@@ -257,8 +288,8 @@ impl Ledger {
 impl<'a> Audit<'a> {
     /// An audit of everything, on every core.
     pub fn of(ledger: &'a Ledger) -> Self {
-        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        Self { ledger, runs: None, files: Vec::new(), threads, part: PART, progress: None }
+        let threads = pool::cores();
+        Self { ledger, runs: None, files: Vec::new(), threads, part: PART, anchors: None, progress: None }
     }
 
     /// The same of these runs only, and of the evidence that they put.
@@ -273,6 +304,14 @@ impl<'a> Audit<'a> {
     #[must_use]
     pub fn files(mut self, files: impl IntoIterator<Item = (String, Digest256)>) -> Self {
         self.files.extend(files);
+        self
+    }
+
+    /// The same, settling what these anchors settle; the checks that they bear on are required from then on. What the ledger's
+    /// own log shows missing is FAIL without any anchor. All of it is of the instant that the rest is of.
+    #[must_use]
+    pub fn against(mut self, anchors: &'a Anchors) -> Self {
+        self.anchors = Some(anchors);
         self
     }
 
@@ -305,10 +344,15 @@ impl<'a> Audit<'a> {
     pub fn run(self) -> Result<Report> {
         let mut store = self.ledger.lock();
         let tally = Tally::default();
-        let problems = store.schema_problems()?;
-        if !problems.is_empty() {
-            for problem in problems {
-                tally.lock().find(Check::Content, Verdict::Fail, Reason::new("SCHEMA_MALFORMED", problem));
+        let (malformed, foreign): (Vec<_>, Vec<_>) = store.inspect()?.into_iter().partition(|it| it.malformed);
+        for problem in foreign {
+            // What is recorded stands by its hashes; but nobody writes here any more, and its owner has to know why.
+            let code = if problem.is_trigger { "FOREIGN_TRIGGER" } else { "FOREIGN_SCHEMA" };
+            tally.lock().find(Check::Columns, Verdict::Warn, Reason::new(code, problem.msg));
+        }
+        if !malformed.is_empty() {
+            for problem in malformed {
+                tally.lock().find(Check::Content, Verdict::Fail, Reason::new("SCHEMA_MALFORMED", problem.msg));
             }
             for check in [Check::Columns, Check::Evidence, Check::Path, Check::Commitment] {
                 let reason = Reason::new("SCHEMA_MALFORMED", "nothing was read: the tables are not those of a ledger");
@@ -316,61 +360,46 @@ impl<'a> Audit<'a> {
             }
             return Ok(tally.report());
         }
-        for name in store.foreign_triggers()? {
-            // What is recorded stands by its hashes; but nobody writes here any more, and its owner has to know why.
-            let msg = format!("trigger {name:?} is not ours and would run with each write: `DROP TRIGGER` removes it");
-            tally.lock().find(Check::Columns, Verdict::Warn, Reason::new("FOREIGN_TRIGGER", msg));
-        }
-        match self.walk(store.as_mut(), &tally) {
+        let mut pool = Pool::of(store.as_mut(), self.threads)?;
+        // Whoever writes through this handle need not wait for the audit.
+        drop(store);
+        match self.walk(&mut pool, &tally) {
             Err(error @ Error::RunNotFound { .. }) => return Err(error),
             Err(error) => tally.lock().read_failure(&error),
             Ok(()) => {}
         }
-        Ok(tally.report())
+        let mut report = tally.report();
+        if let Some(anchors) = self.anchors {
+            anchor::settle(pool.view().as_ref(), anchors, self.runs.is_none(), &mut report);
+        }
+        Ok(report)
     }
 
-    fn walk(&self, store: &mut dyn Store, tally: &Tally) -> Result<()> {
-        let mut helpers: Vec<Box<dyn Store>> = Vec::new();
-        if self.threads > 1 {
-            helpers = (0..self.threads).map(|_| store.reopen()).collect::<Result<_>>()?;
-        }
-        // One handle more, to ask how long each run is while this one lists them.
-        let mut lengths = if self.threads > 1 { Some(store.reopen()?) } else { None };
-        let lengths = lengths.as_mut().map(Store::read).transpose()?;
-        let transaction = store.read()?;
-        let size = transaction.size()?;
+    fn walk(&self, pool: &mut Pool, tally: &Tally) -> Result<()> {
+        let size = pool.view().size()?;
         let total = size.events + if self.runs.is_none() { size.blobs } else { 0 };
         let judge = Judge::new(self.runs.is_none(), &self.files);
-        let shared = Shared { tally, judge: &judge, total, progress: self.progress };
-        if helpers.is_empty() {
-            self.jobs(transaction.as_ref(), None, tally, &mut |job| shared.work(transaction.as_ref(), &job))?;
-            return shared.end(transaction.as_ref());
-        }
-        let (sender, receiver) = sync_channel::<Job>(64);
-        let receiver = Mutex::new(receiver);
-        thread::scope(|scope| {
-            for mut helper in helpers {
-                let (receiver, shared) = (&receiver, &shared);
-                scope.spawn(move || shared.help(helper.as_mut(), receiver));
-            }
-            let sender: SyncSender<Job> = sender;
-            self.jobs(transaction.as_ref(), lengths.as_deref(), tally, &mut |job| {
-                // The receiver outlives this scope, so that a send cannot fail.
-                let _ = sender.send(job);
-            })
-        })?;
-        shared.end(transaction.as_ref())
+        let shared = Shared { tally, judge: &judge, total, progress: self.progress, rows: Mutex::default() };
+        // One thread has no use for parts.
+        let budget = if self.threads > 1 { size.events } else { 0 };
+        let mut listed = Size::default();
+        pool.deal(|view, give| self.jobs(view, budget, tally, &mut listed, give), |view, job| shared.work(view, &job))?;
+        shared.end(pool.view().as_ref(), listed)
     }
 
-    /// Deals out the work: runs first, then blobs. `lengths` is where to ask how long a run is.
+    /// Deals out the work: runs first, then blobs. `budget` is about how many events there are.
     fn jobs(
         &self,
         store: &dyn ReadTransaction,
-        lengths: Option<&dyn ReadTransaction>,
+        budget: u64,
         tally: &Tally,
+        listed: &mut Size,
         give: &mut dyn FnMut(Job),
     ) -> Result<()> {
-        let mut deal = Deal { give, lengths, part: self.part, batch: Vec::new(), events: 0 };
+        if self.runs.is_none() {
+            give(Job::Rows);
+        }
+        let mut deal = Deal { give, store, budget, part: self.part, batch: Vec::new(), events: 0 };
         if let Some(runs) = &self.runs {
             for run in runs {
                 let mut known = false;
@@ -384,7 +413,12 @@ impl<'a> Audit<'a> {
             deal.flush();
             return Ok(());
         }
-        store.runs(&mut |id, _| {
+        let mut order = [Order::default(), Order::default(), Order::default()];
+        store.runs(&mut |id, row| {
+            listed.runs += u64::from(row.is_some());
+            if !order[usize::from(row.is_none())].is_next(id) {
+                tally.lock().find(Check::Columns, Verdict::Fail, index_broken("runs", id));
+            }
             if let Some(id) = id.as_str() {
                 deal.run(RunId::new(id));
             } else {
@@ -396,6 +430,10 @@ impl<'a> Audit<'a> {
         deal.flush();
         let mut batch = Vec::new();
         store.blobs(&mut |id| {
+            listed.blobs += 1;
+            if !order[2].is_next(id) {
+                tally.lock().find(Check::Evidence, Verdict::Fail, index_broken("blobs", id));
+            }
             if let Some(hash) = id.text().and_then(BlobHash::parse_bytes) {
                 batch.push(hash);
             } else {
@@ -412,6 +450,25 @@ impl<'a> Audit<'a> {
     }
 }
 
+/// Names that an index lists in their order, each once. One that comes twice, or too late, would be looked at twice and hide
+/// that another row is looked at by nobody.
+#[derive(Default)]
+struct Order(Option<Vec<u8>>);
+
+impl Order {
+    fn is_next(&mut self, id: Cell<'_>) -> bool {
+        // What is no text has no place among those that are, and is reported by itself.
+        let Some(text) = id.text() else { return true };
+        let is_next = self.0.as_deref().is_none_or(|last| last < text);
+        self.0 = Some(text.to_vec());
+        is_next
+    }
+}
+
+fn index_broken(table: &str, id: Cell<'_>) -> Reason {
+    Reason::new("INDEX_MISMATCH", format!("the index of table {table} lists {:?} twice, or out of order", show(id)))
+}
+
 /// About how many events a thread is given at once: enough that dealing them out costs nothing, few enough that no thread
 /// is long alone at the end.
 const SHARE: u64 = 2048;
@@ -422,8 +479,10 @@ const PART: u64 = 2048;
 /// Deals out runs: short ones by the handful, long ones in parts.
 struct Deal<'d> {
     give: &'d mut dyn FnMut(Job),
-    /// Where to ask how long a run is, where there are several threads to deal to.
-    lengths: Option<&'d dyn ReadTransaction>,
+    /// Where to ask how long a run is.
+    store: &'d dyn ReadTransaction,
+    /// How many events may still be dealt out in parts: about as many as there are.
+    budget: u64,
     /// About how many events of a long run make a part.
     part: u64,
     batch: Vec<RunId>,
@@ -433,15 +492,17 @@ struct Deal<'d> {
 
 impl Deal<'_> {
     fn run(&mut self, run: RunId) {
-        // The seq of the last row says about how long it is; whatever it says, all of the run is read.
+        // The seq of the last row says about how long it is; whatever it says, all of the run is read. A seq may be any
+        // number: all parts together are no more than there are events for.
         let mut length = 0;
         let seq =
             &mut |row: &EventRow<'_>| length = row.seq.integer().and_then(|seq| u64::try_from(seq).ok()).unwrap_or(0);
-        let asked = self.lengths.map(|lengths| lengths.head(&run, seq));
-        if matches!(asked, Some(Ok(()))) && length / 2 >= self.part {
+        let asked = if self.budget > 0 { self.store.head(&run, seq).is_ok() } else { false };
+        if asked && length / 2 >= self.part && length <= self.budget {
+            self.budget -= length;
             return self.long_run(run, length);
         }
-        self.events += length;
+        self.events = self.events.saturating_add(length);
         self.batch.push(run);
         if self.events >= SHARE || self.batch.len() >= 16 {
             self.flush();
@@ -449,8 +510,7 @@ impl Deal<'_> {
     }
 
     fn long_run(&mut self, run: RunId, length: u64) {
-        // No more parts than there can be of use: a seq in a row may be any number.
-        let count = (length / self.part).min(1 << 16);
+        let count = length / self.part;
         let cuts = (1..count).filter_map(|part| Seq::new(i64::try_from(length / count * part).ok()?)).collect();
         let run = Arc::new(LongRun::new(run, cuts));
         for part in 0..run.parts() {
@@ -469,15 +529,16 @@ struct LongRun {
     run: RunId,
     /// The seq of the last event of each part but the last.
     cuts: Vec<Seq>,
-    /// What each part showed, once somebody is done with it: nothing, where it could not be read by itself.
-    done: Mutex<Vec<Done>>,
+    done: Mutex<Done>,
     seen: Seen,
 }
 
-/// A part of a long run, as far as it has come.
-enum Done {
-    NotYet,
-    Read(Option<Box<Part>>),
+/// The parts of a long run, as far as they have come.
+struct Done {
+    /// What each part showed: nothing if it could not be read by itself.
+    parts: Vec<Option<Part>>,
+    /// How many are not done.
+    left: usize,
 }
 
 /// What reading a run, or a part of one, showed.
@@ -485,7 +546,8 @@ type Part = (RunReader, Findings);
 
 impl LongRun {
     fn new(run: RunId, cuts: Vec<Seq>) -> Self {
-        let done = Mutex::new((0..=cuts.len()).map(|_| Done::NotYet).collect());
+        let left = cuts.len() + 1;
+        let done = Mutex::new(Done { parts: (0..left).map(|_| None).collect(), left });
         Self { run, cuts, done, seen: Seen::of_threads() }
     }
 
@@ -502,15 +564,9 @@ impl LongRun {
     /// Takes in a part; gives all of them to whoever brings the last one.
     fn done(&self, index: usize, part: Option<Part>) -> Option<Vec<Option<Part>>> {
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done[index] = Done::Read(part.map(Box::new));
-        if done.iter().any(|part| matches!(part, Done::NotYet)) {
-            return None;
-        }
-        let parts = std::mem::take(&mut *done).into_iter().map(|part| match part {
-            Done::Read(part) => part.map(|part| *part),
-            Done::NotYet => None,
-        });
-        Some(parts.collect())
+        done.parts[index] = part;
+        done.left -= 1;
+        (done.left == 0).then(|| std::mem::take(&mut done.parts))
     }
 }
 
@@ -519,6 +575,8 @@ enum Job {
     Runs(Vec<RunId>),
     Part(Arc<LongRun>, usize),
     Blobs(Vec<BlobHash>),
+    /// How many rows there are.
+    Rows,
 }
 
 /// What all threads share.
@@ -527,22 +585,11 @@ struct Shared<'a> {
     judge: &'a Judge<'a>,
     total: u64,
     progress: Option<&'a (dyn Fn(Progress) + Sync)>,
+    /// How many rows each table has, once they were counted.
+    rows: Mutex<Option<Size>>,
 }
 
 impl Shared<'_> {
-    /// Works off jobs until there are no more.
-    fn help(&self, store: &mut dyn Store, jobs: &Mutex<Receiver<Job>>) {
-        let transaction = store.read().map_err(|error| self.tally.lock().read_failure(&error)).ok();
-        loop {
-            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(job) = job else { return };
-            // Without a transaction the jobs are still taken, so that whoever deals them out does not wait for ever.
-            if let Some(transaction) = &transaction {
-                self.work(transaction.as_ref(), &job);
-            }
-        }
-    }
-
     fn work(&self, store: &dyn ReadTransaction, job: &Job) {
         let done = match job {
             Job::Runs(runs) => runs.iter().try_for_each(|run| self.check_run(store, run)),
@@ -556,6 +603,9 @@ impl Shared<'_> {
                 self.done(blobs.len() as u64);
                 Ok(())
             }
+            Job::Rows => store.rows().map(|rows| {
+                *self.rows.lock().unwrap_or_else(PoisonError::into_inner) = Some(rows);
+            }),
         };
         if let Err(error) = done {
             self.tally.lock().read_failure(&error);
@@ -563,7 +613,8 @@ impl Shared<'_> {
     }
 
     /// What only shows once everything was looked at.
-    fn end(&self, store: &dyn ReadTransaction) -> Result<()> {
+    fn end(&self, store: &dyn ReadTransaction, listed: Size) -> Result<()> {
+        self.check_rows(listed);
         let mut found = Findings::default();
         let ended = self.judge.end(store, &mut found);
         self.tally.lock().merge(found);
@@ -644,6 +695,28 @@ impl Shared<'_> {
         store.events_between(run, after, until, &mut |row| rows.next(row, run))?;
         Ok(rows.end(run))
     }
+
+    /// Rows are found by an index, which whoever holds the file can take away, and put back once a row has been added. Each
+    /// row that was read is another one of its table, or there is a finding; so if a table has as many rows as were read,
+    /// those were all of them.
+    fn check_rows(&self, listed: Size) {
+        let Some(rows) = *self.rows.lock().unwrap_or_else(PoisonError::into_inner) else { return };
+        let mut found = self.tally.lock();
+        if found.failed {
+            return;
+        }
+        let tables = [
+            ("events", Check::Content, rows.events, found.events),
+            ("runs", Check::Columns, rows.runs, listed.runs),
+            ("blobs", Check::Evidence, rows.blobs, listed.blobs),
+        ];
+        for (table, check, rows, read) in tables {
+            if rows != read {
+                let msg = format!("table {table} has {rows} rows, and its index leads to {read}");
+                found.find(check, Verdict::Fail, Reason::new("INDEX_MISMATCH", msg));
+            }
+        }
+    }
 }
 
 /// A run's rows on their way through a reader, and its evidence looked at by the handful.
@@ -708,6 +781,8 @@ pub(crate) struct Findings {
     committed: u64,
     pub(crate) blobs: u64,
     pub(crate) expired: u64,
+    /// Whether the store could not be read to its end.
+    failed: bool,
 }
 
 impl Tally {
@@ -730,6 +805,8 @@ impl Tally {
             events: findings.events,
             blobs: findings.blobs,
             unfinished: findings.unfinished,
+            coverage: Vec::new(),
+            head: None,
         }
     }
 }
@@ -790,6 +867,7 @@ impl Findings {
         self.committed += other.committed;
         self.blobs += other.blobs;
         self.expired += other.expired;
+        self.failed |= other.failed;
         for report in other.checks {
             self.entry(report.check).merge(report);
         }
@@ -799,6 +877,7 @@ impl Findings {
 
     /// The store could not be read to its end: nothing that depends on it can be PASS.
     pub(crate) fn read_failure(&mut self, error: &Error) {
+        self.failed = true;
         for check in [Check::Content, Check::Columns, Check::Evidence, Check::Path] {
             self.find(check, Verdict::Unknown, Reason::new("READ_FAILURE", error.to_string()));
         }

@@ -7,7 +7,7 @@ mod acts;
 mod retell;
 
 use crate::anchor::Anchors;
-use crate::audit::{Check, Report};
+use crate::audit::{Audit, Check, Report};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::log::Publish;
@@ -89,8 +89,7 @@ pub fn run(ledger: &Path, folder: &Path, seed: &[u8; 32]) -> Result<Vec<Outcome>
         Ledger::backup(&whole, &copy, &mut |_, _| {})?;
         let committed = commit(act, &copy, &log, &other)? && !(nothing_to_tamper_with && act.expected.is_some());
         let ledger = Ledger::open_read_only(&copy)?;
-        let mut report = ledger.audit()?;
-        ledger.check_anchors(&anchors, &mut report)?;
+        let report = Audit::of(&ledger).against(&anchors).run()?;
         drop(ledger);
         std::fs::remove_file(&copy).map_err(|source| Error::Io { path: copy, source })?;
         let Act { name, by, expected, .. } = act;

@@ -7,14 +7,14 @@
 use crate::error::{Error, Result};
 use crate::evidence::redact::Redactor;
 use crate::ledger::{Ledger, sound_event};
-use crate::store::{ReadTransaction, Segment, Store, StoredCheckpoint, Visit, WriteTransaction};
+use crate::read::pool::{self, Pool};
+use crate::store::{ReadTransaction, Segment, StoredCheckpoint, Visit, WriteTransaction};
 use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::{Checkpoint, ConsistencyProof, InclusionProof, SignedCheckpoint};
 use receipt_core::id::{EventRef, NodeHash, RunId, Seq, Timestamp};
 use receipt_core::merkle::{self, Frontier, Subtree, TreeHead};
 use receipt_core::note::{KeyKind, KeyName, Signing, Standing, VerifierKey};
-use std::num::NonZeroUsize;
-use std::sync::mpsc::{SendError, SyncSender, sync_channel};
+use std::collections::HashMap;
 use std::thread;
 use std::time::Duration;
 
@@ -83,11 +83,12 @@ impl Ledger {
     pub fn checkpoint(&self, how: &Publish<'_>) -> Result<Published> {
         let (now, redactor) = (self.now(), self.redactor()?);
         let mut store = self.lock();
-        // What reads beside the write transaction: only a file can be, and only another core helps.
-        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let readers = if threads > 1 && store.path().is_some() { threads } else { 0 };
-        let readers = (0..readers).map(|_| store.reopen()).collect::<Result<Vec<_>>>()?;
+        // Only a file can be read beside the write transaction, and only another core helps.
+        let threads = pool::cores();
+        let mut beside = if threads > 1 && store.path().is_some() { Some(store.reopen()?) } else { None };
         let mut transaction = store.write()?;
+        // The transaction keeps other writers out, so that these see what it sees.
+        let readers = beside.as_mut().map(|store| Pool::of(store.as_mut(), threads)).transpose()?;
         let published = publish(transaction.as_mut(), readers, &redactor, how, now)?;
         transaction.commit()?;
         Ok(published)
@@ -224,7 +225,7 @@ fn prove_event(store: &dyn ReadTransaction, event: &EventRef) -> Result<Inclusio
 
 fn publish(
     store: &mut dyn WriteTransaction,
-    readers: Vec<Box<dyn Store>>,
+    readers: Option<Pool>,
     redactor: &Redactor,
     how: &Publish<'_>,
     now: Timestamp,
@@ -335,6 +336,8 @@ struct Growth {
     /// Of each level the row that is not full yet.
     rows: Vec<Vec<u8>>,
     segment: Option<Segment>,
+    /// How many events the log has of each run that has new ones.
+    covered: HashMap<RunId, u64>,
     /// The newest event, where there is a new one.
     last: Option<EventRef>,
     last_event_id: i64,
@@ -356,32 +359,39 @@ impl Growth {
             Visit::Continue(())
         })?;
         let last_event_id = before.last_event_id;
-        Ok(Self { frontier: before.frontier.clone(), rows, segment, last: None, last_event_id })
+        let (frontier, covered) = (before.frontier.clone(), HashMap::new());
+        Ok(Self { frontier, rows, segment, covered, last: None, last_event_id })
     }
 
-    /// Takes in every event behind this row. Where there are many, `readers` read them ahead, a stretch of rows each in
-    /// turn; this thread grows the tree. They see what this transaction sees: it keeps other writers out.
-    fn run(mut self, store: &mut dyn WriteTransaction, readers: Vec<Box<dyn Store>>, after: i64) -> Result<Self> {
+    /// Takes in every event after this row. If there are many, `readers` read them ahead, a stretch of rows each in turn;
+    /// this thread grows the tree.
+    fn run(mut self, store: &mut dyn WriteTransaction, readers: Option<Pool>, after: i64) -> Result<Self> {
         let last = i64::try_from(store.size()?.events).unwrap_or(i64::MAX).max(after);
-        match stretches(after, last) {
-            Some(stretches) if !readers.is_empty() && stretches.len() >= 2 * readers.len() => {
-                self.run_ahead(store, readers, &stretches)?;
+        match (stretches(after, last), readers) {
+            (Some(stretches), Some(mut readers)) if stretches.len() >= 2 * pool::cores() => {
+                readers.in_order(
+                    &stretches,
+                    |view, stretch| read_stretch(view, stretch),
+                    |batch| self.add(store, batch),
+                )?;
             }
-            _ => {
-                let mut from = after;
-                loop {
-                    let batch = read_stretch(store, (from, last))?;
-                    from = batch.last_id;
-                    let is_last = batch.leaves.len() < BATCH;
-                    self.add(store, batch)?;
-                    if is_last {
-                        break;
-                    }
-                }
+            _ => self.last_event_id = after,
+        }
+        // What stands after the last row that was counted on: nothing, or everything if nobody has read ahead.
+        loop {
+            let batch = read_stretch(store, &(self.last_event_id, i64::MAX))?;
+            let is_last = batch.leaves.len() < BATCH;
+            self.add(store, batch)?;
+            if is_last {
+                break;
             }
         }
-        self.last_event_id = last;
-        let mut count = self.frontier.head().size;
+        let (all, logged) = (store.count_events()?, self.frontier.head_size());
+        if all != logged {
+            // One that was hidden would be signed over, and could be swapped for another later.
+            return Err(broken(format!("it would have {logged} of {all} events; `verify` names the others")));
+        }
+        let mut count = logged;
         for (level, row) in (0u8..).zip(&self.rows) {
             if !row.is_empty() {
                 store.put_log_tile(level, count / WIDTH, row)?;
@@ -394,33 +404,24 @@ impl Growth {
         Ok(self)
     }
 
-    /// Each reader has a stretch in turn and is at most two ahead, so that leaves come in their order and are few in memory.
-    fn run_ahead(
-        &mut self,
-        store: &mut dyn WriteTransaction,
-        readers: Vec<Box<dyn Store>>,
-        stretches: &[Stretch],
-    ) -> Result<()> {
-        let count = readers.len();
-        thread::scope(|scope| {
-            let ahead = readers.into_iter().enumerate().map(|(number, mut reader)| {
-                let (sender, receiver) = sync_channel(2);
-                let own = stretches.iter().skip(number).step_by(count);
-                // Where nobody receives any more, the checkpoint has failed, and whoever made it says so.
-                scope.spawn(move || drop(read_ahead(reader.as_mut(), own, &sender)));
-                receiver
-            });
-            let ahead: Vec<_> = ahead.collect();
-            (0..stretches.len()).try_for_each(|index| {
-                let batch = ahead[index % count].recv();
-                self.add(store, batch.map_err(|_| broken("its events could not be read"))??)
-            })
-        })
+    /// The log has a run's events from the first on, each once and in their order: what comes next is the next one.
+    fn follow(&mut self, store: &dyn WriteTransaction, first: &EventRef, count: u64) -> Result<()> {
+        let covered = match self.covered.get(&first.run_id) {
+            Some(covered) => *covered,
+            None => store.covered(&first.run_id)?,
+        };
+        if covered.checked_add(1) != u64::try_from(first.seq.get()).ok() {
+            return Err(broken(format!("{first} would follow {covered} events of its run; `verify` tells more")));
+        }
+        self.covered.insert(first.run_id.clone(), covered + count);
+        Ok(())
     }
 
     fn add(&mut self, store: &mut dyn WriteTransaction, batch: Batch) -> Result<()> {
         let mut first_leaf = self.frontier.head_size();
+        self.last_event_id = batch.last_id;
         for (first, count) in batch.stretches {
+            self.follow(store, &first, count)?;
             self.last = Some(nth(&first, count - 1).ok_or_else(|| broken("a seq that is none"))?);
             match &mut self.segment {
                 Some(segment) if continues(segment, &first) => segment.count += count,
@@ -488,23 +489,8 @@ fn stretches(after: i64, last: i64) -> Option<Vec<Stretch>> {
     (count <= 1 << 20).then(|| (0..count).map(|index| (from(index), from(index + 1).min(last))).collect())
 }
 
-fn read_ahead<'a>(
-    store: &mut dyn Store,
-    stretches: impl Iterator<Item = &'a Stretch>,
-    sender: &SyncSender<Result<Batch>>,
-) -> Result<(), SendError<Result<Batch>>> {
-    let transaction = match store.read() {
-        Ok(transaction) => transaction,
-        Err(error) => return sender.send(Err(error)),
-    };
-    for stretch in stretches {
-        sender.send(read_stretch(transaction.as_ref(), *stretch))?;
-    }
-    Ok(())
-}
-
 /// The first events of a stretch of rows, each read back and hashed.
-fn read_stretch(store: &(impl ReadTransaction + ?Sized), (after, until): Stretch) -> Result<Batch> {
+fn read_stretch(store: &(impl ReadTransaction + ?Sized), &(after, until): &Stretch) -> Result<Batch> {
     let mut batch = Batch { last_id: after, ..Batch::default() };
     let mut failed = None;
     let mut scratch = Scratch::default();
@@ -579,8 +565,7 @@ fn leaves(store: &dyn ReadTransaction, row: u64, from: u64, until: u64) -> Resul
 
 /// The root of each row, worked out on every core where there are many.
 fn join_all(rows: &[Vec<NodeHash>]) -> Vec<NodeHash> {
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let share = rows.len().div_ceil(threads);
+    let share = rows.len().div_ceil(pool::cores());
     let join = |rows: &[Vec<NodeHash>]| rows.iter().map(|row| merkle::join(row)).collect::<Vec<_>>();
     if share < 16 {
         return join(rows);

@@ -33,13 +33,20 @@ impl Trust<'_> {
             log.find(Verdict::Fail, Reason::new("FOREIGN_LOG", msg));
             return vec![log];
         }
-        self.judge(proof.check(&old.head), &proof.checkpoint)
+        let mut checks = self.judge(proof.check(&old.head), &proof.checkpoint);
+        if old.head.size == 0 {
+            // Every log adds to an empty one.
+            checks[0].find(Verdict::Unknown, empty_anchor("the older checkpoint"));
+        }
+        checks
     }
 
     fn judge(&self, proved: Result<(), ProofProblem>, checkpoint: &SignedCheckpoint) -> Vec<CheckReport> {
         let mut log = CheckReport::pass(Check::Log);
         if let Err(problem) = proved {
             log.find(Verdict::Fail, Reason::new("PROOF_MISMATCH", problem.to_string()));
+        } else if covers_nothing(checkpoint) {
+            log.find(Verdict::Unknown, empty_anchor("the proof's checkpoint"));
         } else if let Some((verdict, reason)) = unsigned(checkpoint, self.keys) {
             log.find(verdict, reason);
         }
@@ -51,6 +58,8 @@ impl Trust<'_> {
         }
         if !is_met {
             fork.find(Verdict::Unknown, no_quorum());
+        } else if covers_nothing(checkpoint) {
+            fork.find(Verdict::Unknown, empty_anchor("the proof's checkpoint"));
         }
         vec![log, fork]
     }
@@ -100,6 +109,15 @@ pub(crate) fn witnessed(policy: &WitnessPolicy, checkpoint: &SignedCheckpoint) -
         doubts.push((Check::Fork, Reason::new("LOG_IS_WITNESS", msg)));
     }
     (cosigned.quorum && policy.asks_for_witnesses(), doubts)
+}
+
+/// Whether a checkpoint is of an empty log: every history begins so.
+pub(crate) fn covers_nothing(checkpoint: &SignedCheckpoint) -> bool {
+    checkpoint.checkpoint().head.size == 0
+}
+
+pub(crate) fn empty_anchor(name: &str) -> Reason {
+    Reason::new("EMPTY_ANCHOR", format!("{name} covers no event, which settles nothing"))
 }
 
 pub(crate) fn no_quorum() -> Reason {

@@ -88,20 +88,20 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         Error::Kernel(receipt_kernel::Error::NotFound { .. }) => runs.iter().fold(error, or_file),
         error => error,
     })?;
-    let bar = context.bar("events and blobs");
-    let tell = |progress: Progress| {
-        bar.set_length(progress.total);
-        bar.set_position(progress.done);
-    };
-    let mut audit = Audit::of(&ledger).progress(&tell).files(digests(&args.files)?);
-    if let Some(threads) = args.threads {
-        audit = audit.threads(threads);
-    }
     let named = find_runs(&runs, &ledger)?;
     for (run, ..) in &mut anchors.expected {
         if let Some(found) = WholeName::from(run.as_str()).find_if_there(&ledger)? {
             *run = found;
         }
+    }
+    let bar = context.bar("events and blobs");
+    let tell = |progress: Progress| {
+        bar.set_length(progress.total);
+        bar.set_position(progress.done);
+    };
+    let mut audit = Audit::of(&ledger).against(&anchors).progress(&tell).files(digests(&args.files)?);
+    if let Some(threads) = args.threads {
+        audit = audit.threads(threads);
     }
     if !named.is_empty() {
         // What is expected of a run is worth nothing where its events are not read.
@@ -118,14 +118,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let report = audit.run();
     bar.finish_and_clear();
     let mut report = report?;
-    let head = ledger.check_anchors(&anchors, &mut report)?;
     for check in &mut report.checks {
         check.required |= required.contains(&check.check);
     }
     print(context, &report, &named)?;
     let verdict = report.overall_verdict();
-    if let (Some(path), true, Verdict::Pass | Verdict::Warn) = (pin, args.runs.is_empty(), verdict) {
-        remember(context, pins, Pin { head, origin: ledger.origin()?, path });
+    if let (Some(path), Some((origin, head)), Verdict::Pass | Verdict::Warn) = (pin, report.head, verdict) {
+        remember(context, pins, Pin { head, origin, path });
     }
     Ok(exit_code(verdict))
 }

@@ -1,3 +1,4 @@
 //! Reading a ledger back: checked, at one instant.
 
 pub(crate) mod evidence;
+pub(crate) mod pool;

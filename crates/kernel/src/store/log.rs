@@ -83,6 +83,15 @@ pub trait LogRead {
         Ok(None)
     }
 
+    /// How many events of a run the log says that it has.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn covered(&self, run: &RunId) -> Result<u64> {
+        let _ = run;
+        Ok(0)
+    }
+
     /// The seq and recorded hash of a run's events from `first` to `last`, in their order.
     ///
     /// # Errors
@@ -170,6 +179,18 @@ impl SqliteTransaction<'_> {
                    ('log_meta', 'log_checkpoints', 'log_segments', 'log_tiles')";
         Ok(self.prepare(sql)?.query_row([], |row| row.get::<_, i64>(0))? == 4)
     }
+
+    /// The last stretch of a run that begins at this event or before it.
+    fn segment_up_to(&self, run: &RunId, seq: Seq) -> Result<Option<Segment>> {
+        if !self.has_log()? {
+            return Ok(None);
+        }
+        let sql = "SELECT first_leaf, run_id, first_seq, count FROM log_segments \
+                   WHERE run_id = ?1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1";
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.query(params![run.as_str(), seq.get()])?;
+        rows.next()?.map(segment).transpose()
+    }
 }
 
 impl LogRead for SqliteTransaction<'_> {
@@ -220,15 +241,11 @@ impl LogRead for SqliteTransaction<'_> {
     }
 
     fn leaf_of(&self, run: &RunId, seq: Seq) -> Result<Option<u64>> {
-        if !self.has_log()? {
-            return Ok(None);
-        }
-        let sql = "SELECT first_leaf, run_id, first_seq, count FROM log_segments \
-                   WHERE run_id = ?1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1";
-        let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query(params![run.as_str(), seq.get()])?;
-        let found = rows.next()?.map(segment).transpose()?;
-        Ok(found.and_then(|found| leaf_in(&found, seq)))
+        Ok(self.segment_up_to(run, seq)?.and_then(|found| leaf_in(&found, seq)))
+    }
+
+    fn covered(&self, run: &RunId) -> Result<u64> {
+        Ok(self.segment_up_to(run, Seq::MAX)?.map_or(0, |last| end(&last)))
     }
 
     fn hashes(&self, run: &RunId, first: Seq, last: Seq, visit: &mut dyn FnMut(i64, Cell<'_>) -> Visit) -> Result<()> {
@@ -269,6 +286,11 @@ fn leaf_in(segment: &Segment, seq: Seq) -> Option<u64> {
     (past < segment.count).then(|| segment.first_leaf.checked_add(past)).flatten()
 }
 
+/// The seq of the last event of a stretch.
+fn end(segment: &Segment) -> u64 {
+    u64::try_from(segment.first_seq.get() - 1).unwrap_or(0).saturating_add(segment.count)
+}
+
 impl LogWrite for SqliteTransaction<'_> {
     fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<()> {
         one("log_meta", self.prepare("INSERT INTO log_meta (key, value) VALUES (?1, ?2)")?.execute([key, value])?)
@@ -304,6 +326,8 @@ pub(super) struct MemoryLog {
     checkpoints: Vec<StoredCheckpoint>,
     tiles: BTreeMap<(u8, u64), Vec<u8>>,
     segments: BTreeMap<u64, Segment>,
+    /// How many events of each run there are.
+    covered: BTreeMap<RunId, u64>,
 }
 
 impl LogRead for MemoryTransaction<'_> {
@@ -333,6 +357,10 @@ impl LogRead for MemoryTransaction<'_> {
     fn leaf_of(&self, run: &RunId, seq: Seq) -> Result<Option<u64>> {
         let mut of_run = self.tables.log.segments.values().filter(|segment| segment.run_id == *run);
         Ok(of_run.find_map(|segment| leaf_in(segment, seq)))
+    }
+
+    fn covered(&self, run: &RunId) -> Result<u64> {
+        Ok(self.tables.log.covered.get(run).copied().unwrap_or(0))
     }
 
     fn hashes(&self, run: &RunId, first: Seq, last: Seq, visit: &mut dyn FnMut(i64, Cell<'_>) -> Visit) -> Result<()> {
@@ -374,6 +402,7 @@ impl LogWrite for MemoryTransaction<'_> {
     }
 
     fn put_segment(&mut self, segment: &Segment) -> Result<()> {
+        self.tables.log.covered.insert(segment.run_id.clone(), end(segment));
         self.tables.log.segments.insert(segment.first_leaf, segment.clone());
         Ok(())
     }

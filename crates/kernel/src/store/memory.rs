@@ -1,6 +1,9 @@
 //! The store in memory: for tests, and for runs that are only exported.
 
-use super::{BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Store, Visit, VisitRun, WriteTransaction};
+use super::{
+    BlobRow, KeyRow, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, Visit, VisitRun,
+    WriteTransaction,
+};
 use crate::error::{Error, Result};
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
@@ -101,16 +104,30 @@ impl Store for MemoryStore {
         Ok(Box::new(MemoryTransaction { tables: shared.clone(), shared: Some(shared) }))
     }
 
+    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
+        let tables = self.lock().clone();
+        Ok((0..wanted.max(1)).map(|_| Box::new(MemorySnapshot(tables.clone())) as Box<dyn Snapshot>).collect())
+    }
+
     fn reopen(&self) -> Result<Box<dyn Store>> {
         Ok(Box::new(Self { tables: Arc::clone(&self.tables) }))
     }
 
-    fn schema_problems(&mut self) -> Result<Vec<String>> {
+    fn inspect(&mut self) -> Result<Vec<Problem>> {
         Ok(Vec::new())
     }
 
     fn scrub(&mut self) -> Result<bool> {
         Ok(true)
+    }
+}
+
+/// The tables as they were; their rows are shared.
+struct MemorySnapshot(Tables);
+
+impl Snapshot for MemorySnapshot {
+    fn view(&self) -> Box<dyn ReadTransaction + '_> {
+        Box::new(MemoryTransaction { tables: self.0.clone(), shared: None })
     }
 }
 
@@ -214,8 +231,13 @@ impl ReadTransaction for MemoryTransaction<'_> {
         Ok(self.tables.settings.get(name).cloned())
     }
 
-    fn size(&self) -> Result<super::Size> {
-        Ok(super::Size { events: self.tables.events.len() as u64, blobs: self.tables.blobs.len() as u64 })
+    fn size(&self) -> Result<Size> {
+        self.rows()
+    }
+
+    fn rows(&self) -> Result<Size> {
+        let Tables { runs, events, blobs, .. } = &self.tables;
+        Ok(Size { runs: runs.len() as u64, events: events.len() as u64, blobs: blobs.len() as u64 })
     }
 }
 

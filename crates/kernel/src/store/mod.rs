@@ -42,25 +42,25 @@ pub trait Store: Send {
     /// [`Error::Busy`] where others would not let go; [`Error::ReadOnly`].
     fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>>;
 
+    /// Snapshots of ONE instant, each for a thread of its own: as many as are wanted, or fewer if the backend cannot hold so
+    /// many to the same instant, but never none.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>>;
+
     /// Another handle on the same data, for another thread. It may be good for reading only.
     ///
     /// # Errors
     /// Where the backend cannot be opened again.
     fn reopen(&self) -> Result<Box<dyn Store>>;
 
-    /// What is wrong with the backend's schema, where something is: a table or column missing or of another kind.
+    /// Everything in the backend's schema that is not the kernel's: a table or column that is missing or of another kind, a
+    /// constraint, a default, an index, a trigger.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn schema_problems(&mut self) -> Result<Vec<String>>;
-
-    /// What the backend would run with each write that is none of the kernel's, where it can have such: a trigger, by name.
-    ///
-    /// # Errors
-    /// Where the backend cannot be read.
-    fn foreign_triggers(&mut self) -> Result<Vec<String>> {
-        Ok(Vec::new())
-    }
+    fn inspect(&mut self) -> Result<Vec<Problem>>;
 
     /// The path of the file, where it is one.
     fn path(&self) -> Option<&std::path::Path> {
@@ -75,6 +75,12 @@ pub trait Store: Send {
     fn scrub(&mut self) -> Result<bool>;
 }
 
+/// One instant of a backend, which a thread may take with it.
+pub trait Snapshot: Send {
+    /// Its reads.
+    fn view(&self) -> Box<dyn ReadTransaction + '_>;
+}
+
 impl Store for Box<dyn Store> {
     fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>> {
         self.as_mut().read()
@@ -84,16 +90,16 @@ impl Store for Box<dyn Store> {
         self.as_mut().write()
     }
 
+    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
+        self.as_mut().snapshots(wanted)
+    }
+
     fn reopen(&self) -> Result<Box<dyn Store>> {
         self.as_ref().reopen()
     }
 
-    fn schema_problems(&mut self) -> Result<Vec<String>> {
-        self.as_mut().schema_problems()
-    }
-
-    fn foreign_triggers(&mut self) -> Result<Vec<String>> {
-        self.as_mut().foreign_triggers()
+    fn inspect(&mut self) -> Result<Vec<Problem>> {
+        self.as_mut().inspect()
     }
 
     fn path(&self) -> Option<&std::path::Path> {
@@ -103,6 +109,18 @@ impl Store for Box<dyn Store> {
     fn scrub(&mut self) -> Result<bool> {
         self.as_mut().scrub()
     }
+}
+
+/// Something in a backend's schema that is not the kernel's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Whether the tables are not those of a ledger, so that nothing in them can be read as one. Else something stands
+    /// beside what is ours: what was recorded can be read, and nothing may be written, as it would take part in the write.
+    pub malformed: bool,
+    /// Whether it is a trigger, which would run with each write.
+    pub is_trigger: bool,
+    /// What it is.
+    pub msg: String,
 }
 
 /// Goes on, or stops early.
@@ -137,9 +155,11 @@ pub struct BlobRow<'a> {
     pub is_blob: bool,
 }
 
-/// About how much a ledger holds.
+/// How many rows a ledger holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
+    /// Runs.
+    pub runs: u64,
     /// Events.
     pub events: u64,
     /// Blobs.
@@ -227,11 +247,18 @@ pub trait ReadTransaction: LogRead {
     /// Where the backend cannot be read.
     fn expiries(&self, visit: &mut dyn FnMut(Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()>;
 
-    /// About how much there is, quickly; for showing progress.
+    /// About how much there is, quickly; for showing progress and for dealing out work. Nothing else may rest on it.
     ///
     /// # Errors
     /// Where the backend cannot be read.
     fn size(&self) -> Result<Size>;
+
+    /// Exactly how many rows each table has, counted in the tables themselves and not in an index: a row that no index
+    /// leads to is counted too.
+    ///
+    /// # Errors
+    /// Where the backend cannot be read.
+    fn rows(&self) -> Result<Size>;
 
     /// What an idempotency key of a run stands for.
     ///

@@ -603,7 +603,8 @@ fn assert_no_pass(name: &str, path: &Path) {
         let passed = |check: &Check| report.check(*check).unwrap().verdict == Verdict::Pass;
         let any_passed = SETTLED[..4].iter().any(passed);
         assert!(report.events > 0 || !any_passed, "{name}: PASS of what was not read: {report:#?}");
-        ledger.check_anchors(&Anchors::default(), &mut report).unwrap_or_else(|error| panic!("{name}: {error}"));
+        report =
+            Audit::of(&ledger).against(&Anchors::default()).run().unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(report.overall_verdict().is_failure(), "{name}: {report:#?}");
     }
     let _ = ledger.snapshot("a", &["log"]);

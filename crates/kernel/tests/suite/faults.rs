@@ -9,8 +9,8 @@ use receipt_core::run::{Cell, EventRow, RunRow};
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
-    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun,
-    WriteTransaction,
+    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, Visit,
+    VisitRun, WriteTransaction,
 };
 use receipt_kernel::{Check, Error, Ledger, Object, Policy, Put, Ttl, Verdict};
 use rusqlite::Connection;
@@ -79,8 +79,12 @@ impl Store for Failing {
         self.inner.reopen()
     }
 
-    fn schema_problems(&mut self) -> Result<Vec<String>, Error> {
-        self.inner.schema_problems()
+    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>, Error> {
+        self.inner.snapshots(wanted)
+    }
+
+    fn inspect(&mut self) -> Result<Vec<Problem>, Error> {
+        self.inner.inspect()
     }
 
     fn scrub(&mut self) -> Result<bool, Error> {
@@ -155,6 +159,10 @@ impl ReadTransaction for FailingTransaction<'_> {
 
     fn size(&self) -> Result<Size, Error> {
         self.reads().size()
+    }
+
+    fn rows(&self) -> Result<Size, Error> {
+        self.reads().rows()
     }
 
     fn key(&self, run: &RunId, key: &str) -> Result<Option<KeyRow>, Error> {

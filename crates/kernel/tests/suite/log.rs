@@ -196,8 +196,7 @@ fn failing(acts: &[&str], anchors: &Anchors, path: &Path) -> Vec<&'static str> {
     }
     drop(raw);
     let ledger = Ledger::open_read_only(path).unwrap();
-    let mut report = ledger.audit().unwrap();
-    ledger.check_anchors(anchors, &mut report).unwrap();
+    let report = Audit::of(&ledger).against(anchors).run().unwrap();
     let failed = report.checks.iter().filter(|check| check.verdict == Verdict::Fail);
     failed.map(|check| check.check.as_str()).collect()
 }
@@ -227,8 +226,7 @@ fn an_anchor_settles_what_the_ledger_alone_cannot_and_each_act_has_its_verdict()
     record(&ledger, "b", 1);
     drop(ledger);
     let sound = Ledger::open_read_only(&path).unwrap();
-    let mut report = sound.audit().unwrap();
-    sound.check_anchors(&anchors, &mut report).unwrap();
+    let report = Audit::of(&sound).against(&anchors).run().unwrap();
     for check in [Check::Tail, Check::Runs, Check::Rollback, Check::Fork, Check::Key] {
         let report = report.check(check).unwrap();
         assert_eq!((report.verdict, report.required), (Verdict::Pass, true), "{report:?}");
@@ -275,8 +273,8 @@ fn rows_of_the_log_of_another_type_are_findings() {
         Ledger::backup(&path, &copy, &mut |_, _| {}).unwrap();
         assert!(rusqlite::Connection::open(&copy).unwrap().execute(act, []).unwrap() > 0, "{act} changed nothing");
         let ledger = Ledger::open_read_only(&copy).unwrap();
-        let mut report = ledger.audit().unwrap();
-        ledger.check_anchors(&Anchors::default(), &mut report).unwrap_or_else(|error| panic!("{act}: {error}"));
+        let report =
+            Audit::of(&ledger).against(&Anchors::default()).run().unwrap_or_else(|error| panic!("{act}: {error}"));
         report.overall_verdict()
     };
     // The run is unfinished.
@@ -317,23 +315,19 @@ fn history_made_anew_by_whoever_has_the_key_is_another_root() {
         key: Some(key.verifier().clone()),
         ..Anchors::default()
     };
-    let mut report = two.audit().unwrap();
-    two.check_anchors(&anchors, &mut report).unwrap();
+    let report = Audit::of(&two).against(&anchors).run().unwrap();
     let key = report.check(Check::Key).unwrap();
     assert_eq!((key.verdict, key.reasons[0].code.as_ref()), (Verdict::Fail, "ROOT_MISMATCH"));
     assert_eq!(report.check(Check::Tail).unwrap().verdict, Verdict::Unknown);
     let stranger = Signing::from_seed("example.com/log".parse().unwrap(), KeyKind::Note, &[4; 32]);
     let anchors = Anchors { key: Some(stranger.verifier().clone()), ..Anchors::default() };
-    let mut report = two.audit().unwrap();
-    two.check_anchors(&anchors, &mut report).unwrap();
+    let report = Audit::of(&two).against(&anchors).run().unwrap();
     assert_eq!(report.check(Check::Key).unwrap().reasons[0].code, "FOREIGN_KEY");
 }
 
 /// The report on a ledger with these anchors.
 fn judged(ledger: &Ledger, anchors: &Anchors) -> Report {
-    let mut report = ledger.audit().unwrap();
-    ledger.check_anchors(anchors, &mut report).unwrap();
-    report
+    Audit::of(ledger).against(anchors).run().unwrap()
 }
 
 fn found(report: &Report, check: Check) -> (Verdict, Vec<&str>) {
@@ -355,7 +349,7 @@ fn told(text: &str) -> Ledger {
 #[test]
 fn history_made_anew_before_the_first_checkpoint_is_seen_by_the_pin_alone() {
     let (honest, forged) = (told("it failed"), told("it passed"));
-    let head = honest.check_anchors(&Anchors::default(), &mut honest.audit().unwrap()).unwrap();
+    let head = judged(&honest, &Anchors::default()).head.unwrap().1;
     let pinned = Anchors { pinned: Some((None, head)), ..Anchors::default() };
     assert_eq!(judged(&honest, &pinned).overall_verdict(), Verdict::Pass, "the control");
     let report = judged(&forged, &pinned);
@@ -472,8 +466,7 @@ fn what_is_expected_of_a_run_is_its_length_and_the_event_itself() {
     raw.execute_batch("DROP TRIGGER events_are_not_updated").unwrap();
     assert_eq!(raw.execute(act, []).unwrap(), 1);
     let ledger = Ledger::open_read_only(&path).unwrap();
-    let mut report = Audit::of(&ledger).runs([RunId::new("a")]).run().unwrap();
-    ledger.check_anchors(&expect(3, known[2]), &mut report).unwrap();
+    let report = Audit::of(&ledger).runs([RunId::new("a")]).against(&expect(3, known[2])).run().unwrap();
     assert_eq!(found(&report, Check::Key), (Verdict::Fail, vec!["UNEXPECTED_HASH"]));
 }
 

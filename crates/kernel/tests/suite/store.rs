@@ -8,8 +8,8 @@ use receipt_core::run::EventRow;
 use receipt_kernel::store::memory::MemoryStore;
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
-    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun,
-    WriteTransaction, conformance,
+    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, Visit,
+    VisitRun, WriteTransaction, conformance,
 };
 use receipt_kernel::{Audit, Error, ErrorKind, EvidenceClass, Ledger, Object, Policy, Put, Verdict};
 use rusqlite::Connection;
@@ -111,8 +111,12 @@ impl Store for Broken {
         Ok(true)
     }
 
-    fn schema_problems(&mut self) -> Result<Vec<String>, Error> {
-        self.inner.schema_problems()
+    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>, Error> {
+        self.inner.snapshots(wanted)
+    }
+
+    fn inspect(&mut self) -> Result<Vec<Problem>, Error> {
+        self.inner.inspect()
     }
 }
 
@@ -139,6 +143,7 @@ macro_rules! reads {
             $self.with(&mut |it: &dyn ReadTransaction| it.blobs(visit))
         }
         fn size(&$self) -> Result<Size, Error> { $self.with(&mut |it: &dyn ReadTransaction| it.size()) }
+        fn rows(&$self) -> Result<Size, Error> { $self.with(&mut |it: &dyn ReadTransaction| it.rows()) }
         fn setting(&$self, name: &str) -> Result<Option<String>, Error> { $self.with(&mut |it: &dyn ReadTransaction| it.setting(name)) }
         fn key(&$self, run: &RunId, key: &str) -> Result<Option<KeyRow>, Error> {
             $self.with(&mut |it: &dyn ReadTransaction| it.key(run, key))

@@ -5,7 +5,8 @@
 
 use super::pieces::{self, First};
 use super::{
-    BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, VisitRun, Visitor, WriteTransaction,
+    BlobRow, KeyRow, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, Visit, VisitRun, Visitor,
+    WriteTransaction,
 };
 use crate::error::{Error, Result};
 use receipt_core::envelope::Sealed;
@@ -20,6 +21,9 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
+
+mod inspect;
+mod snapshot;
 
 /// The store schema that this kernel writes, as `schema_meta` names it.
 const SCHEMA_VERSION: u32 = 1;
@@ -121,13 +125,28 @@ impl SqliteStore {
 
     fn existing(path: &Path) -> Result<()> {
         match fs::metadata(path) {
-            Ok(meta) if meta.is_file() => Ok(()),
+            Ok(meta) if meta.is_file() => Self::beside(path),
             Ok(_) => Err(Error::NotALedger { path: path.to_owned(), problem: "it is not a file".to_owned() }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(Error::NotFound { path: path.to_owned() })
             }
             Err(source) => Err(Error::Io { path: path.to_owned(), source }),
         }
+    }
+
+    /// SQLite opens the files beside a database without looking what they are: a pipe in place of one would be waited for,
+    /// and a link would be followed. It finds them beside the file that a link leads to.
+    fn beside(path: &Path) -> Result<()> {
+        let real = fs::canonicalize(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        for ending in ["-journal", "-wal", "-shm"] {
+            let mut name = real.clone().into_os_string();
+            name.push(ending);
+            if fs::symlink_metadata(&name).is_ok_and(|meta| !meta.is_file()) {
+                let problem = format!("{ending} beside it is not a plain file");
+                return Err(Error::NotALedger { path: path.to_owned(), problem });
+            }
+        }
+        Ok(())
     }
 
     /// `layout` is that of a file that is still empty.
@@ -171,20 +190,16 @@ impl SqliteStore {
         )?;
         if complete < 13 {
             let compressed = if is_new && self.layout == Layout::Compressed { pieces::schema() } else { "" };
-            let script = format!("BEGIN IMMEDIATE; {} {compressed} COMMIT;", include_str!("schema.sql"));
+            let script = format!("BEGIN IMMEDIATE; {} {compressed} COMMIT;", include_str!("../schema.sql"));
             if let Err(error) = self.connection.execute_batch(&script) {
                 rollback(&self.connection);
                 return Err(error.into());
             }
         }
-        // A trigger of somebody else's would run with each of our writes.
-        let foreign = self.foreign_triggers()?;
-        let foreign = foreign
-            .first()
-            .map(|name| format!("there is a trigger that is not ours, {name}; `DROP TRIGGER` removes it"));
-        match self.schema_problems()?.into_iter().next().or(foreign) {
+        // Whatever else stands in the schema would take part in each of our writes.
+        match self.inspect()?.into_iter().next() {
             None => Ok(()),
-            Some(problem) => Err(Error::NotALedger { path: self.path.clone(), problem }),
+            Some(problem) => Err(Error::NotALedger { path: self.path.clone(), problem: problem.msg }),
         }
     }
 
@@ -422,53 +437,16 @@ impl Store for SqliteStore {
         Ok(Box::new(self.begin("BEGIN IMMEDIATE")?))
     }
 
+    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
+        snapshot::of_one_instant(&self.path, wanted)
+    }
+
     fn reopen(&self) -> Result<Box<dyn Store>> {
         Ok(Box::new(Self::open_read_only(&self.path)?))
     }
 
-    fn schema_problems(&mut self) -> Result<Vec<String>> {
-        let mut problems = Vec::new();
-        for (table, columns) in TABLES {
-            let query = "SELECT type FROM sqlite_master WHERE name = ?1";
-            let kind: Option<String> = self.connection.query_row(query, [table], |row| row.get(0)).optional()?;
-            if kind.as_deref() != Some("table") {
-                problems.push(format!("there is no table {table}"));
-                continue;
-            }
-            let mut statement = self.connection.prepare_cached("SELECT name FROM pragma_table_info(?1)")?;
-            let found: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            let missing = columns.iter().filter(|column| !found.iter().any(|name| name == *column));
-            problems.extend(missing.map(|column| format!("table {table} has no column {column}")));
-            // Without it a second row of the same name would be stored, and never be looked at.
-            let mut statement =
-                self.connection.prepare_cached("SELECT name FROM pragma_table_info(?1) WHERE pk > 0")?;
-            let keys: Vec<String> = statement.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
-            if keys != [columns[0]] {
-                problems.push(format!("the primary key of table {table} is not {}", columns[0]));
-            }
-        }
-        if self.layout == Layout::Compressed {
-            problems.extend(pieces::schema_problem(&self.connection)?);
-        }
-        Ok(problems)
-    }
-
-    fn foreign_triggers(&mut self) -> Result<Vec<String>> {
-        let query = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name";
-        let mut statement = self.connection.prepare_cached(query)?;
-        let mut rows = statement.query([])?;
-        let mut names = Vec::new();
-        while let Some(row) = rows.next()? {
-            // As bytes: nothing that lies there is a failure to read.
-            let text = |column| -> Result<String> {
-                Ok(String::from_utf8_lossy(row.get_ref(column)?.as_bytes_or_null().ok().flatten().unwrap_or_default())
-                    .into_owned())
-            };
-            if !is_ours(&text(1)?) {
-                names.push(text(0)?);
-            }
-        }
-        Ok(names)
+    fn inspect(&mut self) -> Result<Vec<Problem>> {
+        inspect::problems(&self.connection, self.layout)
     }
 
     fn path(&self) -> Option<&Path> {
@@ -485,35 +463,6 @@ impl Store for SqliteStore {
     }
 }
 
-/// Whether a trigger is one that the kernel makes, by its whole text: SQLite keeps that as it was written, but for what
-/// stands before its name. A name alone could be that of anything.
-fn is_ours(sql: &str) -> bool {
-    let Some(text) = sql.strip_prefix("CREATE TRIGGER ") else { return false };
-    let made = ["CREATE TRIGGER IF NOT EXISTS ", "CREATE TRIGGER "].map(|begin| format!("{begin}{text};"));
-    [include_str!("schema.sql"), pieces::schema()].iter().any(|script| made.iter().any(|made| script.contains(made)))
-}
-
-/// What the Python package and this kernel share. The first column is the primary key.
-const TABLES: [(&str, &[&str]); 4] = [
-    ("runs", &["run_id", "policy_id", "policy_version", "stage_graph_id", "created_at", "meta_json"]),
-    ("events", &["id", "run_id", "seq", "event_type", "envelope_json", "event_hash", "prev_event_hash", "created_at"]),
-    (
-        "blobs",
-        &[
-            "sha256",
-            "content_type",
-            "bytes_len",
-            "evidence_class",
-            "state",
-            "data",
-            "created_at",
-            "expired_at",
-            "redaction_json",
-        ],
-    ),
-    ("schema_meta", &["key", "value"]),
-];
-
 /// A transaction; rolled back when dropped, unless it is somebody else's.
 pub(crate) struct SqliteTransaction<'c> {
     pub(super) connection: &'c Connection,
@@ -525,10 +474,9 @@ pub(crate) struct SqliteTransaction<'c> {
 }
 
 impl SqliteStore {
-    /// A number that is another one once another connection has written
-    /// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
+    /// See [`snapshot`].
     pub(crate) fn data_version(&self) -> Result<i64> {
-        Ok(self.connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+        snapshot::data_version(&self.connection)
     }
 
     /// Reads the store as it was when its data version was this one; `None` where that has passed.
@@ -592,10 +540,15 @@ pub(crate) fn look(connection: &Connection) -> Result<SqliteTransaction<'_>> {
 
 /// The writes of a transaction that somebody else has begun, and will end.
 pub(crate) fn join(connection: &Connection) -> SqliteTransaction<'_> {
-    SqliteTransaction { connection, layout: Layout::Shared, own: false, insert_event: None }
+    SqliteTransaction::inside(connection, Layout::Shared)
 }
 
 impl<'c> SqliteTransaction<'c> {
+    /// What a connection sees inside a transaction that somebody else has begun, and will end.
+    fn inside(connection: &'c Connection, layout: Layout) -> Self {
+        Self { connection, layout, own: false, insert_event: None }
+    }
+
     pub(crate) fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
         Ok(self.connection.prepare_cached(sql)?)
     }
@@ -888,12 +841,28 @@ impl ReadTransaction for SqliteTransaction<'_> {
     }
 
     fn size(&self) -> Result<Size> {
-        // The ends of two b-trees: rows are never removed from the first, seldom from the second.
-        let sql = "SELECT (SELECT max(id) FROM events), (SELECT max(rowid) FROM blobs)";
-        let ends = |row: &Row<'_>| -> rusqlite::Result<(Option<i64>, Option<i64>)> { Ok((row.get(0)?, row.get(1)?)) };
-        let (events, blobs) = self.prepare(sql)?.query_row([], ends)?;
-        let count = |end: Option<i64>| end.and_then(|end| u64::try_from(end).ok()).unwrap_or(0);
-        Ok(Size { events: count(events), blobs: count(blobs) })
+        // The ends of three b-trees: rows are never removed from the first two, seldom from the third. A row of any of
+        // them takes more than 32 bytes, so that a forged number is no larger than the file has room for.
+        let sql = "SELECT (SELECT max(rowid) FROM runs), (SELECT max(id) FROM events), (SELECT max(rowid) FROM blobs), \
+                   (SELECT page_count FROM pragma_page_count) * (SELECT page_size FROM pragma_page_size) / 32";
+        let ends = |row: &Row<'_>| {
+            let room: i64 = row.get(3)?;
+            let end = |column| -> rusqlite::Result<u64> {
+                Ok(count(row.get::<_, Option<i64>>(column)?.unwrap_or(0).min(room)))
+            };
+            Ok(Size { runs: end(0)?, events: end(1)?, blobs: end(2)? })
+        };
+        Ok(self.prepare(sql)?.query_row([], ends)?)
+    }
+
+    fn rows(&self) -> Result<Size> {
+        // NOT INDEXED: SQLite counts the smallest b-tree otherwise, which is an index.
+        let sql = "SELECT (SELECT count(*) FROM runs NOT INDEXED), (SELECT count(*) FROM events NOT INDEXED), \
+                   (SELECT count(*) FROM blobs NOT INDEXED)";
+        let size = |row: &Row<'_>| {
+            Ok(Size { runs: count(row.get(0)?), events: count(row.get(1)?), blobs: count(row.get(2)?) })
+        };
+        Ok(self.prepare(sql)?.query_row([], size)?)
     }
 
     fn key(&self, run: &RunId, key: &str) -> Result<Option<KeyRow>> {
@@ -1014,6 +983,10 @@ impl WriteTransaction for SqliteTransaction<'_> {
         self.prepare("COMMIT")?.execute([])?;
         Ok(())
     }
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or(0)
 }
 
 fn copy_exactly(from: &mut dyn Read, to: &mut dyn Write, length: u64) -> Result<()> {

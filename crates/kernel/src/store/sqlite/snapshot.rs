@@ -1,0 +1,79 @@
+//! Readers of one instant: connections of their own that all see the ledger as it was at the same moment.
+//!
+//! SQLite gives each connection a snapshot when its transaction first reads, and two connections may begin on either side
+//! of a commit. `PRAGMA data_version` tells: its value changes for a connection once another one has committed
+//! (<https://www.sqlite.org/pragma.html#pragma_data_version>). Each connection is asked before any begins and again inside its
+//! transaction. If no value has changed, nothing was committed between the last question of the first round and the first
+//! transaction, so that all of them see that moment.
+
+use super::{Layout, SqliteStore, SqliteTransaction};
+use crate::error::Result;
+use crate::store::{ReadTransaction, Snapshot};
+use rusqlite::Connection;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+/// How often the connections begin again because somebody has committed meanwhile. Writers that are faster than this
+/// leave one reader, which sees one instant by itself.
+const TRIES: u32 = 200;
+
+/// A connection that stays at the instant at which it began.
+struct SqliteSnapshot {
+    connection: Connection,
+    layout: Layout,
+}
+
+impl Snapshot for SqliteSnapshot {
+    fn view(&self) -> Box<dyn ReadTransaction + '_> {
+        Box::new(SqliteTransaction::inside(&self.connection, self.layout))
+    }
+}
+
+/// As many snapshots as are wanted, all of one instant; one if writers never leave the time for more.
+pub(super) fn of_one_instant(path: &Path, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
+    let mut stores = (0..wanted.max(1)).map(|_| SqliteStore::open_read_only(path)).collect::<Result<Vec<_>>>()?;
+    let connections: Vec<&Connection> = stores.iter().map(|store| &store.connection).collect();
+    if !begin_together(&connections)? {
+        stores.truncate(1);
+        stores[0].connection.execute_batch("BEGIN")?;
+        data_version(&stores[0].connection)?;
+    }
+    let owned = stores.into_iter().map(|store| {
+        let SqliteStore { connection, layout, .. } = store;
+        Box::new(SqliteSnapshot { connection, layout }) as Box<dyn Snapshot>
+    });
+    Ok(owned.collect())
+}
+
+/// Begins a read transaction on each, all of one instant; `false`, and none is open, if writers leave no time for it.
+pub(crate) fn begin_together(connections: &[&Connection]) -> Result<bool> {
+    for attempt in 0..TRIES {
+        if begin_once(connections)? {
+            return Ok(true);
+        }
+        thread::sleep(Duration::from_micros(u64::from(attempt) * 20));
+    }
+    Ok(false)
+}
+
+fn begin_once(connections: &[&Connection]) -> Result<bool> {
+    let versions = connections.iter().map(|it| data_version(it)).collect::<Result<Vec<_>>>()?;
+    let mut same = true;
+    for (connection, version) in connections.iter().zip(versions) {
+        connection.prepare_cached("BEGIN")?.execute([])?;
+        // Asking is the transaction's first read, which fixes what it sees.
+        same &= data_version(connection)? == version;
+    }
+    if !same {
+        for connection in connections {
+            super::rollback(connection);
+        }
+    }
+    Ok(same)
+}
+
+/// A number that is another one once another connection has committed.
+pub(super) fn data_version(connection: &Connection) -> Result<i64> {
+    Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+}
