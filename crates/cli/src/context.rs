@@ -105,6 +105,18 @@ impl Context {
         }
     }
 
+    /// Warns a person on standard error, however quiet it is to be. In JSON a warning is part of the answer.
+    pub(crate) fn warn(&self, text: &str) {
+        if !self.json {
+            let _ = writeln!(
+                self.stderr(),
+                "{} {}",
+                crate::term::paint(crate::term::ODD, "warning:"),
+                crate::term::escape(text)
+            );
+        }
+    }
+
     /// Prints what was done: the document for programs, else the line for people, who may not want it.
     pub(crate) fn done(&self, document: Object, line: &str) -> Result<()> {
         if self.json {

@@ -32,10 +32,21 @@ pub struct Anchors {
     pub key: Option<VerifierKey>,
     /// Who must have cosigned one of them, or the ledger's own last one.
     pub witnesses: Option<WitnessPolicy>,
-    /// What was verified before: the log's origin, where it had one, and the head over all events.
-    pub pinned: Option<(Option<KeyName>, TreeHead)>,
+    /// What was verified before, by each name under which that was remembered.
+    pub pinned: Vec<Pinned>,
     /// How many events a run must at least have, and the hash of the last of those.
     pub expected: Vec<(RunId, Seq, EventHash)>,
+}
+
+/// What was verified before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// How it is spoken of.
+    pub name: String,
+    /// The log's origin, if it had one.
+    pub origin: Option<KeyName>,
+    /// The head over all events.
+    pub head: TreeHead,
 }
 
 /// Settles in `report` what these anchors settle. `whole` says whether the report is of the whole ledger. If tables or rows
@@ -191,13 +202,16 @@ fn signed_heads(
             }
         }
     }
-    match &anchors.pinned {
-        Some((Some(pinned), _)) if origin != Some(pinned) => {
-            let msg = format!("this ledger was pinned as {pinned}, which is not its origin now");
-            found.find(Check::Key, Verdict::Fail, "ORIGIN_CHANGED", msg);
+    for Pinned { name, origin: pinned, head } in &anchors.pinned {
+        match pinned {
+            Some(pinned) if origin != Some(pinned) => {
+                let msg = format!("{name} is of the log {pinned}, which is not this ledger's origin now");
+                found.find(Check::Key, Verdict::Fail, "ORIGIN_CHANGED", msg);
+            }
+            // One that covers nothing settles nothing.
+            _ if head.size == 0 => {}
+            _ => heads.push((name.clone(), *head)),
         }
-        Some((_, head)) if head.size > 0 => heads.push(("the pin".to_owned(), *head)),
-        Some(_) | None => {}
     }
     if let (Some(key), Some(own)) = (&anchors.key, own) {
         is_signed(Some(key), own, "the ledger's last checkpoint", found);

@@ -21,7 +21,7 @@ mod read;
 pub mod store;
 pub mod write;
 
-pub use anchor::Anchors;
+pub use anchor::{Anchors, Pinned};
 pub use audit::{Audit, Check, Report};
 pub use error::{Error, ErrorKind, Result};
 pub use evidence::redact::{Redactor, Rules};

@@ -29,6 +29,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     bar.finish_and_clear();
     copied?;
     let report = Ledger::open_read_only(&args.to)?.audit()?;
-    verify::print(context, &report, &[])?;
+    verify::print(context, &report)?;
     Ok(verify::exit_code(report.overall_verdict()))
 }

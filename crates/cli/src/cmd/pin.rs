@@ -2,9 +2,10 @@
 
 use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::{pin, term};
+use crate::pin::{self, Pins};
+use crate::term;
 use receipt_kernel::{Object, Value};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// List or forget what was last verified of each ledger
@@ -30,34 +31,40 @@ enum What {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    let mut pins = pin::read()?;
     match &args.what {
-        What::List if context.json => {
-            let pins = pins.iter().map(|pin| {
-                Value::from(Object::from_iter([
-                    ("size", Value::from(pin.head.size)),
-                    ("root", pin.head.root.to_hex().into()),
-                    ("ledger", pin.path.clone().into()),
-                ]))
-            });
-            context.print_json(&Object::from_iter([("pins", Value::Array(pins.collect()))]).into())?;
-        }
-        What::List => {
-            for pin in &pins {
-                let line = format!("{} events  {}  {}", pin.head.size, pin.head.root, term::escape(&pin.path));
-                context.print(&line)?;
-            }
-        }
-        What::Forget { ledger } => {
-            let name = pin::name(ledger);
-            let before = pins.len();
-            pins.retain(|pin| Some(&pin.path) != name.as_ref());
-            if pins.len() == before {
-                return Err(Error::Input("there is no pin of this ledger; `receipt pin list` shows them".to_owned()));
-            }
-            pin::write(&pins)?;
-            context.done(Object::from_iter([("forgotten", Value::from(name.unwrap_or_default()))]), "forgotten")?;
-        }
+        What::List => list(context)?,
+        What::Forget { ledger } => forget(ledger, context)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn list(context: &Context) -> Result<()> {
+    let pins = Pins::read();
+    if context.json {
+        let listed = pins.iter().map(|pin| Value::from(pin.to_object())).collect();
+        let document = [("pins", Value::Array(listed)), ("warnings", pins.problems.clone().into())];
+        return context.print_json(&Object::from_iter(document).into());
+    }
+    pins.problems.iter().for_each(|problem| context.warn(problem));
+    for pin in pins.iter() {
+        let since = pin.since.map_or("-".to_owned(), |since| since.to_string().chars().take(19).collect());
+        let line = format!("{} events  {}  {since}  {}", pin.head.size, pin.head.root, term::escape(&pin.path));
+        context.print(&line)?;
+    }
+    Ok(())
+}
+
+fn forget(ledger: &Path, context: &Context) -> Result<()> {
+    let names = pin::names(ledger);
+    let mut removed = 0;
+    let changed = Pins::change(|pins| {
+        removed = pins.remove(&names);
+        removed > 0
+    });
+    changed.map_err(Error::Input)?;
+    if removed == 0 {
+        return Err(Error::Input("there is no pin of this ledger; `receipt pin list` shows them".to_owned()));
+    }
+    let name = names.first().cloned().unwrap_or_default();
+    context.done(Object::from_iter([("forgotten", Value::from(name))]), "forgotten")
 }

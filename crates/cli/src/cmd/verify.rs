@@ -6,14 +6,13 @@ use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::input;
 use crate::name::WholeName;
-use crate::pin::{self, Pin};
+use crate::pin::{Pinning, Remembered};
 use crate::term;
 use receipt_kernel::audit::{CheckReport, Progress};
 use receipt_kernel::core::id::{EventHash, Seq};
 use receipt_kernel::core::note::KeyKind;
 use receipt_kernel::core::witness::WitnessPolicy;
 use receipt_kernel::{Anchors, Audit, Check, Digest256, Ledger, Reason, Report, RunId, Value, Verdict};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -80,10 +79,6 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     }
     let required = required(&args.require, Check::ALL)?;
     let mut anchors = anchors(args)?;
-    let pin = pin::name(&context.ledger_path()).filter(|_| !args.no_pin);
-    let pins = if pin.is_some() { pin::read()? } else { Vec::new() };
-    let known = pins.iter().find(|known| Some(&known.path) == pin.as_ref());
-    anchors.pinned = known.map(|known| (known.origin.clone(), known.head));
     let ledger = context.open_read_only().map_err(|error| match error {
         Error::Kernel(receipt_kernel::Error::NotFound { .. }) => runs.iter().fold(error, or_file),
         error => error,
@@ -94,18 +89,55 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
             *run = found;
         }
     }
+    let mut pinning = if args.no_pin { Pinning::off() } else { Pinning::of(&context.ledger_path()) };
+    let digests = digests(&args.files)?;
+    let mut report;
+    let mut tries = 0..TRIES;
+    loop {
+        anchors.pinned = pinning.anchors();
+        report = check(args, context, &ledger, &anchors, &digests, &named)?;
+        for check in &mut report.checks {
+            check.required |= required.contains(&check.check);
+        }
+        // What was pinned meanwhile is another's finding: it counts once this ledger was held against it too.
+        let Some((origin, head)) = report.head.as_ref().filter(|_| report.overall_verdict().is_success()) else {
+            break;
+        };
+        match tries.next() {
+            None => break pinning.give_up(),
+            Some(_) if pinning.remember(origin.as_ref(), *head) == Remembered::Yes => break,
+            Some(_) => pinning.read(),
+        }
+    }
+    pinning.warn(context);
+    print_pinned(context, &report, &named, &pinning)?;
+    Ok(exit_code(report.overall_verdict()))
+}
+
+/// How often a ledger is verified while others pin what they find in it.
+const TRIES: usize = 3;
+
+/// One verify.
+fn check(
+    args: &Args,
+    context: &Context,
+    ledger: &Ledger,
+    anchors: &Anchors,
+    digests: &[(String, Digest256)],
+    named: &[RunId],
+) -> Result<Report> {
     let bar = context.bar("events and blobs");
     let tell = |progress: Progress| {
         bar.set_length(progress.total);
         bar.set_position(progress.done);
     };
-    let mut audit = Audit::of(&ledger).against(&anchors).progress(&tell).files(digests(&args.files)?);
+    let mut audit = Audit::of(ledger).against(anchors).progress(&tell).files(digests.to_vec());
     if let Some(threads) = args.threads {
         audit = audit.threads(threads);
     }
     if !named.is_empty() {
         // What is expected of a run is worth nothing where its events are not read.
-        let mut runs = named.clone();
+        let mut runs = named.to_vec();
         for (run, ..) in &anchors.expected {
             if ledger.has_run(run.as_str())? {
                 runs.push(run.clone());
@@ -117,16 +149,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     }
     let report = audit.run();
     bar.finish_and_clear();
-    let mut report = report?;
-    for check in &mut report.checks {
-        check.required |= required.contains(&check.check);
-    }
-    print(context, &report, &named)?;
-    let verdict = report.overall_verdict();
-    if let (Some(path), Some((origin, head)), Verdict::Pass | Verdict::Warn) = (pin, report.head, verdict) {
-        remember(context, pins, Pin { head, origin, path });
-    }
-    Ok(exit_code(verdict))
+    Ok(report?)
 }
 
 /// The runs and the bundles that the arguments name.
@@ -174,18 +197,6 @@ fn find_runs(names: &[WholeName], ledger: &Ledger) -> Result<Vec<RunId>> {
 fn or_file(error: Error, name: &WholeName) -> Error {
     let name = name.as_str();
     if Path::new(name).is_file() { Error::NoFileOfRun { name: name.to_owned() } } else { error }
-}
-
-/// Pins what was verified. Where that cannot be written the verdict stands, and the user is told.
-fn remember(context: &Context, mut pins: Vec<Pin>, pin: Pin) {
-    if pins.contains(&pin) {
-        return;
-    }
-    pins.retain(|other| other.path != pin.path);
-    pins.push(pin);
-    if let (Err(error), false) = (pin::write(&pins), context.quiet) {
-        let _ = writeln!(context.stderr(), "receipt: what was verified could not be pinned: {error}");
-    }
 }
 
 fn anchors(args: &Args) -> Result<Anchors> {
@@ -253,18 +264,30 @@ fn required(names: &[String], of: [Check; 10]) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// Prints a report, as JSON where that was asked for, with the runs that it is of if it is not of all.
-pub(crate) fn print(context: &Context, report: &Report, only: &[RunId]) -> Result<()> {
+/// Prints a report.
+pub(crate) fn print(context: &Context, report: &Report) -> Result<()> {
+    print_pinned(context, report, &[], &Pinning::off())
+}
+
+/// Prints a report, with the runs that it is of if it is not of all, and what the pins say to it.
+fn print_pinned(context: &Context, report: &Report, only: &[RunId], pinning: &Pinning) -> Result<()> {
     let verdict = report.overall_verdict();
     let names: Vec<&str> = only.iter().map(RunId::as_str).collect();
     if context.json {
         let mut value = report.to_value();
-        if let (Value::Object(object), false) = (&mut value, names.is_empty()) {
-            object.insert("run_ids", names);
+        if let Value::Object(object) = &mut value {
+            if !names.is_empty() {
+                object.insert("run_ids", names);
+            }
+            object.insert("pins", pinning.to_value(report));
+            object.insert("warnings", pinning.warnings.clone());
         }
         return context.print_json(&value);
     }
     print_checks(context, &report.checks)?;
+    for line in pinning.lines(report) {
+        context.print(&term::escape(&line))?;
+    }
     let Report { runs, events, blobs, unfinished, .. } = report;
     let line =
         format!("{} {runs} runs, {events} events, {blobs} blobs, {unfinished} unfinished", term::verdict(verdict));

@@ -26,6 +26,7 @@ mod interop;
 mod large;
 mod names;
 mod output;
+mod pin;
 mod proof;
 #[path = "../../../../tests/readme.rs"]
 mod readme;

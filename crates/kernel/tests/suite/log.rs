@@ -6,8 +6,8 @@ use receipt_kernel::core::merkle::Frontier;
 use receipt_kernel::core::note::{KeyKind, Signing, Standing};
 use receipt_kernel::core::witness::WitnessPolicy;
 use receipt_kernel::{
-    Actor, Anchors, Append, Audit, Check, Error, EventRef, EventType, Ledger, Object, Policy, Publish, Report, RunId,
-    Value, Verdict,
+    Actor, Anchors, Append, Audit, Check, Error, EventRef, EventType, Ledger, Object, Pinned, Policy, Publish, Report,
+    RunId, Value, Verdict,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -220,7 +220,7 @@ fn an_anchor_settles_what_the_ledger_alone_cannot_and_each_act_has_its_verdict()
         checkpoints: vec![("kept.note".to_owned(), checkpoint.clone().signed(&witness, 1))],
         key: Some(key.verifier().clone()),
         witnesses: Some(WitnessPolicy::parse(&policy).unwrap()),
-        pinned: None,
+        pinned: Vec::new(),
         expected: vec![(RunId::new("b"), Seq::new(3).unwrap(), hashes(&ledger, "b")[2])],
     };
     record(&ledger, "b", 1);
@@ -350,7 +350,8 @@ fn told(text: &str) -> Ledger {
 fn history_made_anew_before_the_first_checkpoint_is_seen_by_the_pin_alone() {
     let (honest, forged) = (told("it failed"), told("it passed"));
     let head = judged(&honest, &Anchors::default()).head.unwrap().1;
-    let pinned = Anchors { pinned: Some((None, head)), ..Anchors::default() };
+    let pinned = Pinned { name: "the pin".to_owned(), origin: None, head };
+    let pinned = Anchors { pinned: vec![pinned], ..Anchors::default() };
     assert_eq!(judged(&honest, &pinned).overall_verdict(), Verdict::Pass, "the control");
     let report = judged(&forged, &pinned);
     assert_eq!(
