@@ -337,11 +337,16 @@ fn bundle(random: &mut Random) -> Vec<u8> {
     bundle
 }
 
-fn python() -> Option<PathBuf> {
+pub(crate) fn python() -> Option<PathBuf> {
     let venv = root().join("target/reference-venv/bin/python");
     let python = if venv.exists() { venv } else { PathBuf::from("python3") };
     let found = Command::new(&python).arg("--version").output().is_ok_and(|output| output.status.success());
     found.then_some(python)
+}
+
+/// Whether the other verifier can check signatures here.
+pub(crate) fn has_ed25519(python: &Path) -> bool {
+    Command::new(python).args(["-c", "import cryptography"]).output().unwrap().status.success()
 }
 
 /// What the other verifier says of each file: its verdict for each area.
@@ -349,7 +354,7 @@ fn other_eyes(python: &Path, files: &[PathBuf]) -> Vec<BTreeMap<String, String>>
     other_eyes_with(python, files, files.len())
 }
 
-fn other_eyes_with(python: &Path, words: &[PathBuf], files: usize) -> Vec<BTreeMap<String, String>> {
+pub(crate) fn other_eyes_with(python: &Path, words: &[PathBuf], files: usize) -> Vec<BTreeMap<String, String>> {
     answers(python, &root().join("tools/verify.py"), words, files)
 }
 
@@ -359,8 +364,11 @@ fn answers(python: &Path, verifier: &Path, words: &[PathBuf], files: usize) -> V
     assert_eq!(said.lines().count(), files, "{}", String::from_utf8_lossy(&output.stderr));
     let members = |line: &str| {
         let object = object(line.as_bytes());
-        let texts =
-            object.iter().filter_map(|(key, value)| Some((key.as_str()?.to_owned(), value.as_str()?.to_owned())));
+        let texts = object.iter().filter_map(|(key, value)| {
+            let codes =
+                value.as_array().map(|codes| codes.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "));
+            Some((key.as_str()?.to_owned(), codes.or_else(|| value.as_str().map(str::to_owned))?))
+        });
         texts.collect()
     };
     said.lines().map(members).collect()
@@ -500,7 +508,7 @@ fn in_header(bundle: &[u8], from: &str, to: &str) -> Vec<u8> {
 #[test]
 fn another_verifier_agrees_on_proofs_and_signatures() {
     let Some(python) = python() else { return println!("SKIPPED: proofs in tools/verify.py: no Python") };
-    let has_ed25519 = Command::new(&python).args(["-c", "import cryptography"]).output().unwrap().status.success();
+    let has_ed25519 = has_ed25519(&python);
     let keys = [("example.org/log", 1), ("example.org/other", 2)]
         .map(|(name, seed): (&str, u8)| Signing::from_seed(name.parse().unwrap(), KeyKind::Note, &[seed; 32]));
     let [log, other] = &keys;
