@@ -79,8 +79,7 @@ class SqliteReceiptStore:
         row += [_text("policy_version", policy_version), _text("stage_graph_id", stage_graph_id)]
         meta_json = json.dumps(meta or {}, allow_nan=False)
         if self._redact_events:
-            clean, hits = _native.redact(meta_json.encode())
-            meta_json = clean.decode() if hits else meta_json
+            meta_json = self._native.redacted(meta_json)
         self._native.ensure_run(row, meta_json)
 
     def get_run(self, run_id: str) -> dict[str, Any] | None:

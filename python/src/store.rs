@@ -141,6 +141,9 @@ impl Store {
             }
             members.insert(name, bytes);
         }
+        if let Some(rules) = self.redactor().other_rules().filter(|_| redact) {
+            members.insert("redaction_rules", format!("\"{rules}\"").into_bytes());
+        }
         Ok(members)
     }
 
@@ -195,6 +198,11 @@ impl Store {
 
     fn initialize_schema(&self, py: Python<'_>) -> PyResult<()> {
         self.opened(py, true, |store| store.initialize_schema())
+    }
+
+    /// A text as the rules of this store leave it.
+    fn redacted(&self, py: Python<'_>, text: &str) -> String {
+        py.detach(|| String::from_utf8_lossy(&self.redactor().redact(text.as_bytes()).0).into_owned())
     }
 
     fn ensure_run(&self, py: Python<'_>, row: [String; 4], meta_json: String) -> PyResult<()> {

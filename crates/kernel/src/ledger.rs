@@ -9,10 +9,10 @@ use crate::evidence::redact::{Redactor, Rules};
 use crate::store::rows::Batch;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{self, NewRun, ReadTransaction, Store, Visit, WriteTransaction, memory::MemoryStore};
-use crate::write::RunWriter;
+use crate::write::{Clean, Gate, Place, RunWriter};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::chain::Link;
-use receipt_core::envelope::{Actor, Draft, Envelope, EventType, PolicyRef, Sealed};
+use receipt_core::envelope::{Actor, Envelope, EventType};
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, EventHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
@@ -153,6 +153,14 @@ impl Ledger {
         Ok(self.redactor.get_or_init(|| redactor).clone())
     }
 
+    /// What every text goes through on its way into an event of this ledger.
+    ///
+    /// # Errors
+    /// As [`Self::redactor`].
+    pub fn gate(&self) -> Result<Gate> {
+        self.redactor().map(Gate::new)
+    }
+
     /// The ledger's own rules, as they were set.
     ///
     /// # Errors
@@ -171,10 +179,16 @@ impl Ledger {
     /// open already redacts as before until it is opened again.
     ///
     /// # Errors
-    /// [`Error::RulesInvalid`]: nothing is changed; where the store cannot be written.
+    /// [`Error::RulesInvalid`], and [`Error::SecretName`] for a text with a secret in it: nothing is changed; where the
+    /// store cannot be written.
     pub fn set_own_rules(&self, text: Option<&str>) -> Result<Redactor> {
         let text = text.unwrap_or_default();
         let redactor = Redactor::new(Rules::builtin()?.with(text)?)?;
+        // The text is stored as it is. What only its own rules find in it are their examples.
+        let gates = [Redactor::builtin().clone(), redactor.clone()].map(Gate::new);
+        if gates.iter().all(|gate| gate.name("a text of the rules", text).is_err()) {
+            return Err(Error::SecretName { what: "a text of the rules" });
+        }
         let json = canonical::to_bytes(&Value::from(text), Limits::WRITE)?;
         self.transact(|transaction| transaction.set(RULES, &String::from_utf8_lossy(&json)))?;
         Ok(redactor)
@@ -190,42 +204,31 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::RunExists`]; [`Error::Input`] for an id, policy or meta that cannot be recorded.
-    pub fn start(&self, run_id: &str, policy: Policy, actor: Actor, mut meta: Object) -> Result<RunWriter> {
+    pub fn start(&self, run_id: &str, policy: Policy, actor: Actor, meta: Object) -> Result<RunWriter> {
         let run_id = RunId::for_new_run(run_id)?;
-        let redactor = self.redactor()?;
-        redactor.refuse_secret("the run's id", run_id.as_str())?;
-        redactor.redact_object(&mut meta);
-        let actor = redact_actor(&redactor, actor);
-        let commitment = Commitment::new(policy, meta)?;
+        let gate = self.gate()?;
+        gate.name("the run's id", run_id.as_str())?;
+        let commitment = gate.commitment(policy, meta)?;
         let ts = self.clock.now();
-        let writer = RunWriter::new(self.clone(), run_id.clone(), Arc::new(commitment.policy.clone()), actor.clone());
-        let draft = Draft {
-            event_type: EventType::RunStart,
-            stage: commitment.policy.graph().initial().clone(),
-            policy: Arc::new(policy_ref(&commitment.policy)),
-            actor: Arc::new(actor),
-            payload: commitment.to_payload(),
-            blobs: Vec::new(),
-            events: Vec::new(),
-            ts,
-            extra: Object::new(),
-        };
-        let sealed = seal(&draft, Link::first(run_id.clone()))?;
-        let meta_json = canonical::to_bytes(&commitment.meta.into(), Limits::WRITE)?;
+        let stage = Clean::ours(commitment.policy.graph().initial().clone());
+        let (policy, actor) = (&commitment.policy_ref(), gate.actor(actor));
+        let place = Place { stage, policy, actor: &actor, ts, clock: None };
+        let draft = gate.draft(EventType::RunStart, place, commitment.payload());
+        let sealed = draft.seal(Link::first(run_id.clone()))?;
+        let meta_json = canonical::to_bytes(&commitment.meta.clone().into(), Limits::WRITE)?;
         let meta_json = String::from_utf8_lossy(&meta_json);
-        let mut store = self.lock();
-        let mut transaction = store.write()?;
-        transaction.insert_run(&NewRun {
-            run_id: &run_id,
-            policy_id: &draft.policy.policy_id,
-            policy_version: &draft.policy.policy_version,
-            stage_graph_id: &draft.policy.stage_graph_id,
-            created_at: ts,
-            meta_json: &meta_json,
+        self.transact(|transaction| {
+            transaction.insert_run(&NewRun {
+                run_id: &run_id,
+                policy_id: &policy.policy_id,
+                policy_version: &policy.policy_version,
+                stage_graph_id: &policy.stage_graph_id,
+                created_at: ts,
+                meta_json: &meta_json,
+            })?;
+            transaction.insert_event(&sealed, ts)
         })?;
-        transaction.insert_event(&sealed, ts)?;
-        transaction.commit()?;
-        Ok(writer)
+        Ok(RunWriter::new(self.clone(), gate, run_id, commitment.into_inner().policy, actor))
     }
 
     /// Takes up a run that was started, here or in another process.
@@ -239,8 +242,9 @@ impl Ledger {
         let policy = read_commitment(transaction.as_ref(), &run_id)?;
         drop(transaction);
         drop(store);
-        let actor = redact_actor(&self.redactor()?, actor);
-        Ok(RunWriter::new(self.clone(), run_id, Arc::new(policy), actor))
+        let gate = self.gate()?;
+        let actor = gate.actor(actor);
+        Ok(RunWriter::new(self.clone(), gate, run_id, policy, actor))
     }
 
     /// Finalizes an interrupted run as UNKNOWN, whatever stage it is in; as FAIL where that is what it was judged.
@@ -457,29 +461,6 @@ impl Ledger {
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
-}
-
-/// Seals a draft, within the size that this kernel writes.
-pub(crate) fn seal(draft: &Draft, link: Link) -> Result<Sealed> {
-    let sealed = draft.seal(link)?;
-    let bytes = sealed.text.len() as u64;
-    if bytes > MAX_EVENT {
-        return Err(Error::TooLarge { what: "an event", bytes, limit: MAX_EVENT });
-    }
-    Ok(sealed)
-}
-
-pub(crate) fn policy_ref(policy: &Policy) -> PolicyRef {
-    PolicyRef {
-        policy_id: policy.id().to_owned(),
-        policy_version: policy.version().to_owned(),
-        stage_graph_id: policy.graph().id().to_owned(),
-    }
-}
-
-fn redact_actor(redactor: &Redactor, actor: Actor) -> Actor {
-    let clean = |text: String| redactor.redact_text(&text).unwrap_or(text);
-    Actor { kind: clean(actor.kind), id: clean(actor.id) }
 }
 
 /// Where the next event of a run goes.

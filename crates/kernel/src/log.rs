@@ -5,10 +5,10 @@
 //! The checkpoint is durable before the caller sees it. Cost grows with the new events; a proof reads O(log n) rows.
 
 use crate::error::{Error, Result};
-use crate::evidence::redact::Redactor;
 use crate::ledger::{Ledger, sound_event};
 use crate::read::pool::{self, Pool};
 use crate::store::{ReadTransaction, Segment, StoredCheckpoint, Visit, WriteTransaction};
+use crate::write::Gate;
 use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::{Checkpoint, ConsistencyProof, InclusionProof, SignedCheckpoint};
 use receipt_core::id::{EventRef, NodeHash, RunId, Seq, Timestamp};
@@ -71,8 +71,8 @@ impl Ledger {
     /// # Errors
     /// [`Error::OriginBound`] where it has another; [`Error::SecretName`], as a name is published with each checkpoint.
     pub fn bind_origin(&self, name: &KeyName) -> Result<()> {
-        let redactor = self.redactor()?;
-        self.transact(|store| bind(store, &redactor, name))
+        let gate = self.gate()?;
+        self.transact(|store| bind(store, &gate, name))
     }
 
     /// Makes a checkpoint over everything that was committed before, whatever wrote it; gives the last one again where
@@ -81,7 +81,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::LogBroken`] where an event or the log is not as it was written, [`Error::WrongKey`]; nothing is signed.
     pub fn checkpoint(&self, how: &Publish<'_>) -> Result<Published> {
-        let (now, redactor) = (self.now(), self.redactor()?);
+        let (now, gate) = (self.now(), self.gate()?);
         let mut store = self.lock();
         // Only a file can be read beside the write transaction, and only another core helps.
         let threads = pool::cores();
@@ -89,7 +89,7 @@ impl Ledger {
         let mut transaction = store.write()?;
         // The transaction keeps other writers out, so that these see what it sees.
         let readers = beside.as_mut().map(|store| Pool::of(store.as_mut(), threads)).transpose()?;
-        let published = publish(transaction.as_mut(), readers, &redactor, how, now)?;
+        let published = publish(transaction.as_mut(), readers, &gate, how, now)?;
         transaction.commit()?;
         Ok(published)
     }
@@ -158,11 +158,11 @@ pub(crate) fn origin(store: &dyn ReadTransaction) -> Result<Option<KeyName>> {
     Ok(store.log_meta(ORIGIN)?.map(|name| name.parse()).transpose()?)
 }
 
-fn bind(store: &mut dyn WriteTransaction, redactor: &Redactor, name: &KeyName) -> Result<()> {
+fn bind(store: &mut dyn WriteTransaction, gate: &Gate, name: &KeyName) -> Result<()> {
     match origin(store)? {
         None => {
-            redactor.refuse_secret("the log's name", name.as_str())?;
-            store.bind_log_meta(ORIGIN, name.as_str())
+            let name = gate.name("the log's name", name.as_str())?;
+            store.bind_log_meta(ORIGIN, &name)
         }
         Some(bound) if bound == *name => Ok(()),
         Some(bound) => Err(Error::OriginBound { origin: bound.to_string() }),
@@ -226,7 +226,7 @@ fn prove_event(store: &dyn ReadTransaction, event: &EventRef) -> Result<Inclusio
 fn publish(
     store: &mut dyn WriteTransaction,
     readers: Option<Pool>,
-    redactor: &Redactor,
+    gate: &Gate,
     how: &Publish<'_>,
     now: Timestamp,
 ) -> Result<Published> {
@@ -236,7 +236,7 @@ fn publish(
     if origin(store)?.is_some_and(|origin| origin != *how.key.verifier().name()) {
         return Err(wrong_key("its name is not the ledger's origin"));
     }
-    bind(store, redactor, how.key.verifier().name())?;
+    bind(store, gate, how.key.verifier().name())?;
     let before = Before::read(store)?;
     let keys = before.keys(how)?;
     if let Some((checkpoint, made)) = &before.checkpoint {

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let event = appended.event_ref.to_string();
     let document =
         Object::from_iter([("run_id", Value::from(run_id.as_str())), ("event", Value::from(event.as_str()))]);
-    let id = ledger.redactor()?.redact_text(&args.id).unwrap_or_else(|| args.id.clone());
-    context.done(document, &term::escape(&format!("decision {id} is recorded as {event}")))?;
+    let id = ledger.gate()?.text(&args.id);
+    context.done(document, &term::escape(&format!("decision {} is recorded as {event}", *id)))?;
     Ok(ExitCode::SUCCESS)
 }

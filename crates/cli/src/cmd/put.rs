@@ -57,10 +57,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let mut document = record.to_object();
     document.insert("run_id", run_id.as_str());
     // As it is recorded.
-    let key = ledger.redactor()?.redact_text(&args.key).unwrap_or_else(|| args.key.clone());
+    let key = ledger.gate()?.text(&args.key);
     document.insert("key", key.as_str());
     let (blob, size) = (BlobRef(record.hash), term::size(record.bytes_len));
-    let line = format!("put {key} as {blob} ({size}, {})", record.content_type);
+    let line = format!("put {} as {blob} ({size}, {})", *key, record.content_type);
     context.done(document, &term::escape(&line))?;
     Ok(ExitCode::SUCCESS)
 }

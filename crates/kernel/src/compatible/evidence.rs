@@ -35,8 +35,7 @@ impl<'a> Incoming<'a> {
         recipients: Option<&Recipients>,
     ) -> Result<Self> {
         let (bytes, report) = redactor.redact(data);
-        let said = !report.hits.is_empty() || !report.allowed.is_empty() || !report.scanned.is_whole();
-        let redaction_json = said.then(|| report.to_json());
+        let redaction_json = report.says_something().then(|| report.to_json());
         Self::of(bytes, report, redaction_json, content_type, class, recipients)
     }
 
@@ -57,8 +56,7 @@ impl<'a> Incoming<'a> {
     /// Evidence that a [`Spool`](crate::Spool) has taken in.
     pub fn spooled(source: Source<'a>, content_type: &str, class: EvidenceClass) -> Self {
         let report = source.report();
-        let said = !report.hits.is_empty() || !report.allowed.is_empty() || !report.scanned.is_whole();
-        let redaction_json = (said && !source.is_sealed()).then(|| report.to_json());
+        let redaction_json = (report.says_something() && !source.is_sealed()).then(|| report.to_json());
         Self { content_type: content_type.to_owned(), class, redaction_json, source }.typed()
     }
 

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::store::sqlite::MAX_BLOB;
 use crate::store::{self, NewBlob, WriteTransaction};
+use crate::write::Clean;
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, Timestamp};
 use receipt_core::json::{Object, Value};
@@ -54,18 +55,6 @@ impl Put {
     /// Public JSON.
     pub fn json() -> Self {
         Self::of_type("application/json")
-    }
-
-    /// The same without secrets in what it says.
-    #[must_use]
-    pub(crate) fn redacted(mut self, redactor: &Redactor) -> Self {
-        redactor.redact_object(&mut self.meta);
-        for text in std::iter::once(&mut self.content_type).chain(&mut self.kind) {
-            if let Some(clean) = redactor.redact_text(text) {
-                *text = clean;
-            }
-        }
-        self
     }
 
     /// The same of a kind.
@@ -392,33 +381,39 @@ pub(crate) struct Stored {
     sealed: Option<(String, Vec<String>)>,
 }
 
+/// The members of an event's meta in which the kernel says what was done to the bytes.
+const NOTES: [&str; 7] = ["redactions", "allowed", "unscanned", "redaction_rules", "sealed", "restored", "by_digest"];
+
+/// A caller's meta without the members that only the kernel writes.
+pub(crate) fn unclaimed(meta: Clean<Object>) -> Clean<Object> {
+    NOTES.iter().fold(meta, |meta, name| meta.without(name))
+}
+
 impl Stored {
     /// Says in an event's meta what was done to the bytes.
-    pub(crate) fn note(&self, meta: &mut Object) {
-        let Report { scanned, rules, .. } = &self.report;
-        let (replaced, left) = (self.report.replaced(), self.report.left());
+    pub(crate) fn note(&self, mut meta: Clean<Object>) -> Clean<Object> {
+        let report = &self.report;
+        let (replaced, left) = (report.replaced(), report.left());
         if replaced > 0 {
-            meta.insert("redactions", replaced);
+            meta = meta.with("redactions", Clean::ours(replaced));
         }
         if left > 0 {
-            meta.insert("allowed", left);
+            meta = meta.with("allowed", Clean::ours(left));
         }
-        if let Some(why) = scanned.why() {
-            meta.insert("unscanned", why);
+        if let Some(why) = report.scanned.why() {
+            meta = meta.with("unscanned", Clean::ours(why));
         }
-        if replaced > 0 || left > 0 || !scanned.is_whole() {
-            meta.insert("redaction_rules", &**rules);
+        if report.says_something() {
+            meta = meta.with("redaction_rules", Clean::ours(&*report.rules));
         }
         if let Some((content_type, recipients)) = &self.sealed {
             let sealed = Object::from_iter([
                 ("content_type", Value::from(content_type.as_str())),
                 ("recipients", Value::from(recipients.clone())),
             ]);
-            meta.insert("sealed", sealed);
+            meta = meta.with("sealed", Clean::ours(sealed));
         }
-        if self.restored {
-            meta.insert("restored", true);
-        }
+        if self.restored { meta.with("restored", Clean::ours(true)) } else { meta }
     }
 }
 
@@ -426,7 +421,7 @@ impl Stored {
 pub(crate) fn store(
     transaction: &mut dyn WriteTransaction,
     source: &mut Source<'_>,
-    put: &Put,
+    put: &Clean<Put>,
     now: Timestamp,
 ) -> Result<Stored> {
     let sealed = source.is_sealed().then(|| (put.content_type.clone(), source.recipients.clone()));

@@ -10,7 +10,7 @@
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, show};
 use crate::store::{self, ReadTransaction, Size, Visit};
-use crate::write::{OpenRun, RunWriter};
+use crate::write::{Clean, OpenRun, RunWriter};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Actor, Envelope, EventType};
 use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
@@ -268,15 +268,16 @@ impl Ledger {
         &self,
         change: impl FnOnce(&mut Retention) -> Result<(), E>,
     ) -> Result<Retention, E> {
-        let redactor = self.redactor()?;
+        let gate = self.gate()?;
         self.transact(|transaction| {
             let mut retention = read_retention(transaction)?.unwrap_or_default();
             if let Err(error) = change(&mut retention) {
                 return Ok(Err(error));
             }
-            retention.keys.keys().try_for_each(|key| redactor.refuse_secret("a key of evidence", key))?;
+            retention.keys.keys().try_for_each(|key| gate.name("a key of evidence", key).map(drop))?;
+            retention.holds.keys().try_for_each(|run| gate.name("the id of a run on hold", run).map(drop))?;
             for reason in retention.holds.values_mut() {
-                *reason = redactor.redact_text(reason).unwrap_or_else(|| std::mem::take(reason));
+                *reason = gate.text(reason).into_inner();
             }
             let json = canonical::to_bytes(&retention.to_value(), Limits::WRITE)?;
             transaction.set(SETTING, &String::from_utf8_lossy(&json))?;
@@ -418,9 +419,8 @@ fn remove(run: &mut OpenRun<'_>, due: &Due, now: Timestamp) -> Result<()> {
         ("kept_until", due.until.to_string().into()),
         ("reason", "retention".into()),
     ]);
-    let mut draft = run.draft(EventType::BlobExpire, payload);
-    draft.blobs.push(BlobRef(due.hash));
-    run.write(draft).map(drop)
+    let draft = run.draft(EventType::BlobExpire, Clean::ours(payload)).blobs([BlobRef(due.hash)]);
+    run.write(&draft).map(drop)
 }
 
 /// A blob whose time may be over, by its row alone.

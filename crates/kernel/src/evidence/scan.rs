@@ -9,7 +9,7 @@ use super::{Put, Source, Spool};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::store::{self, Visit};
-use crate::write::OpenRun;
+use crate::write::{Clean, OpenRun};
 use receipt_core::envelope::{Actor, EventType};
 use receipt_core::evidence::{BlobFact, BlobRecord, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId};
@@ -276,11 +276,10 @@ fn replace(
         return Err(Error::Held { blob: old.hash.to_string(), run: held });
     }
     let now = ledger.now();
-    let put = Put::of_type(old.content_type.clone());
+    let put = run.gate().put(Put::of_type(old.content_type.clone()));
     let stored = super::store(run.transaction, source, &put, now)?;
-    let mut meta = Object::from_iter([("redacted_from", BlobRef(old.hash).to_string())]);
-    stored.note(&mut meta);
-    run.put("redaction", &stored.record, meta, None)?;
+    let meta = Clean::ours(Object::from_iter([("redacted_from", BlobRef(old.hash).to_string())]));
+    run.put(Clean::ours("redaction".to_owned()), &stored.record, stored.note(meta))?;
     let (from, to) = (BlobState::Live, BlobState::ExpiredHashOnly);
     if !run.transaction.expire_blob(&old.hash, from, to, now)? {
         return Err(Error::store("a blob changed its state inside a transaction"));
@@ -296,8 +295,7 @@ fn replace(
         ("redactions", report.replaced().into()),
         ("redaction_rules", (&*report.rules).into()),
     ]);
-    let mut draft = run.draft(EventType::BlobExpire, payload);
-    draft.blobs.extend([BlobRef(old.hash), BlobRef(stored.record.hash)]);
-    run.write(draft)?;
+    let blobs = [BlobRef(old.hash), BlobRef(stored.record.hash)];
+    run.write(&run.draft(EventType::BlobExpire, Clean::ours(payload)).blobs(blobs))?;
     Ok(stored.record)
 }

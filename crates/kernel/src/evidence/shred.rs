@@ -126,15 +126,11 @@ impl Ledger {
         };
         let lost: Vec<BlobRef> = lost.into_iter().map(BlobRef).collect();
         let chunks = lost.chunks(BLOBS).chain(lost.is_empty().then_some(&[][..]));
-        let redactor = self.redactor()?;
         // The blobs are those that events name: the receipt is written, whatever has become of their rows.
         run.transact(|run| {
             for blobs in chunks {
-                let mut payload = payload(blobs.len());
-                redactor.redact_object(&mut payload);
-                let mut draft = run.draft(EventType::Decision, payload);
-                draft.blobs.extend(blobs);
-                run.write(draft)?;
+                let payload = run.gate().object(payload(blobs.len()));
+                run.write(&run.draft(EventType::Decision, payload).blobs(blobs.iter().copied()))?;
             }
             Ok(())
         })?;

@@ -1,11 +1,12 @@
 //! Appending decisions and remediations: batches, idempotency keys, references.
 
+use super::gate::{Clean, Gate};
 use super::run::{OpenRun, RunWriter};
 use crate::error::{Error, Result};
 use crate::ledger::{has_row, sound_event};
 use crate::store::{KeyRow, ReadTransaction, Visit};
 use receipt_core::canonical::{self, Scratch};
-use receipt_core::envelope::{Draft, EventType};
+use receipt_core::envelope::EventType;
 use receipt_core::id::{BlobRef, EventRef, RunId};
 use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::run::EventRow;
@@ -46,13 +47,36 @@ impl Append {
         self.events.push(event);
         self
     }
+}
 
-    /// What the idempotency key stands for: everything but the time and the place.
+/// What is to be appended, after the gate.
+struct Ready {
+    event_type: EventType,
+    payload: Clean<Object>,
+    blobs: Vec<BlobRef>,
+    events: Vec<EventRef>,
+    /// The idempotency key, and the digest of what it stands for: everything but the time and the place.
+    key: Option<(String, [u8; 32])>,
+}
+
+impl Ready {
+    fn new(gate: &Gate, event: Append) -> Result<Self> {
+        let Append { event_type, payload, blobs, events, key } = event;
+        check_type(event_type)?;
+        let key = key.map(|key| gate.name("the idempotency key", &key).map(|key| (*key).to_owned())).transpose()?;
+        let payload = gate.object(payload);
+        let mut ready = Self { event_type, payload, blobs, events, key: None };
+        if let Some(key) = key {
+            // Of the redacted payload, so that no digest of a secret is stored.
+            ready.key = Some((key, ready.digest()?));
+        }
+        Ok(ready)
+    }
+
     fn digest(&self) -> Result<[u8; 32]> {
-        let list = |items: Vec<String>| Value::from(items);
-        let blobs = list(self.blobs.iter().map(BlobRef::to_string).collect());
-        let events = list(self.events.iter().map(EventRef::to_string).collect());
-        digest_of(self.event_type, &self.payload.clone().into(), [&blobs, &events])
+        let blobs = Value::from(self.blobs.iter().map(BlobRef::to_string).collect::<Vec<_>>());
+        let events = Value::from(self.events.iter().map(EventRef::to_string).collect::<Vec<_>>());
+        digest_of(self.event_type, &Value::from(self.payload.clone().into_inner()), [&blobs, &events])
     }
 }
 
@@ -92,24 +116,15 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::append`].
     pub fn append_batch(&mut self, events: Vec<Append>) -> Result<Vec<Appended>> {
-        let redactor = self.ledger.redactor()?;
-        let mut ready = Vec::with_capacity(events.len());
-        for mut event in events {
-            check_type(event.event_type)?;
-            if let Some(key) = &event.key {
-                redactor.refuse_secret("the idempotency key", key)?;
-            }
-            redactor.redact_object(&mut event.payload);
-            // Of the redacted payload, so that no digest of a secret is stored.
-            let digest = event.key.is_some().then(|| event.digest()).transpose()?;
-            ready.push((event, digest));
-        }
+        let ready = events.into_iter().map(|event| Ready::new(&self.gate, event)).collect::<Result<Vec<_>>>()?;
         self.ledger.transact(|transaction| match self.open(transaction) {
-            Ok(mut run) => ready.into_iter().map(|(event, digest)| run.append(event, digest)).collect(),
+            Ok(mut run) => ready.into_iter().map(|event| run.append(event)).collect(),
             // What was recorded before the end is acknowledged after it too: a retry must not look like a loss.
             Err(ended @ Error::RunFinalized { .. }) => {
-                let repeated = |(event, digest): &(Append, _)| recorded(transaction, &self.run_id, event, *digest);
-                let all = ready.iter().map(repeated).collect::<Result<Option<Vec<_>>>>()?;
+                let all = ready
+                    .iter()
+                    .map(|event| recorded(transaction, &self.run_id, event))
+                    .collect::<Result<Option<Vec<_>>>>()?;
                 all.filter(|all| !all.is_empty()).ok_or(ended)
             }
             Err(error) => Err(error),
@@ -118,20 +133,19 @@ impl RunWriter {
 }
 
 impl OpenRun<'_> {
-    fn append(&mut self, event: Append, digest: Option<[u8; 32]>) -> Result<Appended> {
+    fn append(&mut self, event: Ready) -> Result<Appended> {
         let run_id = &self.writer.run_id;
-        if let Some(appended) = recorded(self.transaction, run_id, &event, digest)? {
+        if let Some(appended) = recorded(self.transaction, run_id, &event)? {
             return Ok(appended);
         }
         check_events(self.transaction, &event.events)?;
         self.check_blobs(&event.blobs)?;
-        if let Some((key, digest)) = event.key.as_deref().zip(digest) {
-            let row = KeyRow { seq: self.head.next.seq, digest };
+        if let Some((key, digest)) = &event.key {
+            let row = KeyRow { seq: self.head.next.seq, digest: *digest };
             self.transaction.insert_key(run_id, key, row)?;
         }
-        let Append { event_type, payload, blobs, events, .. } = event;
-        let draft = Draft { blobs, events, ..self.draft(event_type, payload) };
-        self.write(draft)
+        let Ready { event_type, payload, blobs, events, .. } = event;
+        self.write(&self.draft(event_type, payload).blobs(blobs).events(events))
     }
 
     /// Refuses a reference to a blob that this ledger does not have.
@@ -156,13 +170,8 @@ impl OpenRun<'_> {
 }
 
 /// The event that an append's idempotency key stands for, where it was appended before.
-fn recorded(
-    store: &dyn ReadTransaction,
-    run_id: &RunId,
-    event: &Append,
-    digest: Option<[u8; 32]>,
-) -> Result<Option<Appended>> {
-    let Some((key, digest)) = event.key.as_deref().zip(digest) else { return Ok(None) };
+fn recorded(store: &dyn ReadTransaction, run_id: &RunId, event: &Ready) -> Result<Option<Appended>> {
+    let Some((key, digest)) = &event.key else { return Ok(None) };
     let Some(row) = store.key(run_id, key)? else { return Ok(None) };
     let event_ref = EventRef { run_id: run_id.clone(), seq: row.seq };
     // The row is no evidence of what was recorded. The stored event is: it is hashed and compared.
@@ -172,13 +181,13 @@ fn recorded(
         let problem = format!("{event_ref}, which an idempotency key stands for, is gone");
         return Err(Error::RunBroken { run: run_id.to_string(), problem });
     };
-    if stored? != Some(digest) {
-        return Err(Error::KeyConflict { key: key.to_owned(), at: event_ref.to_string() });
+    if stored? != Some(*digest) {
+        return Err(Error::KeyConflict { key: key.clone(), at: event_ref.to_string() });
     }
     Ok(Some(Appended { event_ref, repeated: true }))
 }
 
-/// The digest of a stored event, as [`Append::digest`] gives it; `None` if no append could have written the event.
+/// The digest of a stored event, as [`Ready::digest`] gives it; `None` if no append could have written the event.
 fn stored_digest(run_id: &RunId, row: &EventRow<'_>) -> Result<Option<[u8; 32]>> {
     let mut scratch = Scratch::default();
     let envelope = sound_event(run_id, row, &mut scratch)?;

@@ -1,12 +1,11 @@
 //! A run being written: strict about stages, endings and time.
 
 use crate::error::{Error, Result};
-use crate::evidence::redact::Redactor;
 use crate::evidence::{self, Digest256, Put, Source, Taken};
-use crate::ledger::{Head, Ledger, policy_ref, read_head, seal, take_snapshot};
+use crate::ledger::{Head, Ledger, read_head, take_snapshot};
 use crate::store::WriteTransaction;
-use crate::write::Appended;
-use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef, Sealed};
+use crate::write::{Appended, Clean, Gate, Place, policy_ref};
+use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef};
 use receipt_core::evidence::{BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobRef, EventHash, RunId};
 use receipt_core::json::{Object, Value};
@@ -18,25 +17,22 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::sync::Arc;
 
-/// A text without secrets.
-fn cleaned(redactor: &Redactor, text: &str) -> String {
-    redactor.redact_text(text).unwrap_or_else(|| text.to_owned())
-}
-
 /// A run that is open for writing, in this process and perhaps in others at the same time.
 #[derive(Clone, Debug)]
 pub struct RunWriter {
     pub(super) ledger: Ledger,
     pub(super) run_id: RunId,
     policy: Arc<Policy>,
-    policy_ref: Arc<PolicyRef>,
-    actor: Arc<Actor>,
+    policy_ref: Clean<Arc<PolicyRef>>,
+    actor: Clean<Arc<Actor>>,
+    pub(super) gate: Gate,
 }
 
 impl RunWriter {
-    pub(crate) fn new(ledger: Ledger, run_id: RunId, policy: Arc<Policy>, actor: Actor) -> Self {
-        let policy_ref = Arc::new(policy_ref(&policy));
-        Self { ledger, run_id, policy, policy_ref, actor: Arc::new(actor) }
+    /// The writer of a run that is on record.
+    pub(crate) fn new(ledger: Ledger, gate: Gate, run_id: RunId, policy: Policy, actor: Clean<Arc<Actor>>) -> Self {
+        let policy_ref = Clean::ours(Arc::new(policy_ref(&policy)));
+        Self { ledger, run_id, policy: Arc::new(policy), policy_ref, actor, gate }
     }
 
     /// The run.
@@ -66,11 +62,8 @@ impl RunWriter {
     /// that there are.
     pub fn advance(&mut self, stage: &str, reason: &str) -> Result<Appended> {
         let to = Stage::new(stage);
-        let reason = &*self.ledger.redactor()?.redact_text(reason).unwrap_or_else(|| reason.to_owned());
-        self.ledger.transact(|transaction| {
-            let mut run = self.open(transaction)?;
-            run.advance(&to, reason)
-        })
+        let reason = self.gate.text(reason);
+        self.transact(|run| run.advance(&to, reason))
     }
 
     /// Puts evidence on record under a key: redacted, stored under the hash of what is stored, and referred to by an
@@ -80,10 +73,10 @@ impl RunWriter {
     /// [`Error::TooLarge`], [`Error::RunFinalized`]; [`Error::NoRecipient`] for sealed evidence in a ledger that has none.
     pub fn put(&mut self, key: &str, data: &[u8], put: Put) -> Result<BlobRecord> {
         let source = match put.class {
-            EvidenceClass::Public => Source::redacted_by(&self.ledger.redactor()?, data),
+            EvidenceClass::Public => Source::redacted_by(self.gate.redactor(), data),
             EvidenceClass::Sealed => {
                 let recipients = self.ledger.recipients()?.ok_or(Error::NoRecipient)?;
-                Source::sealed_by(&self.ledger.redactor()?, data, &recipients)?
+                Source::sealed_by(self.gate.redactor(), data, &recipients)?
             }
         };
         self.put_source(key, source, put)
@@ -114,14 +107,13 @@ impl RunWriter {
         if put.class == EvidenceClass::Sealed {
             return Err(Error::SealedByDigest);
         }
-        let redactor = self.ledger.redactor()?;
-        let key = cleaned(&redactor, key);
-        let Put { content_type, class, kind, mut meta } = put.redacted(&redactor);
-        let name = cleaned(&redactor, name);
-        meta.insert("by_digest", Object::from_iter([("name", name)]));
-        let record = BlobRecord { hash: digest.hash, content_type, bytes_len: digest.bytes_len, class };
+        let (key, put, name) = (self.gate.text(key), self.gate.put(put), self.gate.text(name));
+        let name = Clean::ours(Object::new()).with("name", name);
+        let meta = evidence::unclaimed(put.meta()).with("by_digest", name);
+        let content_type = put.content_type.clone();
+        let record = BlobRecord { hash: digest.hash, content_type, bytes_len: digest.bytes_len, class: put.class };
         self.transact(|run| {
-            run.put(&key, &record, meta, kind.as_deref())?;
+            run.put(key, &record, meta)?;
             Ok(record)
         })
     }
@@ -131,17 +123,11 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::put`].
     pub fn put_source(&mut self, key: &str, mut source: Source<'_>, put: Put) -> Result<BlobRecord> {
-        let redactor = self.ledger.redactor()?;
-        let (key, mut put) = (cleaned(&redactor, key), put.redacted(&redactor));
-        let meta = std::mem::take(&mut put.meta);
-        self.ledger.transact(|transaction| {
-            let mut run = self.open(transaction)?;
+        let (key, put) = (self.gate.text(key), self.gate.put(put));
+        self.transact(|run| {
             let now = run.writer.ledger.now();
             let stored = evidence::store(run.transaction, &mut source, &put, now)?;
-            let mut meta = meta;
-            meta.remove("by_digest");
-            stored.note(&mut meta);
-            run.put(&key, &stored.record, meta, put.kind.as_deref())?;
+            run.put(key, &stored.record, stored.note(evidence::unclaimed(put.meta())))?;
             Ok(stored.record)
         })
     }
@@ -151,8 +137,7 @@ impl RunWriter {
     /// # Errors
     /// [`Error::RunFinalized`]; where the store cannot be read or written.
     pub fn evaluate(&mut self) -> Result<Evaluation> {
-        self.ledger.transact(|transaction| {
-            let mut run = self.open(transaction)?;
+        self.transact(|run| {
             let snapshot = take_snapshot(run.transaction, &self.run_id, &self.policy.reads())?;
             let evaluation = self.policy.evaluate(&snapshot);
             let mut payload = match evaluation.to_value() {
@@ -162,8 +147,8 @@ impl RunWriter {
             payload.insert("evaluator", crate::bundle::evaluator());
             payload.insert("policy_digest", self.policy.digest()?.to_string());
             payload.insert("snapshot_head", snapshot_head(&snapshot));
-            let draft = run.draft(EventType::Evaluation, payload);
-            run.write(draft)?;
+            // Its texts are those of the policy and of what is on record.
+            run.write(&run.draft(EventType::Evaluation, Clean::ours(payload)))?;
             Ok(evaluation)
         })
     }
@@ -173,19 +158,16 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::append`].
     pub fn decide(&mut self, decision_id: &str, basis: &[&str], action_plan: &str) -> Result<Appended> {
-        let mut payload = Object::from_iter([
+        let payload = self.gate.object(Object::from_iter([
             ("decision_id", Value::from(decision_id)),
             ("basis", Value::from(basis.to_vec())),
             ("action_plan", Value::from(action_plan)),
-        ]);
-        self.ledger.redactor()?.redact_object(&mut payload);
-        self.ledger.transact(|transaction| {
-            let mut run = self.open(transaction)?;
+        ]));
+        self.transact(|run| {
             let snapshot = take_snapshot(run.transaction, &self.run_id, &[])?;
             let evaluation = snapshot.of_type(EventType::Evaluation).next_back();
-            let mut draft = run.draft(EventType::Decision, payload);
-            draft.events.extend(evaluation.map(|event| snapshot.event_ref(event)));
-            run.write(draft)
+            let evaluation = evaluation.map(|event| snapshot.event_ref(event));
+            run.write(&run.draft(EventType::Decision, payload).events(evaluation))
         })
     }
 
@@ -222,22 +204,18 @@ impl RunWriter {
 
     /// `choose` is given the best verdict that the run allows.
     fn end(&mut self, summary: &str, choose: impl FnOnce(Verdict) -> Result<Verdict>) -> Result<Verdict> {
-        let summary = self.ledger.redactor()?.redact_text(summary).unwrap_or_else(|| summary.to_owned());
-        self.ledger.transact(|transaction| {
-            let mut run = self.open(transaction)?;
+        let summary = self.gate.text(summary);
+        self.transact(|run| {
             let snapshot = take_snapshot(run.transaction, &self.run_id, &[])?;
             let verdict = choose(best_verdict(&snapshot))?;
             run.step_to_the_end(verdict)?;
-            let payload = Object::from_iter([
-                ("overall_verdict", Value::from(verdict)),
-                ("summary", Value::from(summary.as_str())),
-            ]);
-            let mut draft = run.draft(EventType::RunFinalize, payload);
+            let payload = Clean::ours(Object::new()).with("overall_verdict", Clean::ours(verdict));
+            let payload = payload.with("summary", summary);
             let basis = snapshot.events().iter().rev();
             let mut basis =
                 basis.filter(|event| matches!(event.event_type, EventType::Decision | EventType::Evaluation));
-            draft.events.extend(basis.next().map(|event| snapshot.event_ref(event)));
-            run.write(draft)?;
+            let basis = basis.next().map(|event| snapshot.event_ref(event));
+            run.write(&run.draft(EventType::RunFinalize, payload).events(basis))?;
             Ok(verdict)
         })
     }
@@ -287,80 +265,60 @@ pub(crate) struct OpenRun<'w> {
 }
 
 impl OpenRun<'_> {
-    pub(crate) fn draft(&self, event_type: EventType, payload: Object) -> Draft {
+    /// An event of this run, in the stage that it is in.
+    pub(crate) fn draft(&self, event_type: EventType, payload: Clean<Object>) -> Clean<Draft> {
+        self.draft_in(Clean::ours(self.head.stage.clone()), event_type, payload)
+    }
+
+    fn draft_in(&self, stage: Clean<Stage>, event_type: EventType, payload: Clean<Object>) -> Clean<Draft> {
         let now = self.writer.ledger.now();
-        let mut extra = Object::new();
         // Time does not run backwards in a run. Where the clock does, the last ts stands, and what the clock said is
         // kept beside it.
-        let ts = match self.head.ts {
-            Some(last) if last > now => {
-                extra.insert("clock_ts", now.to_string());
-                last
-            }
-            _ => now,
+        let (ts, clock) = match self.head.ts {
+            Some(last) if last > now => (last, Some(now)),
+            _ => (now, None),
         };
-        Draft {
-            event_type,
-            stage: self.head.stage.clone(),
-            policy: Arc::clone(&self.writer.policy_ref),
-            actor: Arc::clone(&self.writer.actor),
-            payload,
-            blobs: Vec::new(),
-            events: Vec::new(),
-            ts,
-            extra,
-        }
+        let place = Place { stage, policy: &self.writer.policy_ref, actor: &self.writer.actor, ts, clock };
+        self.writer.gate.draft(event_type, place, payload)
+    }
+
+    /// The gate that a caller's texts go through.
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.writer.gate
     }
 
     /// Says that evidence was put.
-    pub(crate) fn put(
-        &mut self,
-        key: &str,
-        record: &BlobRecord,
-        mut meta: Object,
-        kind: Option<&str>,
-    ) -> Result<Appended> {
-        if let Some(kind) = kind {
-            meta.insert("evidence_kind", kind);
-        }
-        let payload = Object::from_iter([
-            ("key", Value::from(key)),
-            ("evidence", record.to_object().into()),
-            ("meta", meta.into()),
-        ]);
-        let mut draft = self.draft(EventType::EvidencePut, payload);
-        draft.blobs.push(BlobRef(record.hash));
+    pub(crate) fn put(&mut self, key: Clean<String>, record: &BlobRecord, meta: Clean<Object>) -> Result<Appended> {
+        let evidence = Clean::ours(record.to_object());
+        let payload = Clean::ours(Object::new()).with("key", key).with("evidence", evidence).with("meta", meta);
         self.put = None;
-        self.write(draft)
+        self.write(&self.draft(EventType::EvidencePut, payload).blobs([BlobRef(record.hash)]))
     }
 
     /// Seals and stores a draft behind the head, which it then is.
-    pub(crate) fn write(&mut self, draft: Draft) -> Result<Appended> {
-        let sealed: Sealed = seal(&draft, self.head.next.clone())?;
+    pub(crate) fn write(&mut self, draft: &Clean<Draft>) -> Result<Appended> {
+        let sealed = draft.seal(self.head.next.clone())?;
         self.transaction.insert_event(&sealed, draft.ts)?;
         let event_ref = sealed.link.event_ref();
         self.follow(sealed.hash, draft)?;
         Ok(Appended { event_ref, repeated: false })
     }
 
-    fn follow(&mut self, hash: EventHash, draft: Draft) -> Result<()> {
+    fn follow(&mut self, hash: EventHash, draft: &Draft) -> Result<()> {
         let full = || Error::RunBroken { run: self.writer.run_id.to_string(), problem: "the run is full".to_owned() };
         self.head.next = self.head.next.after(hash).ok_or_else(full)?;
-        self.head.stage = draft.stage;
+        self.head.stage = draft.stage.clone();
         self.head.ts = Some(draft.ts);
         Ok(())
     }
 
-    fn advance(&mut self, to: &Stage, reason: &str) -> Result<Appended> {
+    fn advance(&mut self, to: &Stage, reason: Clean<impl Into<Value>>) -> Result<Appended> {
         let from = self.head.stage.clone();
         self.writer.policy.graph().check_step(&from, to)?;
-        let payload = Object::from_iter([
-            ("from_stage", Value::from(&from)),
-            ("to_stage", Value::from(to)),
-            ("reason", Value::from(reason)),
-        ]);
-        let draft = Draft { stage: to.clone(), ..self.draft(EventType::StageAdvance, payload) };
-        self.write(draft)
+        // Both are stages of the graph that the run committed to.
+        let stages = [("from_stage", Value::from(&from)), ("to_stage", Value::from(to))];
+        let payload = Clean::ours(Object::from_iter(stages)).with("reason", reason);
+        self.write(&self.draft_in(Clean::ours(to.clone()), EventType::StageAdvance, payload))
     }
 
     fn step_to_the_end(&mut self, verdict: Verdict) -> Result<()> {
@@ -378,6 +336,6 @@ impl OpenRun<'_> {
             to: Stage::new("its end"),
             allowed: graph.next(&self.head.stage).map(Stage::as_str).collect::<Vec<_>>().join(", "),
         })?;
-        self.advance(&last, "finalizing").map(drop)
+        self.advance(&last, Clean::ours("finalizing")).map(drop)
     }
 }

@@ -14,6 +14,7 @@ mod common;
 mod compress;
 mod faults;
 mod forge;
+mod gate;
 mod hostile;
 mod independent;
 mod ledger;

@@ -36,7 +36,7 @@ pub use rules::{Rule, Rules};
 pub use sniff::Scanned;
 pub use stream::StreamRedactor;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use encoding::{Encoding, fold, narrow};
 use engine::{Close, Engine, Scan, Span};
 use escapes::source;
@@ -90,6 +90,11 @@ impl Redactor {
         &self.digest
     }
 
+    /// The digest of the rules, if they are not the built-in ones: an event that they redacted names them.
+    pub fn other_rules(&self) -> Option<&str> {
+        (self.digest != Self::builtin().digest).then_some(&*self.digest)
+    }
+
     /// Replaces every secret in data of any kind, in its own encoding. Clean data is given back as it is.
     pub fn redact<'a>(&self, data: &'a [u8]) -> (Cow<'a, [u8]>, Report) {
         let encoding = Encoding::of(data);
@@ -109,11 +114,6 @@ impl Redactor {
         let groups = self.groups(text.as_bytes(), Encoding::Bytes, 0);
         let dirty = groups.iter().any(|group| !matches!(group.then, Then::Kept(_)));
         dirty.then(|| self.replaced(&text.into(), &groups).to_string_lossy())
-    }
-
-    /// Refuses a name that has a secret in it: redacted, two names could become one.
-    pub(crate) fn refuse_secret(&self, what: &'static str, name: &str) -> Result<()> {
-        if self.redact_text(name).is_some() { Err(Error::SecretName { what }) } else { Ok(()) }
     }
 
     /// Starts redacting data that comes in pieces.

@@ -1,5 +1,6 @@
 //! What a redaction did. A report says where secrets stood, and never holds anything that is derived from them.
 
+use super::Redactor;
 use super::sniff::Scanned;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -64,6 +65,13 @@ impl Report {
     /// How many were left because of an exception.
     pub fn left(&self) -> usize {
         self.allowed.len() + self.more_allowed
+    }
+
+    /// Whether there is more to say than that the built-in rules found nothing: something was replaced, allowed or not
+    /// scanned, or the rules were others.
+    pub fn says_something(&self) -> bool {
+        let others = *self.rules != *Redactor::builtin().digest();
+        self.replaced() > 0 || self.left() > 0 || !self.scanned.is_whole() || others
     }
 
     pub(super) fn hit(&mut self, hit: Hit) {
