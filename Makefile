@@ -8,7 +8,7 @@ REFERENCE := receipt-kernel==0.1.0
 # What tools/verify.py checks signatures with.
 ED25519 := cryptography==50.0.2
 
-.PHONY: test lint unit doc deny python wheel bench bench-python fuzz reference ed25519 age clean
+.PHONY: test lint unit doc deny python release wheel bench bench-python fuzz reference ed25519 age clean
 
 test: reference ed25519 age lint unit doc deny python
 	@echo "all checks passed"
@@ -73,6 +73,22 @@ $(PYENV)/tools:
 	@if $(PYTHON) -m venv $(PYENV) >/dev/null 2>&1 && $(PYENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PYTOOLS); then \
 	  touch $@; \
 	else rm -rf $(PYENV); echo "SKIPPED: the Python package: no Python 3.10 with venv and pip, or no network"; fi
+
+# The command as it is published: target/release-files/receipt, stripped, and beside it receipt.debug with what a debugger
+# needs to name the lines of a crash; it finds that by the link in the program.
+FILES := target/release-files
+release:
+	$(CARGO) build --profile unstripped --locked --bin receipt
+	@mkdir -p $(FILES)
+	@if objcopy --version >/dev/null 2>&1; then \
+	  objcopy --only-keep-debug target/unstripped/receipt $(FILES)/receipt.debug && \
+	  objcopy --strip-all --add-gnu-debuglink=$(FILES)/receipt.debug target/unstripped/receipt $(FILES)/receipt && \
+	  chmod 644 $(FILES)/receipt.debug; \
+	else \
+	  echo "SKIPPED: debug information apart: there is no objcopy (binutils)"; \
+	  $(CARGO) build --release --locked --bin receipt && cp target/release/receipt $(FILES)/receipt; \
+	fi
+	@ls -l $(FILES)
 
 # The wheel that is published.
 wheel: $(PYENV)/tools
