@@ -1,6 +1,6 @@
 //! Every reason code that an invariant's source names is given by some run.
 
-use super::{reference, truths};
+use super::{reference, truths, vectors};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -22,7 +22,11 @@ fn every_reason_code_is_given_by_some_run() {
         let lines = source.lines().filter(|line| !line.trim_start().starts_with("//"));
         named.extend(lines.flat_map(|line| codes_in(&line.replace("\\\"", ""))));
     }
-    let results = truths::all().into_iter().map(|case| case.result).chain(reference::results().into_values());
+    let results = truths::all()
+        .into_iter()
+        .chain(vectors::all())
+        .map(|case| case.result)
+        .chain(reference::results().into_values());
     let given: BTreeSet<String> =
         results.flat_map(|result| result.reasons).map(|reason| reason.code.into_owned()).collect();
     let never: Vec<&String> = named.difference(&given).collect();

@@ -6,3 +6,4 @@ mod reference;
 mod scene;
 mod shapes;
 mod truths;
+mod vectors;

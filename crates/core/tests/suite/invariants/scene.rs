@@ -259,12 +259,12 @@ pub(crate) struct Case {
     pub(crate) label: String,
     pub(crate) result: InvariantResult,
     verdict: Verdict,
-    codes: Vec<&'static str>,
+    codes: Vec<String>,
 }
 
 impl Case {
     pub(crate) fn check(&self) {
-        let codes: Vec<&str> = self.result.reasons.iter().map(|reason: &Reason| &*reason.code).collect();
+        let codes: Vec<String> = self.result.reasons.iter().map(|reason: &Reason| reason.code.to_string()).collect();
         assert_eq!(
             (self.result.verdict, codes),
             (self.verdict, self.codes.clone()),
@@ -281,7 +281,7 @@ pub(crate) fn case(
     invariant: &dyn Invariant,
     scene: &Scene,
     verdict: Verdict,
-    codes: &[&'static str],
+    codes: &[&str],
 ) -> Case {
     of_snapshot(label, invariant, &scene.snapshot(), verdict, codes)
 }
@@ -291,8 +291,8 @@ pub(crate) fn of_snapshot(
     invariant: &dyn Invariant,
     run: &Snapshot,
     verdict: Verdict,
-    codes: &[&'static str],
+    codes: &[&str],
 ) -> Case {
     let result = invariant::evaluate(invariant, run);
-    Case { label: label.into(), result, verdict, codes: codes.to_vec() }
+    Case { label: label.into(), result, verdict, codes: codes.iter().map(ToString::to_string).collect() }
 }
