@@ -16,7 +16,7 @@ import json
 import re
 import sys
 
-MAX_LINE, MAX_BLOBS, MAX_DEPTH, PIECE = 4 << 20, 1 << 17, 1024, 48 << 10
+MAX_LINE, MAX_BLOBS, MAX_DEPTH, PIECE, MAX_POLICIES = 4 << 20, 1 << 17, 1024, 48 << 10, 64
 TYPES = "RUN_START STAGE_ADVANCE EVIDENCE_PUT EVALUATION DECISION REMEDIATION RUN_FINALIZE BLOB_EXPIRE".split()
 RANK = {"pass": 0, "warn": 1, "unknown": 2, "fail": 3}
 BUILT_IN = {
@@ -24,10 +24,6 @@ BUILT_IN = {
                    "DECIDE": ["FINALIZE", "REMEDIATE"], "REMEDIATE": ["COLLECT"], "FINALIZE": []}),
     "v1_minimal": ("START", ["FINALIZE"], {"START": ["FINALIZE"], "FINALIZE": []}),
 }
-INVARIANTS = """claims.evidence_binding confidence.sanity epistemic.mode_requirements evaluation.completeness
-    exec.exit_status finalization.completeness ledger.chain_valid oracle.independence_minimum output.bound_to_claims
-    receipt.completeness refs.closed_world run.single_finalize run.stage_required_path run.stage_transitions
-    tools.trace_consistency""".split()
 sys.setrecursionlimit(20_000)
 sys.set_int_max_str_digits(0) if hasattr(sys, "set_int_max_str_digits") else None
 
@@ -86,13 +82,21 @@ def strings(value, *names):
 
 
 class Graph:
+    """A stage graph. `known` is false if only a newer version can read it."""
+
     def __init__(self, value):
-        if isinstance(value, str):
-            if value not in BUILT_IN:
-                raise Malformed("no such graph")
-            self.id, (self.initial, self.terminal, self.steps) = value, BUILT_IN[value]
+        self.known = True
+        if is_text(value):
+            self.id, self.known = value, value in BUILT_IN
+            self.initial, self.terminal, self.steps = BUILT_IN.get(value, (None, [], {}))
             return
-        if not isinstance(value, dict) or set(value) != {"graph_id", "initial_stage", "terminal_stages", "transitions"}:
+        if not isinstance(value, dict) or not is_text(value.get("graph_id")):
+            raise Malformed("not a graph")
+        members = {"graph_id", "initial_stage", "terminal_stages", "transitions"}
+        if set(value) - members:
+            self.id, self.known = value["graph_id"], False
+            return
+        if set(value) != members:
             raise Malformed("not a graph")
         self.id, self.initial = value["graph_id"], value["initial_stage"]
         self.terminal, self.steps = value["terminal_stages"], value["transitions"]
@@ -112,13 +116,15 @@ class Commitment:
     def __init__(self, payload):
         value = payload["commitment"]
         policy = value.get("policy") if isinstance(value, dict) else None
-        if not isinstance(policy, dict) or set(policy) != {"id", "version", "stage_graph", "invariants"}:
+        if not isinstance(policy, dict) or not {"id", "version", "stage_graph", "invariants"} <= set(policy):
             raise Malformed("not a policy")
         self.id, self.version, self.graph = policy["id"], policy["version"], Graph(policy["stage_graph"])
         rules = policy["invariants"]
         if not (is_text(self.id) and self.id and is_text(self.version) and self.version and isinstance(rules, list) and rules):
             raise Malformed("not a policy")
-        if not all(strings(rule, "id") and rule["id"] in INVARIANTS and type(rule.get("required", True)) is bool for rule in rules):
+        if not all(isinstance(rule, dict) and is_text(rule.get("id")) for rule in rules):
+            raise Malformed("not an invariant")
+        if not all(type(rule.get("required", True)) is bool for rule in rules):
             raise Malformed("not an invariant")
         if len({rule["id"] for rule in rules}) < len(rules):
             raise Malformed("an invariant twice")
@@ -130,20 +136,31 @@ class Commitment:
 def envelope(line):
     """The envelope of a line, and its real hash."""
     it = exact(line, ((",", ":"), (", ", ": ")))
-    if not strings(it, "event_hash", "event_type", "run_id", "stage", "ts") or not {"payload", "prev_event_hash"} <= set(it):
+    if not isinstance(it, dict):
         raise Malformed("not an envelope")
-    refs, prev = it.get("refs"), it["prev_event_hash"]
+    refs, prev = it.get("refs"), it.get("prev_event_hash", "")
     good = (
-        is_int(it.get("event_schema_version"), 1, 1) and it["event_type"] in TYPES and is_int(it.get("seq"), 1)
+        strings(it, "event_hash", "event_type", "run_id", "stage", "ts") and is_int(it.get("event_schema_version"), 1, 1) and it["event_type"] in TYPES and is_int(it.get("seq"), 1)
         and is_hash(it["event_hash"], "sha256:") and (prev is None or is_hash(prev, "sha256:"))
-        and isinstance(it["payload"], dict) and strings(it.get("actor"), "id", "kind")
+        and isinstance(it.get("payload"), dict) and strings(it.get("actor"), "id", "kind")
         and strings(it.get("policy"), "policy_id", "policy_version", "stage_graph_id") and isinstance(refs, dict)
         and all(isinstance(refs.get(key), list) and all(isinstance(ref, str) for ref in refs[key]) for key in ("blobs", "events"))
     )
-    if not good:
-        raise Malformed("not an envelope")
     rest = {key: value for key, value in it.items() if key != "event_hash"}
-    return it, "sha256:" + sha256(canonical(rest).encode())
+    real = "sha256:" + sha256(canonical(rest).encode())
+    if not good:
+        raise Malformed("not an envelope", *no_hashes(it, real))
+    return it, real
+
+
+def no_hashes(it, real):
+    """The codes of an envelope that cannot be read for its hashes: one is none, or the other one tells of an edit."""
+    claimed, prev = it.get("event_hash"), it.get("prev_event_hash", "")
+    no_prev = prev is not None and not is_hash(prev, "sha256:")
+    if not is_hash(claimed, "sha256:") or (no_prev and claimed != real):
+        yield "EVENT_HASH_MISMATCH"
+    if no_prev:
+        yield "PREV_HASH_MISMATCH"
 
 
 class Bundle:
@@ -157,7 +174,7 @@ class Bundle:
         self.digest = hashlib.sha256()
         self.commitment = self.stage = self.policy = self.first = self.evaluated = self.head = self.proved = None
         self.finalized, self.evaluations, self.expected, self.prev = False, 0, 1, [None]
-        self.blobs, self.expired = {}, set()
+        self.blobs, self.expired, self.policies = {}, set(), {}
 
     def find(self, area, code, verdict="fail"):
         self.areas[area] = max(self.areas[area], verdict, key=RANK.get)
@@ -207,8 +224,10 @@ class Bundle:
     def event(self, line):
         try:
             it, real = envelope(line)
-        except Malformed:
+        except Malformed as problem:
             self.find("content", "MALFORMED_ENVELOPE")
+            for code in problem.args[1:]:
+                self.find("content", code)
             self.expected, self.prev = self.expected + 1, None
             self.first = self.first or {}
             return
@@ -237,8 +256,13 @@ class Bundle:
                     self.commitment = Commitment(payload)
                 except Malformed:
                     self.find("content", "COMMITMENT_MALFORMED")
+                else:
+                    if not self.commitment.graph.known:
+                        self.find("path", "STAGE_GRAPH_UNKNOWN", "unknown")
         if self.commitment:
             self.committed(it, kind, payload, first)
+        elif len(self.policies) <= MAX_POLICIES:
+            self.policies[canonical(it["policy"])] = it["policy"]
         if kind == "EVALUATION":
             self.evaluations += 1
             if not self.finalized:
@@ -259,10 +283,10 @@ class Bundle:
             self.find("path", "SECOND_RUN_START")
         if not first and kind != "STAGE_ADVANCE" and it["stage"] != self.stage:
             self.find("path", "STAGE_JUMP")
-        if first and it["stage"] != graph.initial:
+        if first and graph.known and it["stage"] != graph.initial:
             self.find("path", "WRONG_INITIAL_STAGE")
         if kind == "STAGE_ADVANCE":
-            if it["stage"] not in graph.steps.get(self.stage, []):
+            if graph.known and it["stage"] not in graph.steps.get(self.stage, []):
                 self.find("path", "ILLEGAL_TRANSITION")
             if payload.get("from_stage") != self.stage or payload.get("to_stage") != it["stage"]:
                 self.find("path", "STAGE_CONTRADICTION")
@@ -272,7 +296,7 @@ class Bundle:
         if rank is None:
             self.find("path", "BAD_VERDICT")
         elif rank <= RANK["warn"]:
-            if stage not in self.commitment.graph.terminal:
+            if self.commitment.graph.known and stage not in self.commitment.graph.terminal:
                 self.find("path", "FINALIZED_EARLY")
             evaluated = self.evaluated if isinstance(self.evaluated, str) else "unknown"
             if RANK.get(evaluated, RANK["unknown"]) > rank:
@@ -353,8 +377,10 @@ class Bundle:
                 self.find("columns", "RUN_ROW_MISMATCH")
             if not self.finalized:
                 self.find("path", "RUN_UNFINISHED", "warn")
-        elif self.areas["path"] == "pass":
-            self.areas["path"], self.counts["path"] = "unknown", False
+        else:
+            self.unbound()
+            if self.areas["path"] == "pass":
+                self.areas["path"], self.counts["path"] = "unknown", False
         if self.evaluations:
             self.areas["replay"], self.counts["replay"] = "unknown", self.commitment is not None
         try:
@@ -362,6 +388,14 @@ class Bundle:
         except Malformed as problem:
             self.find("log", str(problem))
             self.counts["log"] = True
+
+    def unbound(self):
+        """The row of a run that commits to nothing: is each column what some event says?"""
+        if len(self.policies) > MAX_POLICIES or any(len(policy) > 4096 for policy in self.policies):
+            return
+        for column in ("policy_id", "policy_version", "stage_graph_id"):
+            if self.policies and all(policy[column] != self.row[column] for policy in self.policies.values()):
+                self.find("columns", "RUN_ROW_UNCONFIRMED", "warn")
 
     def log(self):
         if self.header["proof"] is None:

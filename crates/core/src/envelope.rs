@@ -390,6 +390,25 @@ fn hash_around(text: &[u8], member: Range<usize>) -> EventHash {
     EventHash::from_bytes(hasher.finalize().into())
 }
 
+/// Which of `event_hash` and `prev_event_hash` of an envelope that cannot be read are none. If the latter is, the former
+/// may be of other bytes.
+#[cold]
+pub(crate) fn no_hashes(stored: &[u8]) -> [bool; 2] {
+    let (mut scratch, mut scanned) = (Scratch::default(), Scanned::default());
+    if let Err(Error::Json { .. }) = scan(stored, &mut scratch, &mut scanned) {
+        return [false; 2];
+    }
+    let text = match scanned.form {
+        Form::Compact => stored,
+        Form::Spaced => scratch.buffers.compact(),
+    };
+    let member = |member: usize| &text[scanned.places[member].clone()];
+    let hash = |index: usize| quoted(member(index)).and_then(EventHash::parse_bytes);
+    let no_prev = member(PREV_EVENT_HASH) != b"null" && hash(PREV_EVENT_HASH).is_none();
+    let is_other = |claimed| no_prev && claimed != hash_around(text, scanned.hash_member.clone());
+    [hash(EVENT_HASH).is_none_or(is_other), no_prev]
+}
+
 /// An envelope as it was read: checked to be in an exact form, hashed, and its fields at hand as slices.
 ///
 /// Slices are of the compact form. Strings among them are JSON, with quotes and escapes.
@@ -570,6 +589,11 @@ impl<'a> Envelope<'a> {
     /// When, as written; see [`Timestamp::parse`].
     pub fn ts(&self) -> Text {
         decode(self.ts)
+    }
+
+    /// `ts` between its quotes, as it stands in the JSON: an instant has no escapes.
+    pub(crate) fn ts_plain(&self) -> &'a [u8] {
+        quoted(self.ts).unwrap_or_default()
     }
 
     /// The payload as JSON, an object.

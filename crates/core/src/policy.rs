@@ -1,13 +1,15 @@
 //! Policies: which stage graph a run walks, which invariants it must satisfy, and the evaluation of them all.
 
 use crate::canonical;
+use crate::commitment::{Commitment, Listed};
 use crate::error::Error;
 use crate::id::{PolicyDigest, RunId};
-use crate::invariant::{self, Invariant};
+use crate::invariant::{self, Invariant, Unjudged};
 use crate::json::{Limits, Object, Value};
 use crate::run::Snapshot;
 use crate::stage::StageGraph;
 use crate::verdict::{InvariantResult, Reason, Verdict};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// How many dots and opening brackets a policy file may have. Each level of nesting takes one of them, and the TOML
@@ -30,13 +32,17 @@ fn unknown_key(key: &str) -> Error {
     Error::policy(key, "no such key; there are: id, version, stage_graph, and [[invariant]] for each invariant")
 }
 
-/// A policy, checked: it has an id, a version, a valid stage graph and at least one invariant, all of them known.
+/// A policy, checked: it has an id, a version, a valid stage graph and at least one invariant.
+///
+/// Of a policy that was read as input all invariants are known; see [`Self::of`] for one that a run commits to.
 #[derive(Clone, Debug)]
 pub struct Policy {
     id: String,
     version: String,
-    graph: StageGraph,
-    rules: Vec<Rule>,
+    graph: Arc<StageGraph>,
+    rules: Invariants,
+    /// What a run commits to, if the policy was read from there. It may hold more than this version can read.
+    committed: Option<Commitment>,
 }
 
 impl Policy {
@@ -50,24 +56,52 @@ impl Policy {
         graph: StageGraph,
         rules: Vec<Rule>,
     ) -> Result<Self, Error> {
-        let policy = Self { id: id.into(), version: version.into(), graph, rules };
+        let policy = Self {
+            id: id.into(),
+            version: version.into(),
+            graph: Arc::new(graph),
+            rules: Invariants(rules),
+            committed: None,
+        };
         for (at, text) in [("id", &policy.id), ("version", &policy.version)] {
             if text.is_empty() {
                 return Err(Error::policy(at, "it must not be empty"));
             }
         }
-        if policy.rules.is_empty() {
+        if policy.rules().is_empty() {
             return Err(Error::policy(
                 "invariant",
                 "a policy without invariants would pass everything: add at least one",
             ));
         }
-        for (index, rule) in policy.rules.iter().enumerate() {
-            if policy.rules[..index].iter().any(|other| other.invariant.id() == rule.invariant.id()) {
-                return Err(Error::policy(rule.invariant.id(), "it is listed twice"));
-            }
+        let mut ids = BTreeSet::new();
+        if let Some(rule) = policy.rules().iter().find(|rule| !ids.insert(rule.invariant.id())) {
+            return Err(Error::policy(rule.invariant.id(), "it is listed twice"));
         }
         Ok(policy)
+    }
+
+    /// The policy that a run commits to. An invariant that this version does not know is UNKNOWN when it is judged.
+    ///
+    /// # Errors
+    /// [`Error::Policy`] if only a newer version can read the stage graph: no step of the run could be checked.
+    pub fn of(commitment: &Commitment) -> Result<Self, Error> {
+        let problem = "only a newer version can read it: update receipt-kernel";
+        Ok(Self {
+            id: commitment.id().to_owned(),
+            version: commitment.version().to_owned(),
+            graph: Arc::clone(commitment.graph().ok_or_else(|| Error::policy("stage_graph", problem))?),
+            rules: Invariants::of(commitment),
+            committed: Some(commitment.clone()),
+        })
+    }
+
+    /// What a run under this policy commits to.
+    ///
+    /// # Errors
+    /// [`Error::Json`] for parameters that canonical JSON cannot hold.
+    pub fn commitment(&self) -> Result<Commitment, Error> {
+        self.committed.clone().map_or_else(|| Commitment::to(self.to_value()), Ok)
     }
 
     /// The structural invariants over the default stage graph: what every run should satisfy.
@@ -167,7 +201,10 @@ impl Policy {
     /// The whole policy, its stage graph in full and its parameters with their defaults: what RUN_START commits to, and
     /// what the digest is of.
     pub fn to_value(&self) -> Value {
-        let rules = self.rules.iter().map(|rule| {
+        if let Some(committed) = &self.committed {
+            return committed.policy().clone();
+        }
+        let rules = self.rules().iter().map(|rule| {
             let mut object = rule.invariant.params();
             object.insert("id", rule.invariant.id());
             object.insert("required", rule.required);
@@ -187,6 +224,9 @@ impl Policy {
     /// # Errors
     /// [`Error::Json`] for parameters that canonical JSON cannot hold.
     pub fn digest(&self) -> Result<PolicyDigest, Error> {
+        if let Some(committed) = &self.committed {
+            return Ok(committed.digest());
+        }
         canonical::to_bytes(&self.to_value(), Limits::WRITE).map(|bytes| PolicyDigest::of(&bytes))
     }
 
@@ -207,12 +247,42 @@ impl Policy {
 
     /// The invariants.
     pub fn rules(&self) -> &[Rule] {
-        &self.rules
+        &self.rules.0
+    }
+
+    /// As [`Invariants::reads`].
+    pub fn reads(&self) -> Vec<&'static str> {
+        self.rules.reads()
+    }
+
+    /// As [`Invariants::evaluate`].
+    pub fn evaluate(&self, run: &Snapshot) -> Evaluation {
+        self.rules.evaluate(run)
+    }
+}
+
+/// The invariants of a policy: all that it takes to judge a run.
+#[derive(Clone, Debug)]
+pub struct Invariants(Vec<Rule>);
+
+impl Invariants {
+    /// Those of the policy that a run commits to. What this version does not know of it is judged as UNKNOWN: an
+    /// invariant, a parameter of one, a member of the policy.
+    pub fn of(commitment: &Commitment) -> Self {
+        let members = commitment
+            .unknown_members()
+            .iter()
+            .map(|member| Rule { invariant: Arc::new(Unjudged::member(member)), required: true });
+        let listed = commitment
+            .invariants()
+            .iter()
+            .map(|listed| Rule { invariant: invariant::committed(listed), required: listed.required });
+        Self(members.chain(listed).collect())
     }
 
     /// The evidence keys whose bytes the invariants read; what [`Snapshot::wanted`] is to be asked with.
     pub fn reads(&self) -> Vec<&'static str> {
-        let mut keys: Vec<_> = self.rules.iter().flat_map(|rule| rule.invariant.reads().iter().copied()).collect();
+        let mut keys: Vec<_> = self.0.iter().flat_map(|rule| rule.invariant.reads().iter().copied()).collect();
         keys.sort_unstable();
         keys.dedup();
         keys
@@ -232,9 +302,9 @@ impl Policy {
             evidence_complete: run.read_failure().is_none() && run.evidence_is_complete(),
         };
         let chain: Arc<dyn Invariant> = Arc::new(invariant::LedgerChainValid);
-        let listed = self.rules.iter().any(|rule| rule.invariant.id() == chain.id());
+        let listed = self.0.iter().any(|rule| rule.invariant.id() == chain.id());
         let implied = (!listed).then(|| Rule { invariant: chain, required: true });
-        for rule in implied.iter().chain(&self.rules) {
+        for rule in implied.iter().chain(&self.0) {
             if unfinished && rule.invariant.is_about_the_ending() {
                 evaluation.deferred.push(rule.invariant.id().to_owned());
             } else {
@@ -309,52 +379,6 @@ impl Evaluation {
     }
 }
 
-/// What RUN_START commits to: `payload.commitment` is `{"policy": …, "policy_digest": "sha256:…"}`.
-#[derive(Clone, Debug)]
-pub struct Commitment {
-    /// The policy, its stage graph with it.
-    pub policy: Policy,
-    /// Its digest, checked.
-    pub digest: PolicyDigest,
-    /// `payload.meta`, which the run's row repeats.
-    pub meta: Object,
-}
-
-impl Commitment {
-    /// A commitment to a policy.
-    ///
-    /// # Errors
-    /// As [`Policy::digest`].
-    pub fn new(policy: Policy, meta: Object) -> Result<Self, Error> {
-        Ok(Self { digest: policy.digest()?, policy, meta })
-    }
-
-    /// The payload of RUN_START.
-    pub fn to_payload(&self) -> Object {
-        let commitment = Object::from_iter([
-            ("policy", self.policy.to_value()),
-            ("policy_digest", Value::from(self.digest.to_string())),
-        ]);
-        Object::from_iter([("commitment", Value::from(commitment)), ("meta", self.meta.clone().into())])
-    }
-
-    /// From the payload of RUN_START; `None` where it commits to nothing, as the Python package's do.
-    ///
-    /// # Errors
-    /// [`Error::Policy`] for a commitment that is not one, or whose digest is of something else.
-    pub fn from_payload(payload: &Object) -> Result<Option<Self>, Error> {
-        let Some(commitment) = payload.get("commitment") else { return Ok(None) };
-        let value = commitment.get("policy").ok_or_else(|| Error::policy("commitment.policy", "it is missing"))?;
-        let policy = Policy::from_value(value)?;
-        let digest = PolicyDigest::of(&canonical::to_bytes(value, Limits::READ)?);
-        if commitment.get("policy_digest").and_then(Value::as_str) != Some(&digest.to_string()) {
-            return Err(Error::policy("commitment.policy_digest", "it is not the digest of the policy beside it"));
-        }
-        let meta = payload.get("meta").and_then(Value::as_object).cloned().unwrap_or_default();
-        Ok(Some(Self { policy, digest, meta }))
-    }
-}
-
 fn built_in_graph(id: &str) -> Result<StageGraph, Error> {
     let unknown = || Error::policy("stage_graph", "no such graph: name v1_default or v1_minimal, or give a table");
     StageGraph::built_in(id).ok_or_else(unknown)
@@ -381,14 +405,7 @@ fn graph_from_toml(graph: Value) -> Result<Value, Error> {
 }
 
 fn rule_from_value(value: &Value) -> Result<Rule, Error> {
-    let mut params = value.as_object().cloned().ok_or_else(|| Error::policy("invariant", "expected a table"))?;
-    let id = params.remove("id").and_then(|id| id.as_str().map(str::to_owned));
-    let id = id.ok_or_else(|| Error::policy("invariant.id", "it is missing or not text"))?;
-    let required = match params.remove("required") {
-        None => true,
-        Some(Value::Bool(required)) => required,
-        Some(_) => return Err(Error::policy(format!("{id}.required"), "expected true or false")),
-    };
+    let Listed { id, required, params } = Listed::from_value(value)?;
     Ok(Rule { invariant: invariant::from_params(&id, &params)?, required })
 }
 

@@ -10,7 +10,7 @@ use crate::envelope::EventType;
 use crate::evidence::BlobFact;
 use crate::id::{BlobHash, EventHash, RunId, Seq};
 use crate::json::{Limits, Object, Value};
-use crate::policy::{Evaluation, Judged, Policy};
+use crate::policy::{Evaluation, Invariants, Judged};
 use crate::run::{Event, RunRow, Snapshot, SnapshotBuilder, evidence_hash};
 use crate::verdict::{Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,21 +110,22 @@ impl Replay<'_> {
             unsettled: Vec::new(),
         };
         let pointer = format!("event://{}/{}", self.run_id, event.seq);
-        let Some(policy) = snapshot.policy().cloned() else {
+        let Some(commitment) = snapshot.facts().commitment.clone() else {
             let msg = "the run commits to no policy, so that nothing can be computed again";
             replayed.find(Verdict::Unknown, Reason::new("REPLAY_UNCOMMITTED", msg).at(pointer));
             return replayed;
         };
-        let now = policy.evaluate(&snapshot);
+        let rules = Invariants::of(&commitment);
+        let now = rules.evaluate(&snapshot);
         let head = snapshot.facts().head;
         drop(snapshot);
         let guesses = [Guess::Missing, Guess::Unreadable];
-        let others = || guesses.map(|guess| policy.evaluate(&self.snapshot(before, guess).0));
+        let others = || guesses.map(|guess| rules.evaluate(&self.snapshot(before, guess).0));
         let others = if unsure.is_empty() { Vec::new() } else { others().into() };
         let drifted = event.payload.get("evaluator").and_then(Value::as_str) != Some(self.evaluator);
         let as_put = (!unsure.is_empty() && !is_recorded(&now, event)).then(|| {
             let (snapshot, left) = self.snapshot(before, Guess::AsPut);
-            (policy.evaluate(&snapshot), left)
+            (rules.evaluate(&snapshot), left)
         });
         let as_put = as_put.filter(|(as_put, left)| *left != unsure && is_recorded(as_put, event));
         let now = as_put.as_ref().map_or(now, |(as_put, _)| as_put.clone());
@@ -138,8 +139,7 @@ impl Replay<'_> {
         } else {
             compare.results(event, &mut replayed);
         }
-        let digest = policy.digest().ok().map(|digest| digest.to_string());
-        compare.inputs(event, head, digest.as_deref(), &mut replayed);
+        compare.inputs(event, head, &commitment.digest().to_string(), &mut replayed);
         if !replayed.unsettled.is_empty() {
             let msg = format!("cannot be settled without the evidence: {}", replayed.unsettled.join(", "));
             let reason = Reason::new("REPLAY_INPUT_GONE", msg).at(&pointer);
@@ -157,7 +157,12 @@ impl Replay<'_> {
         }
         let mut snapshot = builder.finish(Some(self.row));
         let put: BTreeMap<BlobHash, u64> = snapshot.of_type(EventType::EvidencePut).filter_map(what_was_put).collect();
-        let reads = snapshot.policy().map(Policy::reads).unwrap_or_default();
+        let reads = snapshot
+            .facts()
+            .commitment
+            .as_ref()
+            .map(|commitment| Invariants::of(commitment).reads())
+            .unwrap_or_default();
         let mut unsure = BTreeSet::new();
         loop {
             let wanted = snapshot.wanted(&reads);
@@ -248,8 +253,8 @@ impl Comparison<'_> {
         }
     }
 
-    fn inputs(&self, event: &Event, head: Option<(Seq, EventHash)>, digest: Option<&str>, replayed: &mut Replayed) {
-        if event.payload.get("policy_digest").and_then(Value::as_str) != digest {
+    fn inputs(&self, event: &Event, head: Option<(Seq, EventHash)>, digest: &str, replayed: &mut Replayed) {
+        if event.payload.get("policy_digest").and_then(Value::as_str) != Some(digest) {
             self.differs(replayed, "it names another policy than the run commits to");
         }
         let Some((seq, hash)) = head else {

@@ -5,20 +5,23 @@
 //! not fit is a [`Finding`], never an error. [`Snapshot`] keeps the typed events as well, for invariants to judge.
 
 use crate::canonical::{self, Scratch};
-use crate::envelope::{Envelope, EventType, Hashing};
+use crate::commitment::Commitment;
+use crate::envelope::{Envelope, EventType, Hashing, no_hashes};
 use crate::error::{Error, JsonProblem};
 use crate::evidence::BlobFact;
 use crate::id::{BlobHash, BlobRef, EventHash, EventRef, RunId, Seq};
 use crate::json::{self, Limits, Object, Text, Value};
-use crate::policy::{Commitment, Policy};
+use crate::payload::RunStart;
 use crate::stage::{Stage, StageGraph};
 use crate::verdict::{Reason, Verdict};
 use event::Events;
+use row::Said;
 use std::collections::BTreeMap;
 
 mod batch;
 mod event;
 mod part;
+mod row;
 
 pub use batch::BatchReader;
 pub use event::{Bytes, Event, Payload};
@@ -111,6 +114,8 @@ pub enum Area {
 pub struct Finding {
     /// The kind.
     pub area: Area,
+    /// FAIL if it contradicts the record; WARN if nothing binds what it says; UNKNOWN if it cannot be checked.
+    pub verdict: Verdict,
     /// What it is.
     pub reason: Reason,
 }
@@ -149,14 +154,19 @@ pub struct RunFacts {
 }
 
 impl RunFacts {
-    /// The findings of one kind.
-    pub fn findings(&self, area: Area) -> impl Iterator<Item = &Reason> {
-        self.findings.iter().filter(move |finding| finding.area == area).map(|finding| &finding.reason)
+    /// How many findings are FAIL. Of those that were only counted, all are taken to be.
+    pub fn failures(&self) -> u64 {
+        self.findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count() as u64 + self.more_findings
     }
 
-    fn find(&mut self, area: Area, reason: Reason) {
+    /// Whether every row could be read, and no finding is FAIL.
+    pub fn is_sound(&self) -> bool {
+        self.unreadable == 0 && self.failures() == 0
+    }
+
+    fn find(&mut self, finding: Finding) {
         if self.findings.len() < MAX_FINDINGS {
-            self.findings.push(Finding { area, reason });
+            self.findings.push(finding);
         } else {
             self.more_findings += 1;
         }
@@ -177,6 +187,10 @@ pub struct RunReader {
     stage: Vec<u8>,
     /// The policy reference of the first event, as JSON.
     policy: Vec<u8>,
+    /// What RUN_START says about the run, if it commits to a policy.
+    meta: Object,
+    /// What the events say that the run's row repeats, if the run commits to no policy.
+    said: Said,
     /// How many rows there were, those before this part of the run counted as one.
     rows: u64,
     /// Where this part of the run begins: behind this event, or with the run.
@@ -194,6 +208,8 @@ impl RunReader {
             prev: Some([None; 2]),
             stage: Vec::new(),
             policy: Vec::new(),
+            meta: Object::new(),
+            said: Said::default(),
             rows: 0,
             from: None,
         }
@@ -207,7 +223,7 @@ impl RunReader {
     }
 
     fn read_row<'s>(&'s mut self, row: &EventRow<'s>, hashing: Hashing<'_>) -> Option<Envelope<'s>> {
-        let Self { run_id, scratch, facts, next_seq, prev, stage, policy, rows, .. } = self;
+        let Self { run_id, scratch, facts, next_seq, prev, stage, policy, meta, said, rows, .. } = self;
         *rows += 1;
         let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
@@ -220,8 +236,11 @@ impl RunReader {
         };
         check.chain(&envelope, prev);
         check.columns(row, &envelope);
-        check.path(&envelope, stage, policy);
+        check.path(&envelope, stage, policy, meta);
         check.facts.head = Some((envelope.seq, envelope.hash));
+        if check.facts.commitment.is_none() {
+            said.event(&envelope, row.created_at.text());
+        }
         Some(envelope)
     }
 
@@ -231,7 +250,7 @@ impl RunReader {
     }
 
     fn read_alone<'s>(&'s mut self, text: &'s [u8], hashing: Hashing<'_>) -> Option<Envelope<'s>> {
-        let Self { run_id, scratch, facts, next_seq, prev, stage, policy, rows, .. } = self;
+        let Self { run_id, scratch, facts, next_seq, prev, stage, policy, meta, said, rows, .. } = self;
         *rows += 1;
         let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
@@ -243,28 +262,27 @@ impl RunReader {
         };
         check.place(envelope.seq.get(), next_seq);
         check.chain(&envelope, prev);
-        check.path(&envelope, stage, policy);
+        check.path(&envelope, stage, policy, meta);
         check.facts.head = Some((envelope.seq, envelope.hash));
+        if check.facts.commitment.is_none() {
+            said.event(&envelope, None);
+        }
         Some(envelope)
     }
 
-    /// The policy that RUN_START, which must have been read, commits to.
-    pub fn policy(&self) -> Option<&Policy> {
-        self.facts.commitment.as_ref().map(|commitment| &commitment.policy)
-    }
-
-    /// Whether RUN_START, which must have been read, commits to a policy.
-    pub fn is_committed(&self) -> bool {
-        self.facts.commitment.is_some()
+    /// What RUN_START, which must have been read, commits to.
+    pub fn commitment(&self) -> Option<&Commitment> {
+        self.facts.commitment.as_ref()
     }
 
     /// What the rows showed, once all have been read; `row` is the run's row in `runs`.
     pub fn finish(mut self, row: Option<&RunRow<'_>>) -> RunFacts {
         self.facts.stage = (!self.stage.is_empty())
             .then(|| Stage::new(json::parse_string(&self.stage).unwrap_or_default().to_string_lossy()));
-        let mismatches = run_row_mismatches(row, &self.facts, &self.policy);
-        for reason in mismatches {
-            self.facts.find(Area::Columns, reason.at(format!("run://{}", self.run_id)));
+        let mismatches = row::mismatches(row, &self.facts, &self.policy, &self.meta, &self.said);
+        for (verdict, reason) in mismatches {
+            let reason = reason.at(format!("run://{}", self.run_id));
+            self.facts.find(Finding { area: Area::Columns, verdict, reason });
         }
         self.facts
     }
@@ -281,9 +299,13 @@ struct RowCheck<'c> {
 
 impl RowCheck<'_> {
     fn find(&mut self, area: Area, code: &'static str, msg: impl Into<String>) {
+        self.judge(area, Verdict::Fail, code, msg);
+    }
+
+    fn judge(&mut self, area: Area, verdict: Verdict, code: &'static str, msg: impl Into<String>) {
         let pointer = format!("event://{}/{}", self.run_id, self.seq);
         let msg: String = msg.into().chars().take(MAX_MESSAGE).collect();
-        self.facts.find(area, Reason::new(code, msg).at(pointer));
+        self.facts.find(Finding { area, verdict, reason: Reason::new(code, msg).at(pointer) });
     }
 
     fn seq(&mut self, row: &EventRow<'_>, next_seq: &mut i64) {
@@ -309,7 +331,7 @@ impl RowCheck<'_> {
         match Envelope::read_hashing(text, scratch, hashing) {
             Ok(envelope) => Some(envelope),
             Err(error) => {
-                self.unreadable(&error);
+                self.unreadable(text, &error);
                 None
             }
         }
@@ -317,6 +339,14 @@ impl RowCheck<'_> {
 
     fn bad_type(&mut self, column: &str, wanted: &str) {
         self.find(Area::Columns, "BAD_COLUMN_TYPE", format!("column {column} must hold {wanted}"));
+        if column.ends_with("event_hash") {
+            self.hash_mismatch(Area::Columns, column);
+        }
+    }
+
+    fn other_hash(&mut self, column: &str, code: &'static str) {
+        self.find(Area::Columns, code, format!("column {column} is not the envelope's"));
+        self.hash_mismatch(Area::Columns, column);
     }
 
     fn envelope_text<'r>(&mut self, row: &EventRow<'r>) -> Option<&'r [u8]> {
@@ -328,12 +358,26 @@ impl RowCheck<'_> {
         text
     }
 
-    fn unreadable(&mut self, error: &Error) {
+    fn unreadable(&mut self, text: &[u8], error: &Error) {
         let code = match error {
             Error::Json { problem: JsonProblem::NotCanonical, .. } => "NOT_CANONICAL",
             _ => "MALFORMED_ENVELOPE",
         };
         self.find(Area::Content, code, error.to_string());
+        if let Error::Draft { .. } = error {
+            let [event_hash, prev_event_hash] = no_hashes(text);
+            for (is_none, name) in [(event_hash, "event_hash"), (prev_event_hash, "prev_event_hash")] {
+                if is_none {
+                    self.hash_mismatch(Area::Content, name);
+                }
+            }
+        }
+    }
+
+    /// A hash that is not what it must be, by the code that programs of the Python package look for.
+    fn hash_mismatch(&mut self, area: Area, name: &str) {
+        let code = if name == "event_hash" { "EVENT_HASH_MISMATCH" } else { "PREV_HASH_MISMATCH" };
+        self.find(area, code, format!("seq={}: {name} is not the hash that it must be", self.seq));
     }
 
     fn chain(&mut self, envelope: &Envelope<'_>, prev: &mut Option<[Option<EventHash>; 2]>) {
@@ -379,21 +423,16 @@ impl RowCheck<'_> {
                 self.find(Area::Columns, "EVENT_TYPE_MISMATCH", msg);
             }
         }
-        match row.event_hash.text() {
-            None => self.bad_type("event_hash", "text"),
-            Some(text) if text == envelope.claimed_hash_text() => {}
-            Some(_) => {
-                self.find(Area::Columns, "EVENT_HASH_COLUMN_MISMATCH", "column event_hash is not the envelope's");
-            }
+        match row.event_hash {
+            Cell::Text(text) if text == envelope.claimed_hash_text() => {}
+            Cell::Text(_) => self.other_hash("event_hash", "EVENT_HASH_COLUMN_MISMATCH"),
+            _ => self.bad_type("event_hash", "text"),
         }
-        let same_prev = match row.prev_event_hash {
-            Cell::Null => envelope.prev.is_none(),
-            Cell::Text(text) => envelope.prev_text() == Some(text),
-            _ => return self.bad_type("prev_event_hash", "text or NULL"),
-        };
-        if !same_prev {
-            let msg = "column prev_event_hash is not the envelope's";
-            self.find(Area::Columns, "PREV_HASH_COLUMN_MISMATCH", msg);
+        match row.prev_event_hash {
+            Cell::Null if envelope.prev.is_none() => {}
+            Cell::Text(text) if envelope.prev_text() == Some(text) => {}
+            Cell::Null | Cell::Text(_) => self.other_hash("prev_event_hash", "PREV_HASH_COLUMN_MISMATCH"),
+            _ => self.bad_type("prev_event_hash", "text or NULL"),
         }
         if row.created_at.text().is_none() {
             self.bad_type("created_at", "text");
@@ -401,7 +440,7 @@ impl RowCheck<'_> {
     }
 
     /// Stages, beginnings and endings. Most events change nothing here and cost two comparisons.
-    fn path(&mut self, envelope: &Envelope<'_>, stage: &mut Vec<u8>, policy: &mut Vec<u8>) {
+    fn path(&mut self, envelope: &Envelope<'_>, stage: &mut Vec<u8>, policy: &mut Vec<u8>, meta: &mut Object) {
         let first = self.first;
         if self.facts.finalized {
             let msg = format!("{} follows RUN_FINALIZE", envelope.event_type);
@@ -411,7 +450,7 @@ impl RowCheck<'_> {
             self.facts.started = Some(envelope.ts());
             policy.extend_from_slice(envelope.policy_json());
             if envelope.event_type == EventType::RunStart {
-                self.commitment(envelope);
+                *meta = self.commitment(envelope);
             }
         }
         if self.facts.commitment.is_some() {
@@ -430,10 +469,22 @@ impl RowCheck<'_> {
         }
     }
 
-    fn commitment(&mut self, envelope: &Envelope<'_>) {
-        match payload(envelope).and_then(|payload| Commitment::from_payload(&payload)) {
-            Ok(commitment) => self.facts.commitment = commitment,
-            Err(error) => self.find(Area::Content, "COMMITMENT_MALFORMED", error.to_string()),
+    /// Takes in what RUN_START commits to, and gives its meta.
+    fn commitment(&mut self, envelope: &Envelope<'_>) -> Object {
+        match payload(envelope).and_then(|payload| RunStart::from_object(&payload)) {
+            Ok(RunStart { commitment: Some(commitment), meta }) => {
+                if commitment.graph().is_none() {
+                    let msg = format!("only a newer version can read the stage graph {:?}", commitment.graph_id());
+                    self.judge(Area::Path, Verdict::Unknown, "STAGE_GRAPH_UNKNOWN", msg);
+                }
+                self.facts.commitment = Some(commitment);
+                meta
+            }
+            Ok(_) => Object::new(),
+            Err(error) => {
+                self.find(Area::Content, "COMMITMENT_MALFORMED", error.to_string());
+                Object::new()
+            }
         }
     }
 
@@ -454,22 +505,20 @@ impl RowCheck<'_> {
         if !first && !advance {
             return;
         }
-        let Some(graph) = self.facts.commitment.as_ref().map(|commitment| commitment.policy.graph().clone()) else {
-            return;
-        };
-        if first && envelope.stage() != *graph.initial() {
+        let graph = self.facts.commitment.as_ref().and_then(Commitment::graph).cloned();
+        if let Some(graph) = graph.as_ref().filter(|graph| first && envelope.stage() != *graph.initial()) {
             let msg = format!("the run begins in {}, its graph begins in {}", envelope.stage(), graph.initial());
             self.find(Area::Path, "WRONG_INITIAL_STAGE", msg);
         }
         if advance {
-            self.advance(envelope, stage, &graph);
+            self.advance(envelope, stage, graph.as_deref());
         }
     }
 
-    fn advance(&mut self, envelope: &Envelope<'_>, stage: &[u8], graph: &StageGraph) {
+    fn advance(&mut self, envelope: &Envelope<'_>, stage: &[u8], graph: Option<&StageGraph>) {
         let from = Stage::new(json::parse_string(stage).unwrap_or_default().to_string_lossy());
         let to = envelope.stage();
-        if let Err(error) = graph.check_step(&from, &to) {
+        if let Some(Err(error)) = graph.map(|graph| graph.check_step(&from, &to)) {
             self.find(Area::Path, "ILLEGAL_TRANSITION", error.to_string());
         }
         let payload = payload(envelope).unwrap_or_default();
@@ -490,7 +539,7 @@ impl RowCheck<'_> {
             self.facts.recorded_verdict = verdict;
             return;
         };
-        let early = !commitment.policy.graph().is_terminal(&envelope.stage());
+        let early = commitment.graph().is_some_and(|graph| !graph.is_terminal(&envelope.stage()));
         match verdict {
             None => self.find(Area::Path, "BAD_VERDICT", "RUN_FINALIZE has no overall_verdict of the four"),
             Some(verdict) if early && verdict.is_success() => {
@@ -527,56 +576,6 @@ fn object(json: &[u8]) -> Result<Object, Error> {
 
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).chars().take(120).collect()
-}
-
-/// What the run's row says that RUN_START contradicts. A run without a commitment has a row that nothing binds; it must
-/// only be of the right types.
-fn run_row_mismatches(row: Option<&RunRow<'_>>, facts: &RunFacts, policy_json: &[u8]) -> Vec<Reason> {
-    let Some(row) = row else {
-        let missing = || Reason::new("RUN_ROW_MISSING", "the run has events and no row in runs");
-        // With no events either there is no run at all.
-        return if facts.events > 0 { vec![missing()] } else { Vec::new() };
-    };
-    let texts = [
-        ("policy_id", row.policy_id),
-        ("policy_version", row.policy_version),
-        ("stage_graph_id", row.stage_graph_id),
-        ("created_at", row.created_at),
-        ("meta_json", row.meta_json),
-    ];
-    let bad_type = texts
-        .iter()
-        .filter(|(_, cell)| cell.text().is_none())
-        .map(|(column, _)| Reason::new("BAD_COLUMN_TYPE", format!("column {column} of the run must hold text")));
-    let mut reasons: Vec<Reason> = bad_type.collect();
-    let Some(commitment) = &facts.commitment else { return reasons };
-    let start = json::parse(policy_json, Limits::READ).unwrap_or_default();
-    let policy = &commitment.policy;
-    let committed = [
-        ("policy_id", policy.id(), row.policy_id),
-        ("policy_version", policy.version(), row.policy_version),
-        ("stage_graph_id", policy.graph().id(), row.stage_graph_id),
-    ];
-    for (column, wanted, cell) in committed {
-        if cell.text() != Some(wanted.as_bytes()) {
-            let msg = format!("column {column} of the run is not what RUN_START commits to ({wanted:?})");
-            reasons.push(Reason::new("RUN_ROW_MISMATCH", msg));
-        }
-        if start.get(column).and_then(Value::as_str) != Some(wanted) {
-            let msg = format!("RUN_START names another {column} than the policy that it commits to");
-            reasons.push(Reason::new("COMMITMENT_MALFORMED", msg));
-        }
-    }
-    let started = facts.started.as_ref().map(Text::as_bytes);
-    if row.created_at.text() != started {
-        reasons.push(Reason::new("RUN_ROW_MISMATCH", "column created_at of the run is not the ts of RUN_START"));
-    }
-    let mut meta = Vec::new();
-    let written = canonical::write_object(&mut meta, &commitment.meta, Limits::READ);
-    if written.is_err() || row.meta_json.text() != Some(meta.as_slice()) {
-        reasons.push(Reason::new("RUN_ROW_MISMATCH", "column meta_json of the run is not the meta of RUN_START"));
-    }
-    reasons
 }
 
 /// A run as it was at one instant: its facts, its events, and what is known of the blobs that it speaks of.
@@ -689,11 +688,6 @@ impl Snapshot {
     /// What reading it showed.
     pub fn facts(&self) -> &RunFacts {
         &self.facts
-    }
-
-    /// The policy that RUN_START commits to.
-    pub fn policy(&self) -> Option<&Policy> {
-        self.facts.commitment.as_ref().map(|commitment| &commitment.policy)
     }
 
     /// The events that could be read, in the order of their rows.

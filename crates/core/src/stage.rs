@@ -189,6 +189,11 @@ impl StageGraph {
         .into()
     }
 
+    /// The first member of a graph's value that this version does not know: only a newer one can read the graph.
+    pub fn unknown_member(value: &Object) -> Option<&Text> {
+        value.iter().map(|(key, _)| key).find(|key| !MEMBERS.iter().any(|name| key == name))
+    }
+
     /// From what [`Self::to_value`] gives.
     ///
     /// # Errors
@@ -196,8 +201,7 @@ impl StageGraph {
     pub fn from_value(value: &Value) -> Result<Self, Error> {
         let shape = |at: &str, wanted: &str| Error::policy(format!("stage_graph.{at}"), format!("expected {wanted}"));
         let object = value.as_object().ok_or_else(|| shape("", "a table"))?;
-        let known = ["graph_id", "initial_stage", "terminal_stages", "transitions"];
-        if let Some((key, _)) = object.iter().find(|(key, _)| !known.iter().any(|name| key == name)) {
+        if let Some(key) = Self::unknown_member(object) {
             return Err(shape(&key.to_string_lossy(), "no such key"));
         }
         let text = |key: &str| object.get(key).and_then(Value::as_str).ok_or_else(|| shape(key, "text"));
@@ -220,6 +224,9 @@ impl StageGraph {
         )
     }
 }
+
+/// The members of a graph's value.
+const MEMBERS: [&str; 4] = ["graph_id", "initial_stage", "terminal_stages", "transitions"];
 
 fn join<'a>(stages: impl Iterator<Item = &'a Stage>) -> String {
     stages.map(Stage::as_str).collect::<Vec<_>>().join(", ")

@@ -752,7 +752,7 @@ impl<'r> Rows<'r> {
     }
 
     fn look(&mut self, run: &RunId) {
-        let committed = self.reader.is_committed();
+        let committed = self.reader.commitment().is_some();
         self.shared.judge.puts(self.store, run, &mut self.puts, self.seen, committed, &mut self.found);
     }
 
@@ -898,7 +898,7 @@ impl Findings {
                 Area::Columns => Check::Columns,
                 Area::Path => Check::Path,
             };
-            self.find(check, Verdict::Fail, finding.reason);
+            self.find(check, finding.verdict, finding.reason);
         }
         if facts.events == 0 {
             let reason = Reason::new("NO_EVENTS", format!("run {:?} has a row and no events", run.as_str()));

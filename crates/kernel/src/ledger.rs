@@ -9,14 +9,15 @@ use crate::evidence::redact::{Redactor, Rules};
 use crate::store::rows::Batch;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{self, NewRun, ReadTransaction, Store, Visit, WriteTransaction, memory::MemoryStore};
-use crate::write::{Clean, Gate, Place, RunWriter};
+use crate::write::{Clean, Gate, Place, RunWriter, policy_ref};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Envelope, EventType};
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, EventHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::policy::{Commitment, Evaluation, Policy};
+use receipt_core::payload::RunStart;
+use receipt_core::policy::{Evaluation, Invariants, Policy};
 use receipt_core::run::{self, Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
@@ -208,27 +209,27 @@ impl Ledger {
         let run_id = RunId::for_new_run(run_id)?;
         let gate = self.gate()?;
         gate.name("the run's id", run_id.as_str())?;
-        let commitment = gate.commitment(policy, meta)?;
+        let start = gate.run_start(&policy, meta)?;
         let ts = self.clock.now();
-        let stage = Clean::ours(commitment.policy.graph().initial().clone());
-        let (policy, actor) = (&commitment.policy_ref(), gate.actor(actor));
-        let place = Place { stage, policy, actor: &actor, ts, clock: None };
-        let draft = gate.draft(EventType::RunStart, place, commitment.payload());
+        let stage = Clean::ours(policy.graph().initial().clone());
+        let (names, actor) = (&Clean::ours(Arc::new(policy_ref(&policy))), gate.actor(actor));
+        let place = Place { stage, policy: names, actor: &actor, ts, clock: None };
+        let draft = gate.draft(EventType::RunStart, place, start.payload());
         let sealed = draft.seal(Link::first(run_id.clone()))?;
-        let meta_json = canonical::to_bytes(&commitment.meta.clone().into(), Limits::WRITE)?;
+        let meta_json = canonical::to_bytes(&start.meta.clone().into(), Limits::WRITE)?;
         let meta_json = String::from_utf8_lossy(&meta_json);
         self.transact(|transaction| {
             transaction.insert_run(&NewRun {
                 run_id: &run_id,
-                policy_id: &policy.policy_id,
-                policy_version: &policy.policy_version,
-                stage_graph_id: &policy.stage_graph_id,
+                policy_id: &names.policy_id,
+                policy_version: &names.policy_version,
+                stage_graph_id: &names.stage_graph_id,
                 created_at: ts,
                 meta_json: &meta_json,
             })?;
             transaction.insert_event(&sealed, ts)
         })?;
-        Ok(RunWriter::new(self.clone(), gate, run_id, commitment.into_inner().policy, actor))
+        Ok(RunWriter::new(self.clone(), gate, run_id, policy, actor))
     }
 
     /// Takes up a run that was started, here or in another process.
@@ -299,15 +300,13 @@ impl Ledger {
     /// # Errors
     /// As [`Self::snapshot`]; [`Error::RunUncommitted`] where no policy is given and the run committed to none.
     pub fn evaluate(&self, run_id: &str, policy: Option<&Policy>) -> Result<Evaluation> {
-        let committed;
-        let policy = if let Some(policy) = policy {
-            policy
-        } else {
-            let snapshot = self.snapshot(run_id, &[])?;
-            committed = snapshot.policy().cloned();
-            committed.as_ref().ok_or_else(|| Error::RunUncommitted { run: run_id.to_owned() })?
-        };
-        Ok(policy.evaluate(&self.snapshot(run_id, &policy.reads())?))
+        if let Some(policy) = policy {
+            return Ok(policy.evaluate(&self.snapshot(run_id, &policy.reads())?));
+        }
+        let snapshot = self.snapshot(run_id, &[])?;
+        let committed = snapshot.facts().commitment.as_ref();
+        let rules = Invariants::of(committed.ok_or_else(|| Error::RunUncommitted { run: run_id.to_owned() })?);
+        Ok(rules.evaluate(&self.snapshot(run_id, &rules.reads())?))
     }
 
     /// Every run, each read whole and checked, in the order of their ids.
@@ -530,14 +529,14 @@ fn read_commitment(store: &dyn ReadTransaction, run_id: &RunId) -> Result<Policy
             let payload = json::parse(envelope.payload_json(), Limits::READ)?;
             let starts = envelope.event_type == EventType::RunStart;
             let payload = payload.as_object().filter(|_| starts);
-            Ok(payload.map_or(Ok(None), Commitment::from_payload)?)
+            Ok(payload.map_or(Ok(RunStart::default()), RunStart::from_object)?.commitment)
         }));
     })?;
     match found {
         None => Err(Error::RunNotFound { run: run_id.to_string() }),
         Some(commitment) => {
             let uncommitted = || Error::RunUncommitted { run: run_id.to_string() };
-            Ok(commitment?.ok_or_else(uncommitted)?.policy)
+            Ok(Policy::of(&commitment?.ok_or_else(uncommitted)?)?)
         }
     }
 }

@@ -111,8 +111,7 @@ impl Tree<'_> {
 
     fn title(&self) -> String {
         let policy = self.facts.commitment.as_ref().map(|commitment| {
-            let policy = &commitment.policy;
-            format!("  policy {} {}, stages {}", policy.id(), policy.version(), policy.graph().id())
+            format!("  policy {} {}, stages {}", commitment.id(), commitment.version(), commitment.graph_id())
         });
         let started = self.facts.started.as_ref().map(|ts| format!("  began {}", clock(ts))).unwrap_or_default();
         let beside = policy.unwrap_or_else(|| "  commits to no policy".to_owned()) + &started;
@@ -120,7 +119,7 @@ impl Tree<'_> {
     }
 
     fn ending(&self) -> String {
-        let findings = self.facts.findings.len() as u64 + self.facts.more_findings;
+        let findings = self.facts.failures();
         match self.facts.recorded_verdict {
             _ if findings > 0 => {
                 paint(BAD, &format!("FAIL: {findings} findings; `receipt verify` has the whole report"))

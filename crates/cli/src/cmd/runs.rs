@@ -33,7 +33,7 @@ struct Row {
 
 impl Row {
     fn of(run_id: &RunId, facts: &RunFacts) -> Self {
-        let findings = facts.findings.len() as u64 + facts.more_findings;
+        let findings = facts.failures();
         let verdict = match facts.recorded_verdict {
             _ if findings > 0 => Some(Verdict::Fail),
             None if facts.finalized => Some(Verdict::Unknown),

@@ -224,7 +224,7 @@ fn other_stage_graphs_are_walked_to_their_end() {
         assert_eq!(place.verdict(), Some(Verdict::Pass), "{graph}");
         let snapshot = place.snapshot();
         let stage = snapshot.facts().stage.clone().unwrap();
-        assert!(snapshot.policy().unwrap().graph().is_terminal(&stage), "{graph}");
+        assert!(snapshot.facts().commitment.as_ref().unwrap().graph().unwrap().is_terminal(&stage), "{graph}");
     }
     let place = Place::new();
     let endless = "id = 'p'\nversion = '1'\n[stage_graph]\ninitial = 'A'\nterminal = ['END']\n[stage_graph.transitions]\n\

@@ -3,13 +3,14 @@
 use super::evidence::{Evidence, check_blob};
 use super::params::Params;
 use super::receipt_completeness::{ReceiptCompleteness, require_keys};
-use super::{Invariant, InvariantResult};
+use super::{IDS, Invariant, InvariantResult, of_commitment};
+use crate::commitment::Commitment;
 use crate::envelope::EventType;
 use crate::error::Error;
 use crate::json::{Object, Value};
-use crate::policy::Policy;
 use crate::run::{Event, Snapshot};
 use crate::verdict::{Reason, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The last EVALUATION has results, a verdict that follows from them, complete evidence, and the required invariants.
 ///
@@ -47,16 +48,14 @@ impl EvaluationCompleteness {
         Ok(invariant)
     }
 
-    /// The ids that must be among the results.
-    fn required_ids(&self, run: &Snapshot) -> Vec<String> {
-        let receipt = self.require_receipt_completeness_in_results.then_some(ReceiptCompleteness::ID);
-        let rules = run.policy().map(Policy::rules).unwrap_or_default();
-        let committed = rules.iter().filter(|rule| rule.required && !rule.invariant.is_about_the_ending());
-        let mut ids = self.required_invariants.clone();
-        ids.extend(receipt.into_iter().chain(committed.map(|rule| rule.invariant.id())).map(str::to_owned));
-        ids.sort_unstable();
-        ids.dedup();
-        ids
+    /// The ids that must be among the results, each with whether this version knows that.
+    fn required_ids(&self, run: &Snapshot) -> BTreeMap<String, bool> {
+        let receipt = self.require_receipt_completeness_in_results.then(|| ReceiptCompleteness::ID.to_owned());
+        let rules = of_commitment(run).into_iter().filter(|(rule, required)| *required && !rule.is_about_the_ending());
+        // One that is not known may be about the ending.
+        let committed = rules.map(|(rule, _)| (rule.id().to_owned(), IDS.contains(&rule.id())));
+        let asked = receipt.into_iter().chain(self.required_invariants.iter().cloned()).map(|id| (id, true));
+        committed.chain(asked).collect()
     }
 
     /// What must have been put before the EVALUATION.
@@ -107,10 +106,12 @@ impl Invariant for EvaluationCompleteness {
         if let Some(overall) = overall.filter(|overall| overall.is_success()) {
             check_evidence_complete(&mut result, evaluation, overall);
         }
-        for id in self.required_ids(run) {
-            if !results.iter().any(|item| item.id == Some(&id)) {
+        let judged: BTreeSet<&str> = results.iter().filter_map(|item| item.id).collect();
+        for (id, known) in self.required_ids(run) {
+            if !judged.contains(id.as_str()) {
                 let msg = format!("Required invariant '{id}' not found in evaluation results");
-                result.find(Verdict::Fail, Reason::new("MISSING_INVARIANT", msg));
+                let verdict = if known { Verdict::Fail } else { Verdict::Unknown };
+                result.find(verdict, Reason::new("MISSING_INVARIANT", msg));
             }
         }
         if let Some(overall) = overall {
@@ -208,9 +209,10 @@ fn check_evidence_complete(result: &mut InvariantResult, evaluation: &Event, ove
 /// Adds each result that is worse than the whole. Only a committed policy can say that an invariant is not required: a
 /// result's own word for it is worth nothing.
 fn check_consistency(result: &mut InvariantResult, run: &Snapshot, overall: Verdict, results: &[Recorded<'_>]) {
-    let rules = run.policy().map(Policy::rules).unwrap_or_default();
+    let listed = run.facts().commitment.iter().flat_map(Commitment::invariants);
+    let optional: BTreeSet<&str> = listed.filter(|listed| !listed.required).map(|listed| listed.id.as_str()).collect();
     for item in results {
-        let optional = rules.iter().any(|rule| Some(rule.invariant.id()) == item.id && !rule.required);
+        let optional = item.id.is_some_and(|id| optional.contains(id));
         let allowed = Verdict::overall([(item.verdict, !optional)]);
         if allowed.worse(overall) != overall {
             let (id, verdict) = (item.id.unwrap_or("?"), item.verdict.as_str());

@@ -5,7 +5,7 @@ use super::params::Params;
 use crate::error::Error;
 use crate::id::RunId;
 use crate::json::Object;
-use crate::run::{Area, RunFacts, Snapshot};
+use crate::run::{Area, Finding, RunFacts, Snapshot};
 use crate::verdict::{InvariantResult, Reason, Verdict};
 
 /// Seq 1, 2, 3…; each `prev_event_hash` the event before; each hash that of its bytes; each column its envelope.
@@ -39,8 +39,10 @@ impl LedgerChainValid {
     /// What it says of a run whose rows were read and whose events were not kept.
     pub fn of_facts(run: &RunId, facts: &RunFacts) -> InvariantResult {
         let mut result = InvariantResult::new(Self::ID, Verdict::Pass);
-        for finding in facts.findings.iter().filter(|finding| finding.area != Area::Path) {
-            result.find(Verdict::Fail, finding.reason.clone());
+        // A row that nothing binds is no part of the chain.
+        let counts = |finding: &&Finding| finding.area != Area::Path && finding.verdict != Verdict::Warn;
+        for finding in facts.findings.iter().filter(counts) {
+            result.find(finding.verdict, finding.reason.clone());
         }
         if facts.more_findings > 0 {
             let reason = Reason::new("MORE_FINDINGS", format!("and {} more findings", facts.more_findings));

@@ -23,6 +23,7 @@ mod single_finalize;
 mod stage_required_path;
 mod stage_transitions;
 mod tool_trace_consistency;
+mod unjudged;
 
 pub use claims_evidence_binding::ClaimsEvidenceBinding;
 pub use confidence_sanity::ConfidenceSanity;
@@ -39,7 +40,9 @@ pub use single_finalize::SingleFinalize;
 pub use stage_required_path::StageRequiredPath;
 pub use stage_transitions::StageTransitions;
 pub use tool_trace_consistency::ToolTraceConsistency;
+pub use unjudged::Unjudged;
 
+use crate::commitment::{Commitment, Listed};
 use crate::error::Error;
 use crate::json::Object;
 use crate::run::Snapshot;
@@ -166,4 +169,15 @@ pub fn from_params(id: &str, params: &Object) -> Result<Arc<dyn Invariant>, Erro
         return Err(Error::policy(id, format!("no such invariant; there are: {}", IDS.join(", "))));
     };
     MAKERS[index](params)
+}
+
+/// The invariant that a run commits to: what this version cannot judge is [`Unjudged`].
+pub fn committed(listed: &Listed) -> Arc<dyn Invariant> {
+    from_params(&listed.id, &listed.params).unwrap_or_else(|error| Arc::new(Unjudged::listed(listed, &error)))
+}
+
+/// The invariants that a run commits to, with whether each is required.
+fn of_commitment(run: &Snapshot) -> Vec<(Arc<dyn Invariant>, bool)> {
+    let listed = run.facts().commitment.iter().flat_map(Commitment::invariants);
+    listed.map(|listed| (committed(listed), listed.required)).collect()
 }

@@ -2,10 +2,10 @@
 
 use super::InvariantResult;
 use super::params::Params;
+use crate::commitment::Commitment;
 use crate::envelope::EventType;
 use crate::error::Error;
 use crate::json::{Object, Value};
-use crate::policy::Policy;
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 
@@ -82,8 +82,8 @@ pub(super) fn skipped(result: InvariantResult) -> InvariantResult {
 }
 
 fn is_in_policy(run: &Snapshot, mode: &str) -> bool {
-    let rules = run.policy().map(Policy::rules).unwrap_or_default();
-    let table = rules.iter().find(|rule| rule.invariant.id() == super::EpistemicModeRequirements::ID);
-    let params: Option<Object> = table.map(|rule| rule.invariant.params());
-    params.and_then(|params| params.get("requirements")?.get(mode).cloned()).is_some()
+    let mut listed = run.facts().commitment.iter().flat_map(Commitment::invariants);
+    let table = listed.find(|listed| listed.id == super::EpistemicModeRequirements::ID);
+    let table = table.and_then(|listed| super::from_params(&listed.id, &listed.params).ok());
+    table.is_some_and(|table| table.params().get("requirements").and_then(|modes| modes.get(mode)).is_some())
 }

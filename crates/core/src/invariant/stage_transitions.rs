@@ -42,8 +42,8 @@ impl Invariant for StageTransitions {
 
 /// Adds what is wrong with the path. Findings that were only counted may have been about it.
 pub(super) fn report_path(result: &mut InvariantResult, run: &Snapshot) {
-    for reason in run.facts().findings(Area::Path) {
-        result.find(Verdict::Fail, reason.clone());
+    for finding in run.facts().findings.iter().filter(|finding| finding.area == Area::Path) {
+        result.find(finding.verdict, finding.reason.clone());
     }
     let more = run.facts().more_findings;
     if more > 0 {

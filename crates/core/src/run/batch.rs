@@ -5,9 +5,9 @@
 
 use super::{EventRow, RunReader};
 use crate::claims::Claims;
+use crate::commitment::Commitment;
 use crate::envelope::{Envelope, Hashing};
 use crate::id::RunId;
-use crate::policy::Policy;
 
 /// A [`RunReader`] that tells what it has read once the hashes of its events are known.
 #[derive(Debug)]
@@ -47,14 +47,9 @@ impl BatchReader {
         self.reader.facts.unreadable += 1;
     }
 
-    /// As [`RunReader::policy`].
-    pub fn policy(&self) -> Option<&Policy> {
-        self.reader.policy()
-    }
-
-    /// As [`RunReader::is_committed`].
-    pub fn is_committed(&self) -> bool {
-        self.reader.is_committed()
+    /// As [`RunReader::commitment`].
+    pub fn commitment(&self) -> Option<&Commitment> {
+        self.reader.commitment()
     }
 
     /// The reader, once every event is hashed; `None` where one does not hash to what it claims.

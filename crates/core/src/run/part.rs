@@ -23,6 +23,7 @@ impl RunReader {
         }
         part.from = part.facts.head;
         part.policy = self.policy;
+        part.meta = self.meta;
         let RunFacts { commitment, started, .. } = self.facts;
         let RunFacts { finalized, head, .. } = part.facts;
         part.facts = RunFacts { head, commitment, finalized, started, ..RunFacts::default() };
@@ -43,6 +44,7 @@ impl RunReader {
                     return None;
                 }
                 part.facts.events += before.facts.events;
+                part.said.add(&before.said);
                 part.facts.evaluated = part.facts.evaluated.or(before.facts.evaluated);
             }
             joined = Some(part);

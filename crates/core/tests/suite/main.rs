@@ -9,6 +9,7 @@
 )]
 
 mod canonical;
+mod commitment;
 mod envelope;
 mod invariants;
 mod merkle;

@@ -4,7 +4,8 @@ use receipt_core::Error;
 use receipt_core::canonical;
 use receipt_core::id::PolicyDigest;
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::policy::{Commitment, Policy};
+use receipt_core::payload::RunStart;
+use receipt_core::policy::Policy;
 
 const MINIMAL: &str = "id = 'p'\nversion = '1'\nstage_graph = 'v1_minimal'\n[[invariant]]\nid = 'ledger.chain_valid'\n";
 
@@ -164,10 +165,10 @@ fn hostile_nesting_is_an_error_and_not_a_crash() {
 #[test]
 fn a_commitment_reads_back_and_a_forged_one_does_not() {
     let meta = Object::from_iter([("mode", "factual")]);
-    let payload = Commitment::new(minimal(), meta.clone()).unwrap().to_payload();
-    let read = Commitment::from_payload(&payload).unwrap().unwrap();
-    assert_eq!((read.digest, read.meta), (minimal().digest().unwrap(), meta));
-    assert!(Commitment::from_payload(&Object::new()).unwrap().is_none());
+    let payload = RunStart { commitment: Some(minimal().commitment().unwrap()), meta: meta.clone() }.to_object();
+    let read = RunStart::from_object(&payload).unwrap();
+    assert_eq!((read.commitment.unwrap().digest(), read.meta), (minimal().digest().unwrap(), meta));
+    assert!(RunStart::from_object(&Object::new()).unwrap().commitment.is_none());
 
     let commitment = payload.get("commitment").and_then(Value::as_object).unwrap();
     for (key, value) in [
@@ -180,9 +181,9 @@ fn a_commitment_reads_back_and_a_forged_one_does_not() {
         let mut forged = commitment.clone();
         forged.insert(key, value);
         let payload = Object::from_iter([("commitment", forged)]);
-        assert!(matches!(Commitment::from_payload(&payload), Err(Error::Policy { .. })), "{key}");
+        assert!(matches!(RunStart::from_object(&payload), Err(Error::Policy { .. })), "{key}");
     }
     for commitment in [Value::Null, Value::from("x"), Object::new().into()] {
-        assert!(Commitment::from_payload(&Object::from_iter([("commitment", commitment)])).is_err());
+        assert!(RunStart::from_object(&Object::from_iter([("commitment", commitment)])).is_err());
     }
 }

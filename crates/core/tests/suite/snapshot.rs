@@ -3,12 +3,14 @@
 use receipt_core::Verdict;
 use receipt_core::canonical;
 use receipt_core::chain::Link;
+use receipt_core::commitment::Commitment;
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef};
 use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId, Timestamp};
 use receipt_core::invariant::{self, LedgerChainValid};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::policy::{Commitment, Policy};
-use receipt_core::run::{Area, Cell, EventRow, RunFacts, RunReader, RunRow, SnapshotBuilder};
+use receipt_core::payload::RunStart;
+use receipt_core::policy::Policy;
+use receipt_core::run::{Area, Cell, EventRow, RunFacts, RunReader, RunRow, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -53,7 +55,7 @@ const RUN_ID: usize = 6;
 type Head = [Held; 5];
 
 #[derive(Clone, Debug)]
-struct Run {
+pub(crate) struct Run {
     id: String,
     rows: Vec<Row>,
     head: Option<Head>,
@@ -73,7 +75,7 @@ impl Run {
         })
     }
 
-    fn facts(&self) -> RunFacts {
+    pub(crate) fn facts(&self) -> RunFacts {
         let mut reader = RunReader::new(RunId::new(&*self.id));
         for row in &self.rows {
             reader.read(&Self::event_row(row));
@@ -120,15 +122,19 @@ impl Run {
         Some(RunReader::join(parts)?.finish(self.run_row().as_ref()))
     }
 
-    fn chain_verdict(&self) -> Verdict {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let mut builder = SnapshotBuilder::new(RunId::new(&*self.id));
         for row in &self.rows {
             builder.event(&Self::event_row(row));
         }
-        invariant::evaluate(&LedgerChainValid, &builder.finish(self.run_row().as_ref())).verdict
+        builder.finish(self.run_row().as_ref())
     }
 
-    fn found(&self) -> BTreeSet<(Area, String)> {
+    fn chain_verdict(&self) -> Verdict {
+        invariant::evaluate(&LedgerChainValid, &self.snapshot()).verdict
+    }
+
+    pub(crate) fn found(&self) -> BTreeSet<(Area, String)> {
         self.facts().findings.iter().map(|finding| (finding.area, finding.reason.code.to_string())).collect()
     }
 
@@ -160,7 +166,7 @@ impl Run {
     }
 }
 
-fn object(text: &str) -> Object {
+pub(crate) fn object(text: &str) -> Object {
     json::parse(text.as_bytes(), Limits::READ).unwrap().as_object().unwrap().clone()
 }
 
@@ -205,10 +211,10 @@ fn finalize(stage: &str, verdict: &str) -> Draft {
 }
 
 /// RUN_START, three EVIDENCE_PUT, and the whole way through the default graph: 11 events.
-fn story() -> Vec<Draft> {
-    let commitment = Commitment::new(policy(), object(r#"{"mode":"factual"}"#)).unwrap();
+pub(crate) fn story() -> Vec<Draft> {
+    let start = RunStart { commitment: Some(policy().commitment().unwrap()), meta: object(r#"{"mode":"factual"}"#) };
     vec![
-        draft(EventType::RunStart, "START", commitment.to_payload()),
+        draft(EventType::RunStart, "START", start.to_object()),
         advance("START", "COLLECT"),
         evidence("COLLECT", "stdout"),
         evidence("COLLECT", "stderr"),
@@ -222,7 +228,7 @@ fn story() -> Vec<Draft> {
     ]
 }
 
-fn record(id: &str, drafts: &[Draft]) -> Run {
+pub(crate) fn record(id: &str, drafts: &[Draft]) -> Run {
     let mut link = Link::first(RunId::new(id));
     let mut rows = Vec::new();
     for draft in drafts {
@@ -260,7 +266,7 @@ fn an_honest_run_has_no_findings() {
     assert_eq!(facts.recorded_verdict, Some(Verdict::Pass));
     assert_eq!(facts.stage, Some(Stage::new("FINALIZE")));
     assert_eq!(facts.head.map(|(seq, _)| seq.get()), Some(11));
-    assert_eq!(facts.commitment.map(|commitment| commitment.policy.digest()), Some(policy().digest()));
+    assert_eq!(facts.commitment.map(|commitment| commitment.digest()), policy().digest().ok());
     assert_eq!(honest().chain_verdict(), Verdict::Pass);
 }
 
@@ -301,7 +307,7 @@ const UNREADABLE: &[(Area, &str)] = &[(Content, "MALFORMED_ENVELOPE")];
 const INEXACT: &[(Area, &str)] = &[(Content, "NOT_CANONICAL")];
 
 /// What somebody does to the rows of a finished run. Rows 2, 3 and 4 are EVIDENCE_PUT: the path does not hang on them.
-const ROW_ACTS: [Act; 53] = [
+const ROW_ACTS: [Act; 57] = [
     ("a payload is edited", |run| run.edit(3, "stderr", "stdxxx"), &[(Content, "EVENT_HASH_MISMATCH")]),
     (
         "a payload is edited and its hash made right",
@@ -309,7 +315,7 @@ const ROW_ACTS: [Act; 53] = [
             run.edit(3, "stderr", "stdxxx");
             run.rehash(3);
         },
-        &[(Content, "PREV_HASH_MISMATCH"), (Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+        &[(Content, "PREV_HASH_MISMATCH"), (Columns, "EVENT_HASH_COLUMN_MISMATCH"), (Columns, "EVENT_HASH_MISMATCH")],
     ),
     (
         "a payload is edited and its hash made right in the column too",
@@ -382,7 +388,7 @@ const ROW_ACTS: [Act; 53] = [
             let [hash, other] = [hash.clone(), other].map(|bytes| String::from_utf8(bytes).unwrap());
             run.edit(4, &hash, &other);
         },
-        &[(Content, "EVENT_HASH_MISMATCH"), (Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+        &[(Content, "EVENT_HASH_MISMATCH"), (Columns, "EVENT_HASH_COLUMN_MISMATCH"), (Columns, "EVENT_HASH_MISMATCH")],
     ),
     (
         "the inner hash and its column are edited",
@@ -394,7 +400,34 @@ const ROW_ACTS: [Act; 53] = [
         },
         &[(Content, "EVENT_HASH_MISMATCH")],
     ),
-    ("the inner hash is removed", |run| run.edit(3, "\"event_hash\"", "\"event_hasx\""), UNREADABLE),
+    (
+        "the inner hash is removed",
+        |run| run.edit(3, "\"event_hash\"", "\"event_hasx\""),
+        &[(Content, "MALFORMED_ENVELOPE"), (Content, "EVENT_HASH_MISMATCH")],
+    ),
+    (
+        "the inner hash is no hash",
+        |run| run.edit(3, "event_hash\":\"sha256:", "event_hash\":\"sha255:"),
+        &[(Content, "MALFORMED_ENVELOPE"), (Content, "EVENT_HASH_MISMATCH")],
+    ),
+    (
+        "the inner prev is no hash, and the inner hash is of what was there before",
+        |run| run.edit(3, "prev_event_hash\":\"sha256:", "prev_event_hash\":\"sha255:"),
+        &[(Content, "MALFORMED_ENVELOPE"), (Content, "EVENT_HASH_MISMATCH"), (Content, "PREV_HASH_MISMATCH")],
+    ),
+    (
+        "the inner prev is no hash, and the inner hash is right",
+        |run| {
+            run.edit(3, "prev_event_hash\":\"sha256:", "prev_event_hash\":\"sha255:");
+            run.rehash(3);
+        },
+        &[(Content, "MALFORMED_ENVELOPE"), (Content, "PREV_HASH_MISMATCH")],
+    ),
+    (
+        "the columns of the hashes hold bytes",
+        |run| (run.rows[3][HASH], run.rows[3][PREV]) = (Held::Blob(vec![0]), Held::Blob(vec![0])),
+        &[(Columns, "BAD_COLUMN_TYPE"), (Columns, "EVENT_HASH_MISMATCH"), (Columns, "PREV_HASH_MISMATCH")],
+    ),
     (
         "the inner prev is edited and the hash made right everywhere",
         |run| {
@@ -484,12 +517,12 @@ const ROW_ACTS: [Act; 53] = [
     (
         "the column event_hash is edited",
         |run| run.rows[3][HASH] = run.rows[4][HASH].clone(),
-        &[(Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+        &[(Columns, "EVENT_HASH_COLUMN_MISMATCH"), (Columns, "EVENT_HASH_MISMATCH")],
     ),
     (
         "the column event_hash is emptied",
         |run| run.rows[3][HASH] = text(""),
-        &[(Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+        &[(Columns, "EVENT_HASH_COLUMN_MISMATCH"), (Columns, "EVENT_HASH_MISMATCH")],
     ),
     (
         "the column event_hash is in capitals",
@@ -497,7 +530,7 @@ const ROW_ACTS: [Act; 53] = [
             let Held::Text(hash) = run.rows[3][HASH].clone() else { panic!() };
             run.rows[3][HASH] = Held::Text(hash.to_ascii_uppercase());
         },
-        &[(Columns, "EVENT_HASH_COLUMN_MISMATCH")],
+        &[(Columns, "EVENT_HASH_COLUMN_MISMATCH"), (Columns, "EVENT_HASH_MISMATCH")],
     ),
     (
         "the column run_id is edited in the table, and not in the index",
@@ -507,22 +540,22 @@ const ROW_ACTS: [Act; 53] = [
     (
         "the column prev_event_hash is edited",
         |run| run.rows[3][PREV] = run.rows[4][PREV].clone(),
-        &[(Columns, "PREV_HASH_COLUMN_MISMATCH")],
+        &[(Columns, "PREV_HASH_COLUMN_MISMATCH"), (Columns, "PREV_HASH_MISMATCH")],
     ),
     (
         "the column prev_event_hash is emptied",
         |run| run.rows[3][PREV] = Held::Null,
-        &[(Columns, "PREV_HASH_COLUMN_MISMATCH")],
+        &[(Columns, "PREV_HASH_COLUMN_MISMATCH"), (Columns, "PREV_HASH_MISMATCH")],
     ),
     (
         "the column prev_event_hash of the first is filled",
         |run| run.rows[0][PREV] = run.rows[1][PREV].clone(),
-        &[(Columns, "PREV_HASH_COLUMN_MISMATCH")],
+        &[(Columns, "PREV_HASH_COLUMN_MISMATCH"), (Columns, "PREV_HASH_MISMATCH")],
     ),
     (
         "the column prev_event_hash is no hash",
         |run| run.rows[0][PREV] = text(""),
-        &[(Columns, "PREV_HASH_COLUMN_MISMATCH")],
+        &[(Columns, "PREV_HASH_COLUMN_MISMATCH"), (Columns, "PREV_HASH_MISMATCH")],
     ),
     (
         "the run's policy_id is edited",
@@ -556,7 +589,7 @@ const ROW_ACTS: [Act; 53] = [
 /// What a program writes, or somebody who seals everything anew: hashes are right, the story is not.
 type Retold = (&'static str, fn(&mut Vec<Draft>), &'static [(Area, &'static str)]);
 
-const STORY_ACTS: [Retold; 18] = [
+const STORY_ACTS: [Retold; 19] = [
     (
         "a stage is skipped",
         |story| story[1] = advance("START", "DECIDE"),
@@ -658,6 +691,17 @@ const STORY_ACTS: [Retold; 18] = [
         &[(Content, "COMMITMENT_MALFORMED")],
     ),
     (
+        "the committed graph is one of a newer version",
+        |story| {
+            let mut policy = policy().to_value().as_object().unwrap().clone();
+            let mut graph = policy.get("stage_graph").unwrap().as_object().unwrap().clone();
+            graph.insert("parallel", true);
+            policy.insert("stage_graph", graph);
+            story[0].payload.insert("commitment", Commitment::to(policy.into()).unwrap().to_value());
+        },
+        &[(Path, "STAGE_GRAPH_UNKNOWN")],
+    ),
+    (
         "the committed digest is edited",
         |story| {
             let mut commitment = story[0].payload.get("commitment").unwrap().as_object().unwrap().clone();
@@ -678,7 +722,7 @@ const STORY_ACTS: [Retold; 18] = [
 ];
 
 /// Every code that reading a run can give.
-const CODES: [&str; 26] = [
+const CODES: [&str; 27] = [
     "BAD_COLUMN_TYPE",
     "BAD_VERDICT",
     "COMMITMENT_MALFORMED",
@@ -702,6 +746,7 @@ const CODES: [&str; 26] = [
     "SEQ_GAP",
     "SEQ_MISMATCH",
     "STAGE_CONTRADICTION",
+    "STAGE_GRAPH_UNKNOWN",
     "STAGE_JUMP",
     "VERDICT_NOT_EVALUATED",
     "WRONG_INITIAL_STAGE",
@@ -792,18 +837,87 @@ fn any_byte_of_any_envelope_changed_is_a_finding_that_points_at_it() {
     assert!(tried > 5000, "{tried}");
 }
 
-#[test]
-fn a_run_without_a_commitment_is_held_to_its_chain_and_to_nothing_that_it_never_promised() {
+/// A run of the Python package, two of whose events name another policy than the others.
+fn uncommitted() -> Run {
     let mut story = story();
     story[0].payload = object(r#"{"meta":{}}"#);
     story[8].stage = Stage::new("ANYWHERE");
     story.insert(4, story[0].clone());
     "2".clone_into(&mut Arc::make_mut(&mut story[3].policy).policy_version);
-    let mut run = record("run/1", &story);
-    run.head.as_mut().unwrap()[0] = text("anything");
+    "g".clone_into(&mut Arc::make_mut(&mut story[4].policy).stage_graph_id);
+    record("run/1", &story)
+}
+
+#[test]
+fn a_run_without_a_commitment_is_held_to_its_chain_and_to_nothing_that_it_never_promised() {
+    let mut run = uncommitted();
+    run.head.as_mut().unwrap()[4] = text("anything");
     assert_eq!(run.found(), BTreeSet::new());
     run.edit(3, "stderr", "stdxxx");
     assert_eq!(run.found(), BTreeSet::from([(Content, "EVENT_HASH_MISMATCH".to_owned())]));
+}
+
+#[test]
+fn a_row_without_a_commitment_that_no_event_agrees_with_is_a_warning_and_no_break_of_the_chain() {
+    // Columns and ts of the events: 2026-01-01, but the last one is stored in December.
+    let row = |column: usize, value: Held| {
+        let mut run = uncommitted();
+        run.rows[11][CREATED] = text("2026-12-01T10:00:00.000001+00:00");
+        run.head.as_mut().unwrap()[column] = value;
+        run
+    };
+    let fine = [
+        (0, "release"),
+        (1, "1"),
+        (1, "2"),
+        (2, "v1_default"),
+        (2, "g"),
+        (3, "2026-01-01T00:00:00+00:00"),
+        // The store's clock, while the events' ts is what their writer wants.
+        (3, "2026-12-01T09:59:59.000001+00:00"),
+        (3, "2025-06-01T00:00:00+00:00"),
+    ];
+    for (column, value) in fine {
+        let run = row(column, text(value));
+        assert_eq!(run.found(), BTreeSet::new(), "{column} {value}");
+    }
+    let edited = [
+        (0, "other"),
+        (0, ""),
+        (0, "release "),
+        (1, "3"),
+        (1, "release"),
+        (2, "v1_minimal"),
+        (3, "2000-01-01T00:00:00+00:00"),
+        (3, "2027-01-01T00:00:00+00:00"),
+        (3, "9999-12-31T23:59:59+00:00"),
+        (3, "yesterday"),
+        (3, ""),
+    ];
+    for (column, value) in edited {
+        let run = row(column, text(value));
+        let facts = run.facts();
+        let found: Vec<_> = facts.findings.iter().map(|finding| (finding.verdict, &*finding.reason.code)).collect();
+        assert_eq!(found, [(Verdict::Warn, "RUN_ROW_UNCONFIRMED")], "{column} {value}");
+        assert_eq!((facts.is_sound(), run.chain_verdict()), (true, Verdict::Pass), "{column} {value}");
+    }
+}
+
+#[test]
+fn a_run_with_more_policies_than_are_kept_may_have_any_row() {
+    for (count, verdict) in [(63, Some(Verdict::Warn)), (200, None)] {
+        let mut story = story();
+        story[0].payload = object("{}");
+        let mut drafts = vec![story[0].clone()];
+        drafts.extend((0..count).map(|index| {
+            let mut draft = story[8].clone();
+            Arc::make_mut(&mut draft.policy).policy_version = format!("v{index}");
+            draft
+        }));
+        let mut run = record("run/1", &drafts);
+        run.head.as_mut().unwrap()[0] = text("other");
+        assert_eq!(run.facts().findings.first().map(|finding| finding.verdict), verdict, "{count}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Writes a run out as a bundle.
 
-use super::verify::expired_blob;
+use super::verify::{expired_blob, reads};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, read_head_hash};
 use crate::log;
@@ -13,6 +13,7 @@ use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, RunId};
 use receipt_core::json::{self};
 use receipt_core::run::{RunReader, blobs_cited, blobs_referred_to};
+use receipt_core::verdict::Verdict;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -116,6 +117,8 @@ struct Named {
 struct Listed {
     events: u64,
     blobs: BTreeMap<BlobHash, Named>,
+    /// The keys of the evidence whose bytes the run's invariants read, once they were asked for.
+    reads: Option<Vec<&'static str>>,
 }
 
 fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>) -> Result<Listed> {
@@ -135,7 +138,7 @@ fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>
         lines.digest.line(&line);
         lines.write(&line)?;
     }
-    let mut listed = Listed { events, blobs: BTreeMap::new() };
+    let mut listed = Listed { events, blobs: BTreeMap::new(), reads: None };
     let mut reader = RunReader::new(run.clone());
     let mut keys_left = export.withhold.clone();
     let mut written = Ok(());
@@ -150,7 +153,7 @@ fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>
     })?;
     written?;
     let facts = reader.finish(Some(&row.cells()));
-    if let Some(finding) = facts.findings.first() {
+    if let Some(finding) = facts.findings.iter().find(|finding| finding.verdict == Verdict::Fail) {
         return Err(broken(&finding.reason.msg));
     }
     if facts.unreadable > 0 || facts.events != events || facts.head != Some((seq, head)) {
@@ -215,7 +218,7 @@ impl Listed {
     fn cite(&mut self, store: &dyn ReadTransaction, reader: &RunReader, text: &[u8]) {
         let mut scratch = canonical::Scratch::default();
         let Ok(envelope) = Envelope::read(text, &mut scratch) else { return };
-        let reads = reader.policy().map(receipt_core::policy::Policy::reads).unwrap_or_default();
+        let reads = self.reads.get_or_insert_with(|| reads(reader.commitment()));
         let read = evidence_key(&envelope).is_some_and(|key| reads.contains(&key.as_str()));
         let Some((hash, _)) = Evidence::of(&envelope).blob.filter(|_| read) else { return };
         if let BlobFact::Intact { bytes: Some(bytes), .. } = store::blob_fact(store, &hash, true) {

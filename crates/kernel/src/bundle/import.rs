@@ -68,8 +68,7 @@ impl Sink for Target<'_> {
                 let facts = read_facts(self.transaction, run)?;
                 let mut same_row = false;
                 self.transaction.run(run, &mut |cells| same_row = Row::from_cells(cells).as_ref() == Some(row))?;
-                let same =
-                    head == header.head && seq.get().unsigned_abs() == header.events && facts.findings.is_empty();
+                let same = head == header.head && seq.get().unsigned_abs() == header.events && facts.is_sound();
                 let problem = "its events or its row are not the same";
                 return if same && same_row {
                     Ok(())

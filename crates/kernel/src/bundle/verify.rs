@@ -13,12 +13,13 @@ use crate::store::{self, MAX_BYTES_IN_MEMORY, Receipts};
 use receipt_core::bundle::{Blob, Header, Item, MAX_BLOBS, MAX_LINE, Problem, Reader, Row, State};
 use receipt_core::canonical;
 use receipt_core::checkpoint::InclusionProof;
+use receipt_core::commitment::Commitment;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::BlobFact;
 use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId, Seq};
 use receipt_core::json::{Object, Value};
 use receipt_core::note::VerifierKey;
-use receipt_core::policy::Policy;
+use receipt_core::policy::Invariants;
 use receipt_core::replay::{Replay, Replayed};
 use receipt_core::run::{BatchReader, RunReader, blobs_referred_to};
 use receipt_core::verdict::{Reason, Verdict};
@@ -244,7 +245,7 @@ fn read_all(lines: &mut Lines<'_>, found: &mut Found<'_>, limit: u64, sink: &mut
                 sink.start(&header, &row)?;
                 let reader = RunReader::new(header.run_id.clone());
                 let reader = if found.many { BatchReader::many(reader) } else { BatchReader::each(reader) };
-                found.run = Some(Run { reader, header, row, proved: None });
+                found.run = Some(Run { reader, header, row, proved: None, reads: None });
             }
             Some(Item::Event(text)) => found.event(text, limit, sink)?,
             Some(Item::Blobs(_) | Item::Piece(_)) => {}
@@ -327,6 +328,8 @@ struct Run {
     reader: BatchReader,
     /// The hash of the event that the header's proof is of.
     proved: Option<EventHash>,
+    /// The keys of the evidence whose bytes its invariants read, once they were asked for.
+    reads: Option<Vec<&'static str>>,
 }
 
 /// How many characters of a key are kept.
@@ -386,8 +389,8 @@ impl Found<'_> {
             _ => {}
         }
         if let Some((put, key, at)) = put {
-            let committed = run.reader.is_committed();
-            let reads = run.reader.policy().map(Policy::reads).unwrap_or_default();
+            let committed = run.reader.commitment().is_some();
+            let reads = run.reads.get_or_insert_with(|| reads(run.reader.commitment()));
             let read = key.as_deref().is_some_and(|key| reads.contains(&key));
             let pointer = format!("event://{}/{}", run.header.run_id, put.seq);
             if let Some((hash, _)) = put.blob {
@@ -590,7 +593,7 @@ impl Found<'_> {
 
     /// What became of the run; whether its end is proved to be in the log.
     fn run(&mut self, run: Run, asked: &Verify<'_>, report: &mut BundleReport) -> bool {
-        let Run { header, row, reader, proved } = run;
+        let Run { header, row, reader, proved, .. } = run;
         // Asked before, where it could fail.
         let Some(reader) = reader.settle() else {
             self.unread(&[Check::Content, Check::Columns, Check::Commitment, Check::Log]);
@@ -604,7 +607,7 @@ impl Found<'_> {
             let reason = Reason::new("HEAD_MISMATCH", "the last event is not the one that the header names");
             self.findings.find(Check::Content, Verdict::Fail, reason.at(&pointer));
         }
-        let sound = facts.findings.is_empty() && facts.unreadable == 0 && self.whole;
+        let sound = facts.is_sound() && self.whole;
         let ends_here =
             facts.finalized && facts.head.map(|(seq, _)| seq) == header.proof.as_ref().map(|proof| proof.seq);
         let committed = facts.commitment.is_some();
@@ -681,6 +684,11 @@ fn check_proof(header: &Header, event: Option<EventHash>, keys: &[VerifierKey], 
         return find(Verdict::Unknown, Reason::new("PROOF_PARTIAL", msg));
     }
     true
+}
+
+/// The keys of the evidence whose bytes a run's invariants read.
+pub(super) fn reads(commitment: Option<&Commitment>) -> Vec<&'static str> {
+    commitment.map(|commitment| Invariants::of(commitment).reads()).unwrap_or_default()
 }
 
 /// The blob whose bytes a BLOB_EXPIRE says were removed.

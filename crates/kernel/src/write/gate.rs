@@ -64,7 +64,8 @@ use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef, Sealed};
 use receipt_core::id::{BlobRef, EventRef, Timestamp};
 use receipt_core::json::{Object, Value};
-use receipt_core::policy::{Commitment, Policy};
+use receipt_core::payload::RunStart;
+use receipt_core::policy::Policy;
 use receipt_core::stage::Stage;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -121,13 +122,9 @@ impl Clean<Put> {
     }
 }
 
-impl Clean<Commitment> {
+impl Clean<RunStart> {
     pub(crate) fn payload(&self) -> Clean<Object> {
-        Clean(self.0.to_payload())
-    }
-
-    pub(crate) fn policy_ref(&self) -> Clean<Arc<PolicyRef>> {
-        Clean(Arc::new(policy_ref(&self.0.policy)))
+        Clean(self.0.to_object())
     }
 }
 
@@ -236,7 +233,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`Error::SecretName`] for a policy with a secret in one of its texts: its digest is of them as they are.
-    pub(crate) fn commitment(&self, policy: Policy, meta: Object) -> Result<Clean<Commitment>> {
+    pub(crate) fn run_start(&self, policy: &Policy, meta: Object) -> Result<Clean<RunStart>> {
         let mut open = vec![policy.to_value()];
         while let Some(value) = open.pop() {
             match value {
@@ -250,7 +247,7 @@ impl Gate {
                 Value::Null | Value::Bool(_) | Value::Number(_) => {}
             }
         }
-        Ok(Clean(Commitment::new(policy, self.object(meta).0)?))
+        Ok(Clean(RunStart { commitment: Some(policy.commitment()?), meta: self.object(meta).0 }))
     }
 
     /// An event that says this. It names the rules in its member `redaction_rules` if they are not the built-in ones.

@@ -240,7 +240,7 @@ fn snapshot_head(snapshot: &Snapshot) -> Value {
 /// The verdict that a run may end with.
 fn best_verdict(snapshot: &Snapshot) -> Verdict {
     let facts = snapshot.facts();
-    if facts.unreadable > 0 || !facts.findings.is_empty() {
+    if !facts.is_sound() {
         return Verdict::Fail;
     }
     let Some(evaluation) = snapshot.of_type(EventType::Evaluation).next_back() else { return Verdict::Unknown };

@@ -186,7 +186,8 @@ fn change_commitment(random: &mut Random, line: &mut Vec<u8>) {
     let Some((_, commitment)) = payload.iter_mut().find(|(key, _)| *key == "commitment") else { return };
     let Value::Object(commitment) = commitment else { return };
     let Some(Value::Object(mut policy)) = commitment.get("policy").cloned() else { return };
-    let member = random.of(&["id", "version", "stage_graph", "stage_graph", "stage_graph", "more"]);
+    let member =
+        random.of(&["id", "version", "stage_graph", "stage_graph", "stage_graph", "invariants", "invariants", "more"]);
     let mut value = policy.get(member).cloned().unwrap_or_default();
     change(random, &mut value);
     policy.insert(member, value);

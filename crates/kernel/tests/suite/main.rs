@@ -10,6 +10,7 @@
 
 mod audit;
 mod bundle;
+mod commitment;
 mod common;
 mod compress;
 mod faults;

@@ -1,6 +1,7 @@
 //! Every reason code that an invariant's source names is given by some run.
 
 use super::{reference, truths, vectors};
+use crate::commitment;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -26,7 +27,8 @@ fn every_reason_code_is_given_by_some_run() {
         .into_iter()
         .chain(vectors::all())
         .map(|case| case.result)
-        .chain(reference::results().into_values());
+        .chain(reference::results().into_values())
+        .chain(commitment::results());
     let given: BTreeSet<String> =
         results.flat_map(|result| result.reasons).map(|reason| reason.code.into_owned()).collect();
     let never: Vec<&String> = named.difference(&given).collect();

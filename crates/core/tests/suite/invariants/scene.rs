@@ -7,7 +7,8 @@ use receipt_core::evidence::BlobFact;
 use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId, Timestamp};
 use receipt_core::invariant::{self, Invariant};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::policy::{Commitment, Policy};
+use receipt_core::payload::RunStart;
+use receipt_core::policy::Policy;
 use receipt_core::run::{Cell, EventRow, RunRow, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use receipt_core::{InvariantResult, Reason};
@@ -85,7 +86,8 @@ impl Scene {
     /// RUN_START that commits to a policy.
     pub(crate) fn committed(policy: &str) -> Self {
         let policy = Policy::from_toml(policy).unwrap();
-        let payload = Commitment::new(policy.clone(), object(r#"{"mode":"factual"}"#)).unwrap().to_payload();
+        let commitment = Some(policy.commitment().unwrap());
+        let payload = RunStart { commitment, meta: object(r#"{"mode":"factual"}"#) }.to_object();
         let scene = Self { policy: Some(policy), ..Self::empty() };
         scene.step(EventType::RunStart, payload)
     }
