@@ -8,6 +8,7 @@
     reason = "helpers of tests are tests too, and say what they skip and what they measured"
 )]
 
+mod attacks;
 mod audit;
 mod bundle;
 mod commitment;

@@ -77,3 +77,53 @@ fn begin_once(connections: &[&Connection]) -> Result<bool> {
 pub(super) fn data_version(connection: &Connection) -> Result<i64> {
     Ok(connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::of_one_instant;
+    use crate::store::Snapshot;
+    use crate::store::sqlite::SqliteStore;
+    use rusqlite::Connection;
+    use std::collections::BTreeSet;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
+    use std::time::Duration;
+
+    const READERS: usize = 8;
+
+    /// How many of 60 times readers saw different numbers of runs while somebody wrote.
+    fn differences(path: &Path, open: impl Fn() -> Vec<u64>) -> usize {
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let writer = Connection::open(path).unwrap();
+                writer.execute_batch("PRAGMA synchronous = OFF").unwrap();
+                let sql = "INSERT INTO runs VALUES (hex(randomblob(16)), 'p', '1', 'g', 't', '{}')";
+                while !done.load(Ordering::Relaxed) {
+                    writer.execute(sql, []).unwrap();
+                    thread::sleep(Duration::from_micros(100));
+                }
+            });
+            let differ = |_: &i32| open().into_iter().collect::<BTreeSet<_>>().len() > 1;
+            let found = (0..60).filter(differ).count();
+            done.store(true, Ordering::Relaxed);
+            found
+        })
+    }
+
+    #[test]
+    fn readers_of_one_instant_see_one_instant_and_others_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        drop(SqliteStore::create(&path).unwrap());
+        let rows = |snapshots: &[Box<dyn Snapshot>]| -> Vec<u64> {
+            snapshots.iter().map(|it| it.view().rows().unwrap().runs).collect()
+        };
+        assert_eq!(differences(&path, || rows(&of_one_instant(&path, READERS).unwrap())), 0);
+        let each = || (0..READERS).flat_map(|_| of_one_instant(&path, 1).unwrap()).collect::<Vec<_>>();
+        assert!(differences(&path, || rows(&each())) > 0, "the control");
+        // Nobody writes: nobody is left out.
+        assert_eq!(of_one_instant(&path, READERS).unwrap().len(), READERS);
+    }
+}
