@@ -3,6 +3,7 @@
 
 use crate::common::{actor, decision, new_path, start};
 use crate::forge::Forger;
+use receipt_kernel::anchor::Pinned;
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::core::checkpoint::SignedCheckpoint;
 use receipt_kernel::core::merkle::TreeHead;
@@ -132,8 +133,9 @@ fn runs_that_change_places_after_the_pin_are_another_history() {
     record(&ledger, "a");
     record(&ledger, "b");
     drop(ledger);
-    let pinned = judged(&path, &Anchors::default()).head;
-    let anchors = Anchors { pinned, ..Anchors::default() };
+    let (origin, head) = judged(&path, &Anchors::default()).head.unwrap();
+    let pinned = Pinned { name: "the pin".to_owned(), origin, head };
+    let anchors = Anchors { pinned: vec![pinned], ..Anchors::default() };
     assert_eq!(judged(&path, &anchors).overall_verdict(), Verdict::Pass, "the control");
     Forger::open(&path).sql("UPDATE events SET id = id + 100 WHERE run_id = 'a'");
     assert_eq!(codes(&judged(&path, &anchors), Check::Key), (Verdict::Fail, vec!["ROOT_MISMATCH"]));
@@ -180,7 +182,8 @@ fn an_anchor_of_no_events_settles_nothing_and_each_other_one_says_what_it_covers
     assert_eq!(json[0].get("events").and_then(Value::as_i64), Some(5), "{json:?}");
     // A pin of nothing is none.
     let nothing = TreeHead { size: 0, root: empty.checkpoint().head.root };
-    let pinned = Anchors { pinned: Some((None, nothing)), ..Anchors::default() };
+    let nothing = Pinned { name: "the pin".to_owned(), origin: None, head: nothing };
+    let pinned = Anchors { pinned: vec![nothing], ..Anchors::default() };
     assert_eq!(codes(&judged(&path, &pinned), Check::Tail), (Verdict::Unknown, vec!["NO_ANCHOR"]));
 }
 
