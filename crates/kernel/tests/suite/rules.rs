@@ -4,7 +4,10 @@
 //! stands in the repository.
 
 use crate::common::Random;
-use receipt_kernel::evidence::redact::{Redactor, Report, Rule};
+use receipt_kernel::evidence::redact::{
+    MAX_ALLOWED, MAX_COMPILED, MAX_EXPRESSIONS, MAX_FILE, MAX_KEYWORD, MAX_KEYWORD_BYTES, MAX_KEYWORDS, MAX_RULES,
+    Redactor, Report, Rule,
+};
 use receipt_kernel::{Error, ErrorKind, Rules};
 use std::fmt::Write;
 
@@ -242,6 +245,7 @@ fn a_file_that_is_not_understood_in_full_is_refused() {
         (format!("{rule}value = 'abc'\nbare = \"some\""), "expected one of"),
         ("[[rule]]\nid = \"A b\"\nkeywords = [\"abc\"]\npattern = 'abc'".into(), "an id is"),
         ("[[rule]]\nid = \"a\"\nkeywords = [\"ab\"]\npattern = 'ab'".into(), "at least 3"),
+        (format!("[[rule]]\nid = \"a\"\nkeywords = [\"{}\"]\npattern = 'x'", "x".repeat(129)), "at most 128"),
         ("[[rule]]\nid = \"a\"\nkeywords = [\"ABC\"]\npattern = 'ABC'".into(), "lower case"),
         ("off = [\"no_such_rule\"]".into(), "no rule of this id"),
         ("off = \"password_field\"".into(), "array of strings"),
@@ -257,6 +261,86 @@ fn a_file_that_is_not_understood_in_full_is_refused() {
         assert_eq!(error.kind(), ErrorKind::Input);
         assert!(error.to_string().contains(wanted), "{text}: {error}");
     }
+}
+
+/// Rules of the form `[[rule]]`, numbered from 0, each of which looks for `abc`.
+fn many(count: usize) -> String {
+    (0..count).map(|n| format!("[[rule]]\nid = \"r{n}\"\nkeywords = [\"abc\"]\nvalue = '(?s).*'\n")).collect()
+}
+
+/// A rule with these keywords, and one with this expression.
+fn words(keywords: &[String]) -> String {
+    format!("[[rule]]\nid = \"words\"\nkeywords = {keywords:?}\nvalue = '(?s).*'\n")
+}
+
+fn expression(pattern: &str) -> String {
+    format!("[[rule]]\nid = \"a\"\nkeywords = [\"abc\"]\nvalue = '{pattern}'\n")
+}
+
+/// An exception for a secret that nobody has, by its digest.
+fn exceptions(count: usize) -> String {
+    (0..count).map(|n| format!("[[allow]]\nid = \"a{n}\"\nsha256 = \"{n:064x}\"\n")).collect()
+}
+
+#[test]
+fn the_sum_of_all_rules_has_limits() {
+    let builtin = Rules::builtin().unwrap();
+    let rules = builtin.len();
+    let count = builtin.iter().map(|rule| rule.keywords().len()).sum::<usize>();
+    let bytes = builtin.iter().flat_map(|rule| rule.keywords()).map(String::len).sum::<usize>();
+    let numbered = |count: usize| (0..count).map(|n| format!("{n:06}")).collect::<Vec<_>>();
+    let long = |bytes: usize| {
+        let (whole, rest) = (bytes / MAX_KEYWORD - 1, bytes % MAX_KEYWORD + MAX_KEYWORD);
+        // The rest is of one or two.
+        let ends = [rest - 3.max(rest - MAX_KEYWORD), 3.max(rest - MAX_KEYWORD)];
+        let numbered = (0..whole).map(|n| format!("{n:0>MAX_KEYWORD$}"));
+        numbered.chain(ends.map(|length| "x".repeat(length))).collect::<Vec<_>>()
+    };
+    assert_eq!(long(1000).iter().map(String::len).sum::<usize>(), 1000, "a control");
+    // What is at the limit, what is beyond it, and how the limit is named.
+    let cases = [
+        (many(MAX_RULES - rules), many(MAX_RULES - rules + 1), "rules"),
+        (exceptions(MAX_ALLOWED), exceptions(MAX_ALLOWED + 1), "exceptions"),
+        (words(&numbered(MAX_KEYWORDS - count)), words(&numbered(MAX_KEYWORDS - count + 1)), "keywords"),
+        (words(&long(MAX_KEYWORD_BYTES - bytes)), words(&long(MAX_KEYWORD_BYTES - bytes + 1)), "bytes of keywords"),
+        (format!("#{}", " ".repeat(MAX_FILE - 1)), format!("#{}", " ".repeat(MAX_FILE)), "bytes of the file"),
+    ];
+    for (at, beyond, name) in cases {
+        let rules = Rules::builtin().unwrap().with(&at).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let redactor = Redactor::new(rules.clone()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(redact(&redactor, "nothing here").0, "nothing here");
+        let error = Rules::builtin().unwrap().with(&beyond).unwrap_err();
+        let named = format!("the number of {name}");
+        assert!(matches!(&error, Error::RulesInvalid { at, .. } if *at == named), "{name}: {error}");
+        assert_eq!(error.kind(), ErrorKind::Input);
+        // Of two files the sum counts: a ledger's own rules and those of one command.
+        if name == "rules" || name == "keywords" {
+            let more = words(&["further".to_owned()]).replace("\"words\"", "\"further\"");
+            assert!(rules.with(&more).is_err(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_expressions_of_all_rules_have_limits_as_written_and_as_compiled() {
+    let error = |text: &str| Rules::builtin().unwrap().with(text).unwrap_err().to_string();
+    // Cheap when compiled, and long as written.
+    let spaces = |bytes: usize| expression(&format!("(?x)a{}", " ".repeat(bytes)));
+    let (mut fits, mut over) = (0, MAX_EXPRESSIONS);
+    while over - fits > 1 {
+        let middle = fits.midpoint(over);
+        if Rules::builtin().unwrap().with(&spaces(middle)).is_ok() { fits = middle } else { over = middle }
+    }
+    assert!(error(&spaces(over)).contains("the number of bytes of expressions"), "{}", error(&spaces(over)));
+    assert!(error(&spaces(over)).contains(&(MAX_EXPRESSIONS + 1).to_string()), "the bound is met to the byte");
+    // Short as written, and large when compiled; each alone is allowed.
+    let large = |count: usize| {
+        let rule = |n: usize| expression("(?s).{20000}x").replace("\"a\"", &format!("\"large_{n}\""));
+        (0..count).map(rule).collect::<String>()
+    };
+    Rules::builtin().unwrap().with(&large(2)).unwrap();
+    let problem = error(&large(400));
+    assert!(problem.contains(&format!("more than {MAX_COMPILED} bytes when compiled")), "{problem}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What is left in spite of the rules, because somebody said so. Each use of an entry is in the report.
 
 use super::pattern::Pattern;
-use super::rules::{Fields, invalid};
+use super::rules::{Fields, Room, invalid};
 use crate::error::Result;
 use data_encoding::HEXLOWER;
 use receipt_core::json::{Object, Value};
@@ -29,7 +29,7 @@ enum What {
 }
 
 impl Allow {
-    pub(super) fn read(mut table: Table) -> Result<Self> {
+    pub(super) fn read(mut table: Table, room: &mut Room) -> Result<Self> {
         let id = Fields { table: &mut table, at: "an allow" }.string("id")?;
         let id = id.filter(|id| !id.is_empty() && id.len() <= 48 && id.bytes().all(|byte| byte.is_ascii_graphic()));
         let id = id.ok_or_else(|| invalid("an allow", "expected an id of 1 to 48 visible ASCII characters"))?;
@@ -44,13 +44,18 @@ impl Allow {
             }
             (None, Some(pattern)) => {
                 let whole = Pattern::new(format!(r"\A(?:{pattern})\z"));
-                whole.check(&id)?;
+                room.take(&whole, &id)?;
                 (What::Pattern(whole), pattern)
             }
             _ => return Err(fields.invalid("sha256", "expected one of sha256 and pattern")),
         };
         fields.end()?;
         Ok(Self { id: id.as_str().into(), rules: rules.iter().map(|id| id.as_str().into()).collect(), what, text })
+    }
+
+    /// How many bytes its expression has as it is written.
+    pub(super) fn expressions(&self) -> usize {
+        if matches!(self.what, What::Pattern(_)) { self.text.len() } else { 0 }
     }
 
     /// Whether it holds for what a rule found.

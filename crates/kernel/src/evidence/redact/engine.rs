@@ -12,6 +12,7 @@ use super::keywords::Keywords;
 use super::pattern::Pattern;
 use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape, marker};
 use super::steps::Match;
+use std::collections::HashMap;
 
 /// The longest quoted string, block or match that is taken for one secret.
 pub(super) const LONGEST: usize = 32 << 10;
@@ -50,11 +51,14 @@ impl Engine {
     pub(super) fn build(rules: Rules) -> Option<Self> {
         let mut keywords: Vec<String> = FOLDED.iter().map(|(letter, _)| letter.to_string()).collect();
         let mut owners: Vec<Owner> = keywords.iter().map(|_| Owner::Folded).collect();
+        let mut places: HashMap<String, usize> = HashMap::new();
         keywords.extend(ESCAPES.map(str::to_owned));
         owners.extend(ESCAPES.map(|_| Owner::Escape));
+        places.extend(keywords.iter().cloned().zip(0..));
         for (index, rule) in rules.rules.iter().enumerate() {
             for keyword in &rule.keywords {
-                let Some(place) = keywords.iter().position(|held| held == keyword) else {
+                let Some(&place) = places.get(keyword) else {
+                    places.insert(keyword.clone(), keywords.len());
                     keywords.push(keyword.clone());
                     owners.push(Owner::Rules(vec![index]));
                     continue;

@@ -32,7 +32,10 @@ mod stream;
 mod write;
 
 pub use report::{Allowed, Hit, LISTED, Report};
-pub use rules::{Rule, Rules};
+pub use rules::{
+    MAX_ALLOWED, MAX_COMPILED, MAX_EXPRESSIONS, MAX_FILE, MAX_KEYWORD, MAX_KEYWORD_BYTES, MAX_KEYWORDS, MAX_RULES,
+    Rule, Rules,
+};
 pub use sniff::Scanned;
 pub use stream::StreamRedactor;
 

@@ -42,8 +42,9 @@ impl Pattern {
         Regex::builder().configure(config()).syntax(syntax).build(&self.text).map_err(Box::new)
     }
 
-    pub(super) fn check(&self, at: &str) -> Result<()> {
-        self.compile().map(drop).map_err(|error| {
+    /// How many bytes it takes when it is compiled.
+    pub(super) fn check(&self, at: &str) -> Result<usize> {
+        self.compile().map(|regex| regex.memory_usage()).map_err(|error| {
             let problem = match (error.syntax_error(), error.size_limit()) {
                 (Some(error), _) => error.to_string(),
                 (_, Some(limit)) => format!("the pattern takes more than {limit} bytes when compiled"),

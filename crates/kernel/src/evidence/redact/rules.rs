@@ -9,24 +9,60 @@ use crate::error::{Error, Result};
 use receipt_core::canonical;
 use receipt_core::json::{Limits, Object, Value};
 use sha2::{Digest, Sha256};
+use std::collections::HashSet;
 use std::sync::Arc;
 use toml::{Table, Value as Toml};
 
 /// The built-in rules.
 const BUILTIN: &str = include_str!("../rules.toml");
 
-/// The most rules that a set may have, and the most bytes of its file.
-const MAX_RULES: usize = 4096;
-const MAX_FILE: usize = 4 << 20;
+/// The most bytes of a file of rules.
+pub const MAX_FILE: usize = 4 << 20;
+/// The most rules that a set may have, the built-in ones among them.
+pub const MAX_RULES: usize = 4096;
+/// The most exceptions that a set may have.
+pub const MAX_ALLOWED: usize = 4096;
+/// The most keywords of all rules together, and the most bytes of them: the automaton that looks for them all at once
+/// takes some 500 bytes for each.
+pub const MAX_KEYWORDS: usize = 16_384;
+/// See [`MAX_KEYWORDS`].
+pub const MAX_KEYWORD_BYTES: usize = 128 << 10;
+/// The longest keyword. The automaton takes time with the square of it, if its beginning occurs in it again.
+pub const MAX_KEYWORD: usize = 128;
+/// The most bytes of all expressions together, as they are written.
+pub const MAX_EXPRESSIONS: usize = 1 << 20;
+/// The most bytes that a user's expressions may take together when they are compiled.
+pub const MAX_COMPILED: usize = 128 << 20;
 
 /// What every replacement begins and ends with, so that what was redacted is known again under any rules.
 const MARKER: (&str, &str) = ("[REDACTED:", "]");
 
 /// A set of rules and what is allowed in spite of them.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_field_names, reason = "a set of rules has rules")]
 pub struct Rules {
     pub(super) rules: Vec<Rule>,
     pub(super) allow: Vec<Allow>,
+    /// How many bytes the expressions that were checked take.
+    compiled: usize,
+}
+
+/// What is left of [`MAX_COMPILED`]; none of it for rules that are compiled unchecked.
+pub(super) struct Room(Option<usize>);
+
+impl Room {
+    /// Compiles an expression, and takes its room.
+    pub(super) fn take(&mut self, pattern: &Pattern, at: &str) -> Result<()> {
+        let Some(room) = &mut self.0 else { return Ok(()) };
+        *room = room.checked_sub(pattern.check(at)?).ok_or_else(|| {
+            invalid(at, &format!("up to this expression they take more than {MAX_COMPILED} bytes when compiled"))
+        })?;
+        Ok(())
+    }
+
+    fn checks(&self) -> bool {
+        self.0.is_some()
+    }
 }
 
 /// What one kind of secret looks like.
@@ -153,17 +189,21 @@ impl Rules {
     }
 
     fn read(mut self, text: &str, check: bool) -> Result<Self> {
-        if text.len() > MAX_FILE {
-            return Err(invalid("the file", "it is too large"));
-        }
+        at_most("bytes of the file", text.len(), MAX_FILE)?;
         let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);
             invalid(&format!("line {line}"), error.message())
         })?;
-        let rules = tables(&mut table, "rule")?.into_iter().map(|table| Rule::read(table, check));
-        let rules = rules.collect::<Result<Vec<_>>>()?;
-        let allow = tables(&mut table, "allow")?.into_iter().map(Allow::read).collect::<Result<Vec<_>>>()?;
+        let (rules, allow) = (tables(&mut table, "rule")?, tables(&mut table, "allow")?);
         let off = Fields { table: &mut table, at: "the file" }.strings("off")?.unwrap_or_default();
+        // Before anything is done with each.
+        at_most("rules", rules.len(), MAX_RULES)?;
+        at_most("exceptions", allow.len(), MAX_ALLOWED)?;
+        at_most("rules that are off", off.len(), MAX_RULES)?;
+        let mut room = Room(check.then_some(MAX_COMPILED.saturating_sub(self.compiled)));
+        let rules = rules.into_iter().map(|table| Rule::read(table, &mut room)).collect::<Result<Vec<_>>>()?;
+        let allow = allow.into_iter().map(|table| Allow::read(table, &mut room)).collect::<Result<Vec<_>>>()?;
+        self.compiled = room.0.map_or(self.compiled, |room| MAX_COMPILED - room);
         Fields { table: &mut table, at: "the file" }.end()?;
         for (index, rule) in rules.iter().enumerate() {
             if rules[..index].iter().any(|other| other.id == rule.id) {
@@ -183,17 +223,27 @@ impl Rules {
                 return Err(invalid(&id, "it is to be switched off, but there is no rule of this id"));
             }
         }
+        let known: HashSet<&str> = self.rules.iter().map(|rule| &*rule.id).collect();
         for entry in allow {
-            if let Some(id) = entry.rules.iter().find(|id| !self.rules.iter().any(|rule| *rule.id == ***id)) {
+            if let Some(id) = entry.rules.iter().find(|id| !known.contains(&***id)) {
                 return Err(invalid(&entry.id, &format!("it allows something of rule {id:?}, which is not there")));
             }
             self.allow.retain(|held| held.id != entry.id);
             self.allow.push(entry);
         }
-        if self.rules.len() > MAX_RULES {
-            return Err(invalid("the file", "there are too many rules"));
-        }
+        self.check_limits()?;
         Ok(self)
+    }
+
+    fn check_limits(&self) -> Result<()> {
+        at_most("rules", self.rules.len(), MAX_RULES)?;
+        at_most("exceptions", self.allow.len(), MAX_ALLOWED)?;
+        let keywords = || self.rules.iter().flat_map(|rule| &rule.keywords);
+        at_most("keywords", keywords().count(), MAX_KEYWORDS)?;
+        at_most("bytes of keywords", keywords().map(String::len).sum(), MAX_KEYWORD_BYTES)?;
+        let rules = self.rules.iter().map(Rule::expressions).sum::<usize>();
+        let allow = self.allow.iter().map(Allow::expressions).sum::<usize>();
+        at_most("bytes of expressions", rules + allow, MAX_EXPRESSIONS)
     }
 
     /// The ids, in the order in which the rules are tried.
@@ -230,7 +280,27 @@ impl Rules {
     }
 }
 
+fn at_most(what: &str, count: usize, limit: usize) -> Result<()> {
+    if count <= limit {
+        return Ok(());
+    }
+    Err(invalid(&format!("the number of {what}"), &format!("there are {count}, and {limit} is the limit")))
+}
+
 impl Rule {
+    /// How many bytes its expressions have as they are written.
+    fn expressions(&self) -> usize {
+        match &self.shape {
+            Shape::Pattern(form) => {
+                form.pattern.whole.text().len()
+                    + form.lead_text.len()
+                    + form.again.as_ref().map_or(0, |it| it.text().len())
+            }
+            Shape::Value(named) => named.pattern.as_ref().map_or(0, |it| it.text().len()),
+            Shape::Pem | Shape::Address => 0,
+        }
+    }
+
     /// Its name in reports.
     pub fn id(&self) -> &str {
         &self.id
@@ -294,26 +364,29 @@ impl Rule {
         object.into()
     }
 
-    fn read(mut table: Table, check: bool) -> Result<Self> {
+    fn read(mut table: Table, room: &mut Room) -> Result<Self> {
         let id = Fields { table: &mut table, at: "a rule" }.string("id")?.unwrap_or_default();
         let mut fields = Fields { table: &mut table, at: &id };
         if id.is_empty() || id.len() > 48 || !id.bytes().all(is_id) {
             return Err(invalid(&id, "an id is 1 to 48 of a-z, 0-9 and _"));
         }
         let keywords = fields.strings("keywords")?.unwrap_or_default();
-        let sound = |word: &String| word.len() >= 3 && word.is_ascii() && *word == word.to_ascii_lowercase();
+        let sound = |word: &String| {
+            (3..=MAX_KEYWORD).contains(&word.len()) && word.is_ascii() && *word == word.to_ascii_lowercase()
+        };
         if keywords.is_empty() || !keywords.iter().all(sound) {
-            return Err(fields.invalid("keywords", "expected some of at least 3 ASCII characters in lower case"));
+            return Err(fields
+                .invalid("keywords", "expected some of at least 3 and at most 128 ASCII characters in lower case"));
         }
         let replacement = fields.string("replacement")?.unwrap_or_else(|| format!("{}{id}{}", MARKER.0, MARKER.1));
         if marker(replacement.as_bytes()) != Some(replacement.len()) {
             return Err(fields.invalid("replacement", "expected [REDACTED:name] with a name of a-z, 0-9 and _"));
         }
         let entropy = fields.number("entropy")?;
-        let shape = fields.shape(check)?;
+        let shape = fields.shape(room)?;
         let examples = fields.strings("examples")?.unwrap_or_default();
         let tried = |text: &String| keywords.iter().any(|word| text.to_ascii_lowercase().contains(word.as_str()));
-        if check && matches!(shape, Shape::Pattern(_)) && !examples.iter().all(tried) {
+        if room.checks() && matches!(shape, Shape::Pattern(_)) && !examples.iter().all(tried) {
             return Err(
                 fields.invalid("examples", "one has none of the keywords in it: the rule would never be tried there")
             );
@@ -437,11 +510,11 @@ impl Fields<'_> {
         }
     }
 
-    fn shape(&mut self, check: bool) -> Result<Shape> {
+    fn shape(&mut self, room: &mut Room) -> Result<Shape> {
         let (pattern, value, block) = (self.string("pattern")?, self.string("value")?, self.string("block")?);
         match (pattern, value, block.as_deref()) {
-            (Some(pattern), None, None) => self.form(&pattern, check).map(Shape::Pattern),
-            (None, Some(value), None) => self.named(&value, check).map(Shape::Value),
+            (Some(pattern), None, None) => self.form(&pattern, room).map(Shape::Pattern),
+            (None, Some(value), None) => self.named(&value, room).map(Shape::Value),
             (None, None, Some("pem")) => Ok(Shape::Pem),
             (None, None, Some("address")) => Ok(Shape::Address),
             (None, None, Some(_)) => Err(self.invalid("block", "expected pem or address")),
@@ -449,10 +522,10 @@ impl Fields<'_> {
         }
     }
 
-    fn form(&mut self, pattern: &str, check: bool) -> Result<Form> {
+    fn form(&mut self, pattern: &str, room: &mut Room) -> Result<Form> {
         let pattern = Grouped::new(pattern, self.count("group")?);
         let lead_text = self.string("lead")?.unwrap_or_default();
-        let lead = if lead_text.is_empty() { None } else { Some(self.class(&lead_text)?) };
+        let lead = if lead_text.is_empty() { None } else { Some(self.class(&lead_text, room)?) };
         let boundary = match self.table.remove("boundary") {
             None | Some(Toml::Boolean(true)) => Boundary::Word,
             Some(Toml::Boolean(false)) => Boundary::None,
@@ -460,14 +533,14 @@ impl Fields<'_> {
             Some(_) => return Err(self.invalid("boundary", "expected true, false or \"lower\"")),
         };
         let again = self.string("again")?.map(|again| Pattern::new(format!(r"\A(?:{again})")));
-        if let (true, Some(again)) = (check, &again) {
-            again.check(&format!("{}: again", self.at))?;
+        if let (true, Some(again)) = (room.checks(), &again) {
+            room.take(again, &format!("{}: again", self.at))?;
             if again.regex().is_none_or(|regex| regex.captures_len() != 2 || regex.is_match(b"")) {
                 return Err(self.invalid("again", "expected one group, and a pattern that does not match nothing"));
             }
         }
-        if check {
-            pattern.whole.check(&format!("{}: pattern", self.at))?;
+        if room.checks() {
+            room.take(&pattern.whole, &format!("{}: pattern", self.at))?;
             if pattern.whole.regex().is_none_or(|regex| regex.captures_len() <= pattern.group) {
                 return Err(self.invalid("group", "the pattern has no such group"));
             }
@@ -476,9 +549,9 @@ impl Fields<'_> {
     }
 
     /// The bytes of a class of characters.
-    fn class(&self, text: &str) -> Result<Box<[bool; 256]>> {
+    fn class(&self, text: &str, room: &mut Room) -> Result<Box<[bool; 256]>> {
         let whole = Pattern::new(format!(r"\A{text}\z"));
-        whole.check(&format!("{}: lead", self.at))?;
+        room.take(&whole, &format!("{}: lead", self.at))?;
         let mut class = Box::new([false; 256]);
         for (byte, entry) in (0..=u8::MAX).zip(class.iter_mut()) {
             *entry = whole.regex().is_some_and(|regex| regex.is_match(&[byte]));
@@ -486,10 +559,10 @@ impl Fields<'_> {
         Ok(class)
     }
 
-    fn named(&mut self, value: &str, check: bool) -> Result<Named> {
+    fn named(&mut self, value: &str, room: &mut Room) -> Result<Named> {
         let pattern = (value != ANYTHING).then(|| Pattern::new(format!(r"\A(?:{value})\z")));
-        if let (true, Some(pattern)) = (check, &pattern) {
-            pattern.check(&format!("{}: value", self.at))?;
+        if let Some(pattern) = &pattern {
+            room.take(pattern, &format!("{}: value", self.at))?;
         }
         let quotes = [
             ("either", Quotes::Either),
