@@ -342,6 +342,17 @@ pub struct Evaluation {
     pub evidence_complete: bool,
 }
 
+impl Judged {
+    /// The result as an evaluation records it: `{"invariant_id", "verdict", …, "required"}`
+    pub fn to_value(&self) -> Value {
+        let mut value = self.result.to_value();
+        if let Value::Object(object) = &mut value {
+            object.insert("required", self.required);
+        }
+        value
+    }
+}
+
 impl Evaluation {
     fn overall(&self) -> Verdict {
         // A skipped invariant was not evaluated: it neither helps nor harms, and skipping all of them is UNKNOWN.
@@ -356,13 +367,7 @@ impl Evaluation {
 
     /// `{"overall_verdict", "results": […], "deferred": […], "evidence_complete"}`
     pub fn to_value(&self) -> Value {
-        let results = self.results.iter().map(|judged| {
-            let mut value = judged.result.to_value();
-            if let Value::Object(object) = &mut value {
-                object.insert("required", judged.required);
-            }
-            value
-        });
+        let results = self.results.iter().map(Judged::to_value);
         Object::from_iter([
             ("overall_verdict", Value::from(self.overall_verdict)),
             ("results", Value::Array(results.collect())),

@@ -274,7 +274,7 @@ impl Comparison<'_> {
         let other = |other: &Evaluation| {
             let judged = other.results.get(index);
             judged.is_none_or(|judged| judged.result.verdict == Verdict::Unknown)
-                || result_values(other).get(index).is_none_or(|other| !same(other, now))
+                || judged.is_none_or(|judged| !same(&judged.to_value(), now))
         };
         let unknown = self.now.results[index].result.verdict == Verdict::Unknown;
         !self.others.is_empty() && (unknown || self.others.iter().any(other))

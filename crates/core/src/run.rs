@@ -17,6 +17,7 @@ use crate::verdict::{Reason, Verdict};
 use event::Events;
 use row::Said;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 mod batch;
 mod event;
@@ -584,6 +585,8 @@ pub struct Snapshot {
     run_id: RunId,
     facts: RunFacts,
     events: Vec<Event>,
+    /// Where the first event of each seq stands, once somebody has asked.
+    places: OnceLock<BTreeMap<Seq, usize>>,
     blobs: BTreeMap<BlobHash, BlobFact>,
     unreadable: Option<String>,
 }
@@ -650,7 +653,14 @@ impl SnapshotBuilder {
             return Snapshot::unreadable(run_id, "an event does not hash to what it claims");
         };
         let facts = reader.finish(row);
-        Snapshot { run_id, facts, events: self.events.end(), blobs: BTreeMap::new(), unreadable: None }
+        Snapshot {
+            run_id,
+            facts,
+            events: self.events.end(),
+            places: OnceLock::new(),
+            blobs: BTreeMap::new(),
+            unreadable: None,
+        }
     }
 }
 
@@ -670,6 +680,7 @@ impl Snapshot {
             run_id,
             facts: RunFacts::default(),
             events: Vec::new(),
+            places: OnceLock::new(),
             blobs: BTreeMap::new(),
             unreadable: Some(problem.into()),
         }
@@ -693,6 +704,15 @@ impl Snapshot {
     /// The events that could be read, in the order of their rows.
     pub fn events(&self) -> &[Event] {
         &self.events
+    }
+
+    /// The first event of this seq. Looking many up costs no more than one pass over the run.
+    pub fn event_at(&self, seq: Seq) -> Option<&Event> {
+        let places = self.places.get_or_init(|| {
+            // Of two events of one seq the first stays: later pairs replace earlier ones.
+            self.events.iter().enumerate().rev().map(|(place, event)| (event.seq, place)).collect()
+        });
+        self.events.get(*places.get(&seq)?)
     }
 
     /// The events of one type.

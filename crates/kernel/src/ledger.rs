@@ -21,7 +21,7 @@ use receipt_core::policy::{Evaluation, Invariants, Policy};
 use receipt_core::run::{self, Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -609,7 +609,7 @@ pub(crate) fn snapshot_of(
 ) -> Result<Snapshot> {
     let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
     let puts = snapshot.of_type(EventType::EvidencePut).filter(|event| run::is_by_digest(event));
-    let by_digest: Vec<BlobHash> = puts.filter_map(run::evidence_hash).collect();
+    let by_digest: BTreeSet<BlobHash> = puts.filter_map(run::evidence_hash).collect();
     let (mut receipts, mut puts) = (None, None);
     loop {
         let wanted = snapshot.wanted(reads);

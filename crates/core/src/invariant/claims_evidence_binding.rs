@@ -8,6 +8,7 @@ use crate::id::BlobRef;
 use crate::json::Object;
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
+use std::collections::BTreeSet;
 
 /// The `claims_map` is there, and each claim in it cites at least one blob; each blob that is cited is in the store.
 #[derive(Clone, Debug)]
@@ -43,8 +44,9 @@ impl ClaimsEvidenceBinding {
         if claims.is_empty() {
             result.find(Verdict::Warn, Reason::new("NO_CLAIMS", "claims_map makes no claims"));
         }
-        for (index, claim) in claims.iter().enumerate() {
-            if claims[..index].iter().any(|other| other.label == claim.label) {
+        let mut labels = BTreeSet::new();
+        for claim in &claims {
+            if !labels.insert(claim.label.as_str()) {
                 let msg = format!("claim {}: another claim has this id", claim.label);
                 result.find(Verdict::Warn, Reason::new("CLAIM_ID_DUPLICATE", msg));
             }

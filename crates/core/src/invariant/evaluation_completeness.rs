@@ -61,13 +61,13 @@ impl EvaluationCompleteness {
     /// What must have been put before the EVALUATION.
     fn check_evidence(&self, run: &Snapshot, evaluation: &Event, result: &mut InvariantResult) {
         let mut evidence = Evidence::of(run);
-        evidence.puts.retain(|put| put.seq < evaluation.seq);
+        evidence.keep(|put| put.seq < evaluation.seq);
         require_keys(result, &evidence, &self.required_evidence_keys);
         if !self.verify_blobs {
             return;
         }
-        let keys = &self.required_evidence_keys;
-        evidence.puts.retain(|put| keys.is_empty() || keys.iter().any(|key| put.is_of(key)));
+        let keys: BTreeSet<&[u8]> = self.required_evidence_keys.iter().map(|key| key.as_bytes()).collect();
+        evidence.keep(|put| keys.is_empty() || put.key.is_some_and(|key| keys.contains(key.as_bytes())));
         evidence.report_problems(result);
         for put in &evidence.puts {
             if let (Some(key), Some(hash)) = (put.key, put.hash) {

@@ -7,6 +7,8 @@ use crate::id::{BlobHash, BlobRef, Seq};
 use crate::json::{self, Limits, Object, Text, Value};
 use crate::run::{Event, Snapshot};
 use crate::verdict::{Reason, Verdict};
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 /// How evidence that is JSON is read: as whatever wrote it, except that no key may stand twice. Two readers of such an
 /// object need not see the same value.
@@ -34,6 +36,22 @@ pub(super) struct Put<'r> {
 pub(super) struct Evidence<'r> {
     run: &'r Snapshot,
     pub(super) puts: Vec<Put<'r>>,
+    index: OnceLock<Index<'r>>,
+}
+
+/// Where puts stand among all: a claim that cites thousands of blobs must not cost a walk over all puts for each.
+#[derive(Debug, Default)]
+struct Index<'r> {
+    /// Those of a blob before the run ended.
+    of_blob: BTreeMap<BlobHash, Blob>,
+    /// The last one under a key.
+    latest: BTreeMap<&'r [u8], usize>,
+}
+
+#[derive(Debug)]
+struct Blob {
+    places: Vec<usize>,
+    weakest: EvidenceStrength,
 }
 
 impl<'r> Evidence<'r> {
@@ -47,24 +65,48 @@ impl<'r> Evidence<'r> {
                 _ => {}
             }
         }
-        Self { run, puts }
+        Self { run, puts, index: OnceLock::new() }
+    }
+
+    /// Leaves out all puts but these.
+    pub(super) fn keep(&mut self, keep: impl FnMut(&Put<'r>) -> bool) {
+        self.puts.retain(keep);
+        self.index = OnceLock::new();
+    }
+
+    fn index(&self) -> &Index<'r> {
+        self.index.get_or_init(|| {
+            let mut index = Index::default();
+            for (place, put) in self.puts.iter().enumerate() {
+                if let Some(key) = put.key {
+                    index.latest.insert(key.as_bytes(), place);
+                }
+                let Some(hash) = put.hash.filter(|_| !put.late) else { continue };
+                let strength = EvidenceStrength::of_kind(put.kind.unwrap_or_default());
+                let none = || Blob { places: Vec::new(), weakest: strength };
+                let blob = index.of_blob.entry(hash).or_insert_with(none);
+                blob.places.push(place);
+                blob.weakest = blob.weakest.min(strength);
+            }
+            index
+        })
     }
 
     /// The last put under a key.
     pub(super) fn latest(&self, key: &str) -> Option<&Put<'r>> {
-        self.puts.iter().rev().find(|put| put.is_of(key))
+        self.puts.get(*self.index().latest.get(key.as_bytes())?)
     }
 
     /// The puts of a blob before the run ended.
     pub(super) fn puts_of(&self, hash: BlobHash) -> impl Iterator<Item = &Put<'r>> {
-        self.puts.iter().filter(move |put| put.hash == Some(hash) && !put.late)
+        let places = self.index().of_blob.get(&hash).map(|blob| blob.places.as_slice()).unwrap_or_default();
+        places.iter().filter_map(|place| self.puts.get(*place))
     }
 
     /// The strength of a blob by the kinds that it was put as. The same bytes put under a stronger kind are no stronger:
     /// the weakest counts.
     pub(super) fn strength(&self, hash: BlobHash) -> EvidenceStrength {
-        let strengths = self.puts_of(hash).map(|put| EvidenceStrength::of_kind(put.kind.unwrap_or_default()));
-        strengths.min().unwrap_or(EvidenceStrength::Weak)
+        self.index().of_blob.get(&hash).map_or(EvidenceStrength::Weak, |blob| blob.weakest)
     }
 
     /// Adds what is wrong with any put: the one that cannot be read might be the one that matters.
@@ -275,5 +317,5 @@ pub(super) fn check_blob(
 /// Whether a text is a reference to an event that this run has.
 pub(super) fn is_event_of(run: &Snapshot, text: &str) -> bool {
     let event = crate::id::EventRef::parse(text).filter(|event| event.run_id == *run.run_id());
-    event.is_some_and(|event| run.events().iter().any(|held| held.seq == event.seq))
+    event.is_some_and(|event| run.event_at(event.seq).is_some())
 }

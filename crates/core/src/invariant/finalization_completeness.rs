@@ -131,7 +131,7 @@ fn check_decision_ref(result: &mut InvariantResult, run: &Snapshot, finalize: &E
     }
     let earlier = |text: &Text| {
         let target = text.as_str().and_then(EventRef::parse).filter(|target| target.run_id == *run.run_id())?;
-        run.events().iter().find(|event| event.seq == target.seq && event.seq < finalize.seq)
+        run.event_at(target.seq).filter(|event| event.seq < finalize.seq)
     };
     let decides = |event: &Event| matches!(event.event_type, EventType::Decision | EventType::Evaluation);
     let msg = if finalize.events.iter().any(|text| earlier(text).is_none()) {

@@ -10,6 +10,7 @@ use crate::id::BlobRef;
 use crate::json::{Object, Text, Value};
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The oracle class that claims of one kind need: 0 local to 3 third party.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,12 +81,14 @@ impl OracleIndependence {
 
     /// The least class for claims of this mode, confidence and scope.
     pub fn min_class_for(&self, mode: &str, confidence: &str, scope: Option<&str>) -> u8 {
-        let row = |scope: Option<&str>| {
-            let mut rows = self.policy.iter();
-            rows.find(|row| row.mode == mode && row.confidence == confidence && row.scope.as_deref() == scope)
-        };
-        let row = scope.and_then(|scope| row(Some(scope))).or_else(|| row(None));
-        row.map_or(0, |row| row.min_class)
+        self.minimums(mode).class(confidence, scope)
+    }
+
+    fn minimums<'a>(&'a self, mode: &'a str) -> Minimums<'a> {
+        let rows = self.policy.iter().filter(|row| row.mode == mode).rev();
+        // Of two rows for the same claims the first counts: later pairs replace earlier ones.
+        let rows = rows.map(|row| ((row.confidence.as_str(), row.scope.as_deref()), row.min_class)).collect();
+        Minimums { mode, rows }
     }
 
     fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
@@ -102,8 +105,11 @@ impl OracleIndependence {
         if claims.is_empty() {
             return Ok(result.with("claim_count", 0));
         }
-        let details: Vec<Object> =
-            claims.iter().filter_map(|claim| self.check_claim(&mut result, run, &evidence, claim, &mode)).collect();
+        let (minimums, mut known) = (self.minimums(&mode), BTreeMap::new());
+        let details = claims
+            .iter()
+            .filter_map(|claim| self.check_claim(&mut result, run, &evidence, claim, &minimums, &mut known));
+        let details: Vec<Object> = details.collect();
         let passing = details.iter().filter(|details| details.get("satisfied") == Some(&Value::Bool(true))).count();
         Ok(result
             .with("claims_with_oracle", details.len())
@@ -118,18 +124,22 @@ impl OracleIndependence {
         run: &Snapshot,
         evidence: &Evidence<'_>,
         claim: &Claim,
-        mode: &str,
+        minimums: &Minimums<'_>,
+        known: &mut BTreeMap<BlobRef, Oracle>,
     ) -> Option<Object> {
+        let mode = minimums.mode;
         claim.check_confidence(result);
         if claim.confidence == Level::Unknown {
             return None;
         }
         let (label, level) = (&claim.label, claim.confidence.as_str());
         let scope = claim.scope.as_ref().map(Text::to_string_lossy);
-        let minimum = self.min_class_for(mode, level, scope.as_deref());
+        let minimum = minimums.class(level, scope.as_deref());
         let mut oracles: Vec<(BlobRef, u8)> = Vec::new();
         for blob in claim.blobs() {
-            if let Some(class) = class_of(result, evidence, claim, blob) {
+            let oracle = *known.entry(blob).or_insert_with(|| Oracle::of(evidence, blob));
+            oracle.report(result, claim, blob);
+            if let Some(class) = oracle.class {
                 check_blob(result, run, blob.0, &format!("claim {label}: oracle blob"), "EVIDENCE_REF_MISSING");
                 oracles.push((blob, class));
             }
@@ -157,46 +167,71 @@ impl OracleIndependence {
     }
 }
 
-/// The class of a blob that was put as an oracle's at least once: the least of all its puts, and 0 where one of them is
-/// not an oracle's.
-fn class_of(result: &mut InvariantResult, evidence: &Evidence<'_>, claim: &Claim, blob: BlobRef) -> Option<u8> {
-    let mut class: Option<u8> = None;
-    let mut puts_without = false;
-    for put in evidence.puts_of(blob.0) {
-        let is_oracle = put.kind.is_some_and(|kind| kind.starts_with("oracle:"));
-        let Some(said) = put.oracle_class else {
-            puts_without = true;
-            continue;
-        };
-        let number = said.as_i64().and_then(|class| u8::try_from(class).ok()).filter(|class| *class <= MAX_CLASS);
-        if number.is_none() {
+/// The least classes in one mode, by confidence and scope.
+struct Minimums<'a> {
+    mode: &'a str,
+    rows: BTreeMap<(&'a str, Option<&'a str>), u8>,
+}
+
+impl Minimums<'_> {
+    /// That of a scope if it has one of its own, else that of any.
+    fn class(&self, confidence: &str, scope: Option<&str>) -> u8 {
+        let own = scope.and_then(|scope| self.rows.get(&(confidence, Some(scope))));
+        own.or_else(|| self.rows.get(&(confidence, None))).copied().unwrap_or(0)
+    }
+}
+
+/// What the puts of a blob say of it as an oracle's. It is worked out once, however many claims cite the blob.
+#[derive(Clone, Copy, Default)]
+struct Oracle {
+    /// The class of a blob that was put as an oracle's at least once: the least of all its puts, and 0 if one of them is
+    /// not an oracle's.
+    class: Option<u8>,
+    malformed: bool,
+    other_kind: bool,
+}
+
+impl Oracle {
+    fn of(evidence: &Evidence<'_>, blob: BlobRef) -> Self {
+        let (mut oracle, mut puts_without) = (Self::default(), false);
+        for put in evidence.puts_of(blob.0) {
+            let is_oracle = put.kind.is_some_and(|kind| kind.starts_with("oracle:"));
+            let Some(said) = put.oracle_class else {
+                puts_without = true;
+                continue;
+            };
+            let number = said.as_i64().and_then(|class| u8::try_from(class).ok()).filter(|class| *class <= MAX_CLASS);
+            oracle.malformed |= number.is_none();
+            oracle.other_kind |= !is_oracle;
+            let number = number.filter(|_| is_oracle).unwrap_or(0);
+            oracle.class = Some(oracle.class.map_or(number, |class| class.min(number)));
+        }
+        oracle.class = oracle.class.map(|class| if puts_without { 0 } else { class });
+        oracle
+    }
+
+    /// Adds what is wrong with it, for a claim that cites it.
+    fn report(self, result: &mut InvariantResult, claim: &Claim, blob: BlobRef) {
+        if self.malformed {
             let msg = format!("claim {}: oracle_class must be an integer from 0 to {MAX_CLASS}", claim.label);
             result.find(Verdict::Fail, Reason::new("ORACLE_CLASS_MALFORMED", msg).at(blob));
         }
-        if !is_oracle {
+        if self.other_kind {
             let msg = format!("claim {}: evidence with an oracle_class must be of a kind oracle:…", claim.label);
             result.find(Verdict::Fail, Reason::new("ORACLE_KIND_MISMATCH", msg).at(blob));
         }
-        let number = number.filter(|_| is_oracle).unwrap_or(0);
-        class = Some(class.map_or(number, |class| class.min(number)));
     }
-    class.map(|class| if puts_without { 0 } else { class })
 }
 
 fn minimums(rows: &Value) -> Result<Vec<OracleMinimum>, &'static str> {
     let rows = rows.as_array().ok_or("expected a list of tables of mode, confidence, scope and min_class")?;
-    let mut minimums: Vec<OracleMinimum> = Vec::new();
-    for row in rows {
-        let row = minimum(row)?;
-        let same = |other: &OracleMinimum| {
-            (&other.mode, &other.confidence, &other.scope) == (&row.mode, &row.confidence, &row.scope)
-        };
-        if minimums.iter().any(same) {
-            return Err("two rows are for the same mode, confidence and scope");
-        }
-        minimums.push(row);
+    let rows = rows.iter().map(minimum).collect::<Result<Vec<_>, _>>()?;
+    let mut seen = BTreeSet::new();
+    if rows.iter().all(|row| seen.insert((&row.mode, &row.confidence, &row.scope))) {
+        Ok(rows)
+    } else {
+        Err("two rows are for the same mode, confidence and scope")
     }
-    Ok(minimums)
 }
 
 fn minimum(row: &Value) -> Result<OracleMinimum, &'static str> {

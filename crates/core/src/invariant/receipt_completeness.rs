@@ -8,6 +8,7 @@ use crate::id::BlobRef;
 use crate::json::{Object, Text};
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
+use std::collections::BTreeSet;
 
 /// Each required key was put; each EVIDENCE_PUT names one blob; each blob is there and hashes to its name. A blob that
 /// retention removed is WARN.
@@ -63,10 +64,10 @@ impl Invariant for ReceiptCompleteness {
         let evidence = Evidence::of(run);
         require_keys(&mut result, &evidence, &self.required_keys);
         evidence.report_problems(&mut result);
-        let mut found: Vec<Text> = Vec::new();
+        let (mut found, mut seen): (Vec<Text>, BTreeSet<&[u8]>) = (Vec::new(), BTreeSet::new());
         for put in &evidence.puts {
             let (Some(key), Some(hash)) = (put.key, put.hash) else { continue };
-            if !found.contains(key) {
+            if seen.insert(key.as_bytes()) {
                 found.push(key.clone());
             }
             result.evidence_refs.push(BlobRef(hash).to_string());
@@ -80,8 +81,10 @@ impl Invariant for ReceiptCompleteness {
 
 /// Adds which of the keys were never put.
 pub(super) fn require_keys(result: &mut InvariantResult, evidence: &Evidence<'_>, keys: &[String]) {
+    let put = evidence.puts.iter().filter(|put| !put.late).filter_map(|put| put.key);
+    let put: BTreeSet<&[u8]> = put.map(Text::as_bytes).collect();
     for key in keys {
-        if !evidence.puts.iter().any(|put| put.is_of(key) && !put.late) {
+        if !put.contains(key.as_bytes()) {
             let msg = format!("Required evidence key '{key}' not found in EVIDENCE_PUT events");
             result.find(Verdict::Fail, Reason::new("MISSING_KEY", msg));
         }

@@ -10,7 +10,7 @@ use crate::id::{BlobHash, BlobRef};
 use crate::json::{Object, Text, Value};
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Evidence `tool_trace`.
 const TOOL_TRACE: Document = Document {
@@ -125,13 +125,16 @@ fn check_calls(
     mode: &str,
 ) {
     let mut missing = Vec::new();
+    let mut of_id: BTreeMap<&Text, (&Call<'_>, bool)> = BTreeMap::new();
+    for call in calls {
+        of_id.entry(call.id).and_modify(|(_, again)| *again = true).or_insert((call, false));
+    }
     for id in ids {
-        let mut found = calls.iter().filter(|call| call.id == *id);
-        let Some(call) = found.next() else {
+        let Some((call, again)) = of_id.get(id) else {
             missing.push(id.to_string_lossy());
             continue;
         };
-        if found.next().is_some() {
+        if *again {
             let msg = format!("tool {id}: the trace has more than one call of this id");
             result.find(Verdict::Fail, Reason::new("TOOL_CALL_DUPLICATE", msg));
         }
