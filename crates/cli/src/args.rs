@@ -36,7 +36,7 @@ The exit status is the command's own where that is not 0, else the verdict's.";
 #[derive(Clone, Debug, ClapArgs)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// The ledger; else .receipt/ledger.db in this folder or the nearest parent that has one
+    /// The ledger; else .receipt/ledger.db in this folder or the nearest parent that has one, if it is this user's own
     #[arg(long, global = true, env = "RECEIPT_LEDGER", hide_env_values = true, value_name = "PATH")]
     pub(crate) ledger: Option<PathBuf>,
     /// Redaction rules for what this command records or scans, on top of the ledger's own; see `receipt rules --help`

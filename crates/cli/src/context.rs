@@ -2,6 +2,7 @@
 
 use crate::args::{ColorWhen, Global};
 use crate::error::{Error, Result};
+use crate::place::Place;
 use anstream::AutoStream;
 use indicatif::{ProgressBar, ProgressStyle};
 use receipt_kernel::core::canonical;
@@ -9,9 +10,6 @@ use receipt_kernel::core::json::Limits;
 use receipt_kernel::{Actor, Ledger, Object, Redactor, Rules, Value};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-
-/// The folder that a ledger lies in by default, and its name there.
-pub(crate) const DEFAULT_LEDGER: &str = ".receipt/ledger.db";
 
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -34,32 +32,28 @@ impl Context {
         }
     }
 
-    /// The ledger that was named, else the one in this folder or the nearest parent that has one, else where one would
-    /// be made.
-    pub(crate) fn ledger_path(&self) -> PathBuf {
-        if let Some(path) = &self.ledger {
-            return path.clone();
-        }
-        let here = std::env::current_dir().unwrap_or_default();
-        let found = here.ancestors().map(|folder| folder.join(DEFAULT_LEDGER)).find(|path| path.is_file());
-        found.unwrap_or_else(|| PathBuf::from(DEFAULT_LEDGER))
+    /// Where the ledger lies.
+    pub(crate) fn ledger_path(&self) -> Result<PathBuf> {
+        Place::find(self.ledger.as_deref()).map(|place| place.path)
     }
 
-    /// The ledger that was named, else the one to be made in this folder.
-    pub(crate) fn new_ledger_path(&self) -> PathBuf {
-        self.ledger.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_LEDGER))
+    /// Where a ledger is to be made.
+    pub(crate) fn new_ledger_path(&self) -> Result<PathBuf> {
+        Place::new(self.ledger.as_deref()).map(|place| place.path)
     }
 
     pub(crate) fn open(&self) -> Result<Ledger> {
-        self.with_rules(Ledger::open(self.ledger_path())?)
+        self.with_rules(Ledger::open(self.ledger_path()?)?)
     }
 
+    /// Opens the ledger, and makes it if there is none and no path was named: a path with a typo makes no new ledger.
     pub(crate) fn open_or_create(&self) -> Result<Ledger> {
-        self.with_rules(Ledger::open_or_create(self.ledger_path())?)
+        let Place { path, is_named } = Place::find(self.ledger.as_deref())?;
+        self.with_rules(if is_named { Ledger::open(path) } else { Ledger::open_or_create(path) }?)
     }
 
     pub(crate) fn open_read_only(&self) -> Result<Ledger> {
-        Ok(Ledger::open_read_only(self.ledger_path())?)
+        Ok(Ledger::open_read_only(self.ledger_path()?)?)
     }
 
     /// The ledger, where what is recorded is redacted by the rules that were named too. A file that is not understood in
@@ -73,9 +67,7 @@ impl Context {
 
     /// The file of rules that was named.
     pub(crate) fn named_rules(&self) -> Result<Option<String>> {
-        let read =
-            |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| Error::File { what: show(path), source });
-        self.rules.as_ref().map(read).transpose()
+        self.rules.as_deref().map(crate::input::utf8).transpose()
     }
 
     /// Who acts on the command line: the user by name.

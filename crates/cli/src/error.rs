@@ -26,6 +26,11 @@ pub(crate) enum Error {
     ManyRuns { name: String, count: usize },
     #[error("{what}: {source}")]
     File { what: String, source: io::Error },
+    /// What was named as the ledger is the path of no file.
+    #[error("{problem}")]
+    LedgerName { problem: String },
+    #[error("the ledger at {path} belongs to another user (uid {owner}), and nobody named it")]
+    ForeignLedger { path: String, owner: u32 },
     #[error("{0}")]
     Input(String),
     /// A witness that will not cosign: a finding, and no mistake of who asked.
@@ -65,7 +70,8 @@ impl Error {
             Self::NoRuns | Self::NoFileOfRun { .. } | Self::NotWhole { .. } => "run_not_found",
             Self::ManyRuns { .. } | Self::EventOrRun { .. } | Self::FileOrRun { .. } => "run_ambiguous",
             Self::File { .. } => "io",
-            Self::Input(_) => "invalid_input",
+            Self::Input(_) | Self::LedgerName { .. } => "invalid_input",
+            Self::ForeignLedger { .. } => "foreign_ledger",
             Self::Refused(_) => "refused",
             Self::NoEvidence { .. } => "evidence_not_found",
             Self::ManyBlobs { .. } => "blob_ambiguous",
@@ -79,6 +85,10 @@ impl Error {
             Self::Kernel(error) => error.hint(),
             Self::NoRuns => "`receipt exec -- CMD` records one",
             Self::ManyRuns { .. } => "give more of the id; `receipt runs` lists them",
+            Self::LedgerName { .. } => "name a file; ./ before the name takes it for a path in this folder",
+            Self::ForeignLedger { .. } => {
+                "name it with --ledger to use it this once, or list it in RECEIPT_SAFE_LEDGER=PATH[:PATH]"
+            }
             Self::NotWhole { .. } => "give the whole id: a beginning of one is enough only to read",
             Self::EventOrRun { .. } => "event://RUN/SEQ names the event, run://RUN the run",
             Self::FileOrRun { .. } => "./NAME names the file, run://NAME the run",
@@ -99,7 +109,7 @@ impl Error {
     fn status(&self) -> u8 {
         match self {
             Self::Kernel(error) if error.kind() == ErrorKind::Input => BAD_INPUT,
-            Self::Kernel(_) => BAD_LEDGER,
+            Self::Kernel(_) | Self::ForeignLedger { .. } => BAD_LEDGER,
             Self::OutputClosed => 0,
             Self::Refused(_) => 1,
             _ => BAD_INPUT,

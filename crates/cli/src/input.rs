@@ -13,6 +13,8 @@ use std::path::Path;
 
 /// The largest text that is read into memory from a file that the command line names.
 const MAX_TEXT: u64 = 16 << 20;
+/// The largest file of keys.
+pub(crate) const MAX_KEYS: u64 = 1 << 20;
 
 /// Opens a file to be read; `-` is standard input.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>> {
@@ -26,26 +28,52 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>> {
 /// Opens a plain file. Of anything else the opening or the reading could wait for ever, as of a pipe that nobody writes;
 /// but for one that was handed over open, as a shell does with `<(…)`.
 pub(crate) fn plain_file(path: &Path) -> Result<File> {
+    plain_file_with(path, OFlags::empty())
+}
+
+/// A plain file that is no link, as a file of secrets must be.
+pub(crate) fn plain_file_no_link(path: &Path) -> Result<File> {
+    plain_file_with(path, OFlags::NOFOLLOW)
+}
+
+fn plain_file_with(path: &Path, flags: OFlags) -> Result<File> {
     let failed = |source| Error::File { what: show(path), source };
-    let wait = if path.starts_with("/dev/fd") { OFlags::empty() } else { OFlags::NONBLOCK };
-    let flags = (wait | OFlags::NOCTTY).bits().cast_signed();
+    let is_handed_over = ["/dev/fd", "/dev/stdin", "/proc/self/fd"].iter().any(|open| path.starts_with(open));
+    let wait = if is_handed_over { OFlags::empty() } else { OFlags::NONBLOCK };
+    let flags = (flags | wait | OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(failed)?;
     let kind = file.metadata().map_err(failed)?.file_type();
-    match () {
-        () if kind.is_file() || (kind.is_fifo() && wait.is_empty()) => Ok(file),
-        () if kind.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
-        () => Err(Error::Input(format!("{} is no plain file", show(path)))),
+    match kind {
+        kind if kind.is_file() || (kind.is_fifo() && is_handed_over) => Ok(file),
+        kind if kind.is_dir() => Err(failed(io::ErrorKind::IsADirectory.into())),
+        _ => Err(Error::Input(format!("{} is no plain file", show(path)))),
     }
 }
 
-/// Reads a text that is at most so many bytes long; `-` is standard input.
+/// Reads a file that is at most [`MAX_TEXT`] bytes long; `-` is standard input.
 pub(crate) fn read_text(path: &Path) -> Result<Vec<u8>> {
+    let is_input = path.as_os_str() == "-";
+    let from: Box<dyn Read> = if is_input { Box::new(io::stdin().lock()) } else { Box::new(plain_file(path)?) };
+    read_all(path, from, MAX_TEXT)
+}
+
+/// Reads UTF-8 text from a file that is at most [`MAX_TEXT`] bytes long; `-` is standard input.
+pub(crate) fn utf8(path: &Path) -> Result<String> {
+    String::from_utf8(read_text(path)?).map_err(|_| Error::Input(format!("{} is not UTF-8 text", show(path))))
+}
+
+/// Reads a key or a list of keys, at most [`MAX_KEYS`] bytes.
+pub(crate) fn read_keys(path: &Path) -> Result<Vec<u8>> {
+    read_all(path, plain_file(path)?, MAX_KEYS)
+}
+
+/// Reads all of what was opened, and no more than the limit.
+pub(crate) fn read_all(path: &Path, from: impl Read, limit: u64) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let from: Box<dyn Read> = if path.as_os_str() == "-" { open(path)? } else { Box::new(plain_file(path)?) };
-    let read = from.take(MAX_TEXT + 1).read_to_end(&mut bytes);
+    let read = from.take(limit + 1).read_to_end(&mut bytes);
     read.map_err(|source| Error::File { what: show(path), source })?;
-    if bytes.len() as u64 > MAX_TEXT {
-        return Err(Error::Input(format!("{} is over the limit of {MAX_TEXT} bytes", show(path))));
+    if bytes.len() as u64 > limit {
+        return Err(Error::Input(format!("{} is over the limit of {limit} bytes", show(path))));
     }
     Ok(bytes)
 }
@@ -74,9 +102,7 @@ pub(crate) fn checkpoint(path: &Path) -> Result<SignedCheckpoint> {
 
 /// The policy in a file.
 pub(crate) fn policy(path: &Path) -> Result<Policy> {
-    let bytes = read_text(path)?;
-    let text = String::from_utf8(bytes).map_err(|_| Error::Input(format!("{} is not UTF-8 text", show(path))))?;
-    Policy::from_toml(&text).map_err(|error| Error::Input(format!("{}: {error}", show(path))))
+    Policy::from_toml(&utf8(path)?).map_err(|error| Error::Input(format!("{}: {error}", show(path))))
 }
 
 /// An actor as `KIND:ID`.

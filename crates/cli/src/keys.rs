@@ -2,12 +2,11 @@
 
 use crate::context::show;
 use crate::error::{Error, Result};
-use crate::passphrase;
+use crate::{input, passphrase};
 use age::secrecy::SecretString;
 use receipt_kernel::core::note::Signing;
-use rustix::fs::OFlags;
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -29,12 +28,9 @@ pub(crate) fn write(path: &Path, key: &Signing, passphrase: Option<SecretString>
 
 /// Reads a key file; one that others can read is refused. Where it is encrypted its passphrase is asked for.
 pub(crate) fn read(path: &Path) -> Result<Signing> {
-    let failed = |source| Error::File { what: show(path), source };
-    let no_link = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
-    let file = OpenOptions::new().read(true).custom_flags(no_link).open(path).map_err(failed)?;
+    let file = input::plain_file_no_link(path)?;
     check_private(path, &file)?;
-    let mut bytes = Vec::new();
-    file.take(4096).read_to_end(&mut bytes).map_err(failed)?;
+    let mut bytes = input::read_all(path, file, input::MAX_KEYS)?;
     if bytes.starts_with(ENCRYPTED) {
         let identity = age::scrypt::Identity::new(passphrase::ask(path)?);
         let wrong = |_| Error::Input(format!("{}: the passphrase does not open it", show(path)));

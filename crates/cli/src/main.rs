@@ -9,6 +9,7 @@ mod keys;
 mod name;
 mod passphrase;
 mod pin;
+mod place;
 mod term;
 
 use std::process::ExitCode;

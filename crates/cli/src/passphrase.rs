@@ -41,7 +41,7 @@ fn get(prompt: &str) -> Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     if let Some(path) = from_file() {
         let failed = |source| Error::File { what: show(&path), source };
-        let file = File::open(&path).map_err(failed)?;
+        let file = crate::input::plain_file(&path)?;
         crate::keys::check_private(&path, &file)?;
         BufReader::new(file.take(LONGEST)).read_line(&mut text).map_err(failed)?;
     } else {

@@ -3,6 +3,7 @@
 
 use anstyle::{AnsiColor, Style};
 use receipt_kernel::Verdict;
+use receipt_kernel::core::visible::is_hidden;
 use std::fmt::Write;
 
 /// What is sound.
@@ -63,14 +64,14 @@ pub(crate) fn size(bytes: u64) -> String {
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
-/// The text with C0, DEL, C1, bidirectional controls and other invisible formatting shown as `\u{…}`.
+/// The text with whatever a person would not see, or not as what it is, shown as `\u{…}`.
 pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
-        if is_safe(character) {
-            out.push(character);
-        } else {
+        if is_hidden(character) {
             let _ = write!(out, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            out.push(character);
         }
     }
     out
@@ -79,23 +80,6 @@ pub(crate) fn escape(text: &str) -> String {
 /// The same, line by line: line feeds stay.
 pub(crate) fn escape_lines(text: &str) -> String {
     text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
-}
-
-fn is_safe(character: char) -> bool {
-    !matches!(
-        character,
-        '\0'..='\u{1f}'
-            | '\u{7f}'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
 }
 
 /// A verdict in its colour, as wide as the widest one.

@@ -1,6 +1,7 @@
 //! Names, hashes, references and instants: text that was parsed once and cannot be wrong afterwards.
 
 use crate::error::Error;
+use crate::visible::{is_hidden, is_look_alike};
 use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -22,16 +23,20 @@ impl RunId {
         Self(id.into().into())
     }
 
-    /// The id of a run to be started: 1 to [`Self::MAX_LEN`] bytes, no control characters, no white space at the
-    /// ends, no `@` in front (the command line gives that a meaning).
+    /// The id of a run to be started: 1 to [`Self::MAX_LEN`] bytes, no white space at the ends, no `@` and no `run://` in
+    /// front (the command line gives those a meaning), and nothing that a person does not see or takes for another
+    /// character: two ids that look the same would pass for each other.
     ///
     /// # Errors
     /// [`Error::Id`] otherwise.
     pub fn for_new_run(id: &str) -> Result<Self, Error> {
         let fits = (1..=Self::MAX_LEN).contains(&id.len());
-        if !fits || id.trim() != id || id.starts_with('@') || id.chars().any(char::is_control) {
+        let means_more = id.starts_with('@') || id.starts_with("run://");
+        let is_seen = |character| !is_hidden(character) && !is_look_alike(character);
+        if !fits || id.trim() != id || means_more || !id.chars().all(is_seen) {
             return Err(Error::id(
-                "a run id (1 to 256 bytes, no control characters, no white space at the ends, no @ in front)",
+                "a run id (1 to 256 bytes, no white space at the ends, no @ or run:// in front, no character that is \
+                 invisible or looks like / : or @)",
                 id,
             ));
         }

@@ -27,6 +27,7 @@ pub mod run;
 mod scan;
 pub mod stage;
 pub mod verdict;
+pub mod visible;
 pub mod witness;
 
 pub use error::Error;

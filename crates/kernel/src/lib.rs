@@ -19,6 +19,7 @@ pub mod log;
 pub mod proof;
 mod read;
 pub mod store;
+mod unnamed;
 pub mod write;
 
 pub use anchor::{Anchors, Pinned};

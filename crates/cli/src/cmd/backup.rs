@@ -3,6 +3,7 @@
 use super::verify;
 use crate::context::Context;
 use crate::error::Result;
+use crate::place;
 use receipt_kernel::Ledger;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -21,8 +22,10 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
+    place::check_name(&args.to)?;
+    let from = context.ledger_path()?;
     let bar = context.bar("pages");
-    let copied = Ledger::backup(&context.ledger_path(), &args.to, &mut |done, total| {
+    let copied = Ledger::backup(&from, &args.to, &mut |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });

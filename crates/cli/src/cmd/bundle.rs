@@ -45,8 +45,11 @@ fn key(text: &str) -> Result<VerifierKey> {
         return Ok(key);
     }
     let bad = |error| Error::Input(format!("--vkey: {text:?} is neither a verifier key nor a file of one: {error}"));
-    let file = std::fs::read_to_string(text).map_err(|error| bad(error.to_string()))?;
-    file.trim_end().parse().map_err(|error: receipt_kernel::core::Error| bad(error.to_string()))
+    let file = input::read_keys(Path::new(text)).map_err(|error| bad(error.to_string()))?;
+    String::from_utf8_lossy(&file)
+        .trim_end()
+        .parse()
+        .map_err(|error: receipt_kernel::core::Error| bad(error.to_string()))
 }
 
 /// What an argument names.

@@ -1,7 +1,8 @@
 //! `receipt cat`: the bytes of evidence.
 
-use crate::context::{Context, show};
+use crate::context::Context;
 use crate::error::{Error, Result};
+use crate::input;
 use crate::name::ReadName;
 use data_encoding::BASE64;
 use receipt_kernel::core::json::{self, Limits};
@@ -75,8 +76,7 @@ fn unseal(
     (run, hash): (Option<RunId>, BlobHash),
     identity: &Path,
 ) -> Result<ExitCode> {
-    let unreadable = |source| Error::File { what: show(identity), source };
-    let identities = Identities::parse(&std::fs::read(identity).map_err(unreadable)?)?;
+    let identities = Identities::parse(&input::read_keys(identity)?)?;
     let temporary = |source| Error::File { what: "a temporary file".to_owned(), source };
     let mut file = tempfile::tempfile().map_err(temporary)?;
     ledger.copy_blob(&hash, &mut file)?;

@@ -21,7 +21,7 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitCode> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|error| Error::Input(format!("no random numbers: {error}")))?;
     let folder = tempfile::tempdir().map_err(|source| Error::File { what: "a temporary folder".to_owned(), source })?;
-    let outcomes = drill::run(&context.ledger_path(), folder.path(), &seed)?;
+    let outcomes = drill::run(&context.ledger_path()?, folder.path(), &seed)?;
     let all = outcomes.iter().all(Outcome::is_as_expected);
     if context.json {
         let acts = outcomes.iter().map(document).collect();

@@ -2,12 +2,14 @@
 
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
+use crate::input;
 use crate::name::WholeName;
 use crate::term::escape;
+use receipt_kernel::audit::CheckReport;
 use receipt_kernel::bundle::{Export, Exported};
 use receipt_kernel::core::bundle::Proof;
 use receipt_kernel::core::checkpoint::InclusionProof;
-use receipt_kernel::{EventRef, Ledger, Object, RunId, Value};
+use receipt_kernel::{Audit, EventRef, Ledger, Object, Report, RunId, Value, Verdict};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +24,8 @@ Examples:
 
 The file appears when it is whole, or not at all; nothing is overwritten. Sealed evidence is in it as
 ciphertext, which anybody can verify and only its recipients can open. What is withheld is listed, and leaves UNKNOWN
-whatever depends on it.")]
+whatever depends on it. The run is verified in the ledger as well: if that is FAIL the file is written all the same, the
+exit status is 1, and what is wrong is said.")]
 pub(crate) struct Args {
     /// The run: its whole id, or @last
     run: WholeName,
@@ -48,9 +51,13 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if args.output.as_os_str() == "-" {
         let mut out = BufWriter::new(io::stdout().lock());
         ledger.export(&export, &mut out)?;
-        return Ok(ExitCode::SUCCESS);
+        out.flush().map_err(Error::output)?;
+        let report = Audit::of(&ledger).runs(vec![run]).run()?;
+        return Ok(tell_doubts(context, &report));
     }
     let exported = to_file(&ledger, &export, &args.output)?;
+    // After the export: whatever is in the file was in the ledger that is judged here.
+    let report = Audit::of(&ledger).runs(vec![run.clone()]).run()?;
     let Exported { events, blobs, withheld, sealed, removed } = exported;
     let document = Object::from_iter([
         ("run", Value::from(run.as_str())),
@@ -60,6 +67,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         ("withheld", withheld.into()),
         ("sealed", sealed.into()),
         ("removed", removed.into()),
+        ("ledger_verdict", report.overall_verdict().into()),
+        ("ledger_checks", Value::Array(doubts(&report).map(CheckReport::to_value).collect())),
     ]);
     let gone = if removed > 0 { format!(", {removed} removed before") } else { String::new() };
     let file = show(&args.output);
@@ -68,7 +77,28 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         "{file}: run {name}, {events} events, {blobs} blobs, {withheld} of them withheld, {sealed} sealed{gone}"
     );
     context.done(document, &line)?;
-    Ok(ExitCode::SUCCESS)
+    Ok(tell_doubts(context, &report))
+}
+
+/// The checks of the run in its ledger that count and did not pass.
+fn doubts(report: &Report) -> impl Iterator<Item = &CheckReport> {
+    report.checks.iter().filter(|check| check.required && check.verdict.is_failure())
+}
+
+/// Says what is wrong with the run in its ledger, on standard error, as the bundle may be on standard output. The exit
+/// status is 1 if that is FAIL: the file is written, and is none to be relied on.
+fn tell_doubts(context: &Context, report: &Report) -> ExitCode {
+    let verdict = report.overall_verdict();
+    if verdict.is_success() {
+        return ExitCode::SUCCESS;
+    }
+    context.warn(&format!("the run is written, and the ledger's verify of it is {verdict}"));
+    for check in doubts(report) {
+        for reason in check.reasons.iter().take(3) {
+            context.warn(&format!("{}: {} {}", check.check, reason.code, reason.msg));
+        }
+    }
+    if verdict == Verdict::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 /// Writes beside the file, and gives it its name when it is whole and on disk.
@@ -92,7 +122,7 @@ fn to_file(ledger: &Ledger, export: &Export, path: &Path) -> Result<Exported> {
 }
 
 fn read_proof(path: &Path, run: &RunId) -> Result<Proof> {
-    let bytes = std::fs::read(path).map_err(|source| Error::File { what: show(path), source })?;
+    let bytes = input::read_text(path)?;
     let proof = InclusionProof::parse(&bytes).map_err(receipt_kernel::Error::from)?;
     let event = proof.extra.as_deref().and_then(|extra| std::str::from_utf8(extra).ok()).and_then(EventRef::parse);
     let event = event.filter(|event| event.run_id == *run);

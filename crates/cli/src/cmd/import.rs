@@ -15,9 +15,10 @@ use std::process::ExitCode;
 #[command(after_help = "\
 Examples:
   receipt import build-1.receipt
+  receipt init --ledger archive.db
   receipt import --ledger archive.db build-1.receipt --vkey example.org/log+1a2b3c4d+AbCd...
 
-The bundle is checked first: unless it is PASS or WARN nothing is written. A run that is there already as it is in the
+The bundle is checked first: unless it is PASS or WARN nothing is written. No ledger is made for it. A run that is there already as it is in the
 bundle is no error; one that is another is refused. The exit status is the bundle's verdict.")]
 pub(crate) struct Args {
     /// The bundle; - for standard input
@@ -29,15 +30,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let keys = args.trust.keys()?;
     let checks = args.trust.verify(&keys);
-    // No ledger is made for a bundle that will not be in it. What comes through a pipe can be read once only.
-    if args.file.is_file() && !context.ledger_path().exists() {
-        let report = bundle::check(&args.file, &checks)?;
-        if report.overall_verdict().is_failure() {
-            return refuse(context, &report);
-        }
-    }
     let mut input = bundle::open(&args.file)?;
-    let ledger = context.open_or_create()?;
+    let ledger = context.open()?;
     let imported = ledger.import(&checks, &mut *input)?;
     let verdict = imported.report.overall_verdict();
     if verdict.is_failure() {

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if args.origin.as_ref().is_some_and(|origin| Redactor::builtin().redact_text(origin.as_str()).is_some()) {
         return Err(Error::SecretName { what: "the log's name" }.into());
     }
-    let path = context.new_ledger_path();
+    let path = context.new_ledger_path()?;
     let ledger = if args.compress { Ledger::create_compressed(&path) } else { Ledger::create(&path) }?;
     if let Some(origin) = &args.origin {
         ledger.bind_origin(origin)?;

@@ -2,7 +2,7 @@
 
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
-use crate::term;
+use crate::{input, term};
 use receipt_kernel::{Ledger, Object, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -45,9 +45,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         None => names(&context.open_read_only()?)?,
         Some(Does::Add { keys, file }) => {
             let text = match file {
-                Some(path) => {
-                    std::fs::read_to_string(path).map_err(|source| Error::File { what: show(path), source })?
-                }
+                Some(path) => String::from_utf8(input::read_keys(path)?)
+                    .map_err(|_| Error::Input(format!("{} is not UTF-8 text", show(path))))?,
                 None => String::new(),
             };
             context.open()?.add_recipients(keys.iter().map(String::as_str).chain(text.lines()))?

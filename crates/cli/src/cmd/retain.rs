@@ -119,6 +119,9 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         }
         Some(Does::Set(set)) => change(context, &context.open()?, |retention| set.apply(retention)),
         Some(Does::Hold { run, reason }) => {
+            if reason.contains(char::is_control) {
+                return Err(Error::Input("the reason holds a line feed or another control character".to_owned()));
+            }
             let ledger = context.open()?;
             let run = run.find(&ledger)?;
             change(context, &ledger, |retention| {
@@ -177,7 +180,9 @@ fn show(context: &Context, retention: &Retention) -> Result<ExitCode> {
     lines.extend(retention.keys.iter().map(|(key, ttl)| format!("key {key}  {}", time(*ttl))));
     lines.extend(retention.holds.iter().map(|(run, reason)| format!("hold {run}  {reason}")));
     let Value::Object(document) = retention.to_value() else { return Ok(ExitCode::SUCCESS) };
-    context.done(document, &term::escape_lines(&lines.join("\n")))?;
+    // Each by itself: a line feed in a name or reason must not look like another line.
+    let lines: Vec<String> = lines.iter().map(|line| term::escape(line)).collect();
+    context.done(document, &lines.join("\n"))?;
     Ok(ExitCode::SUCCESS)
 }
 

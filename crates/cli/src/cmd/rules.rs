@@ -1,8 +1,8 @@
 //! `receipt rules`: what is taken for a secret.
 
-use crate::context::{Context, show};
+use crate::context::Context;
 use crate::error::{Error, Result};
-use crate::term;
+use crate::{input, term};
 use receipt_kernel::{Ledger, Object, Redactor, Rules, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,8 +49,7 @@ enum Does {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
-    let read =
-        |path: &PathBuf| std::fs::read_to_string(path).map_err(|source| Error::File { what: show(path), source });
+    let read = |path: &PathBuf| input::utf8(path);
     let (rules, said) = match &args.does {
         None => (in_force(context)?, None),
         Some(Does::Check { file }) => (Rules::builtin()?.with(&read(file)?)?, Some("understood")),

@@ -22,7 +22,9 @@ pub(crate) struct Args {}
 
 /// What is shown of a run.
 struct Row {
-    run_id: RunId,
+    /// The id; of one that is no UTF-8 text a printable form, by which nothing is found.
+    run_id: String,
+    is_named: bool,
     started: String,
     stage: String,
     events: u64,
@@ -40,7 +42,8 @@ impl Row {
             recorded => recorded,
         };
         Self {
-            run_id: run_id.clone(),
+            run_id: run_id.to_string(),
+            is_named: true,
             started: facts.started.as_ref().map(ToString::to_string).unwrap_or_default(),
             stage: facts.stage.as_ref().map(Stage::to_string).unwrap_or_default(),
             events: facts.events,
@@ -50,9 +53,32 @@ impl Row {
         }
     }
 
+    /// Of a run whose id is no text: no reader can take it up, and verify fails.
+    fn unnamed(id: &str) -> Self {
+        Self {
+            run_id: id.to_owned(),
+            is_named: false,
+            started: String::new(),
+            stage: String::new(),
+            events: 0,
+            finalized: false,
+            verdict: Some(Verdict::Fail),
+            findings: 1,
+        }
+    }
+
+    fn state(&self) -> &'static str {
+        match self.finalized {
+            _ if !self.is_named => "no text",
+            true => "finalized",
+            false => "unfinished",
+        }
+    }
+
     fn to_value(&self) -> Value {
         Object::from_iter([
-            ("run_id", Value::from(self.run_id.as_str())),
+            ("run_id", Value::from(self.is_named.then_some(self.run_id.as_str()))),
+            ("shown_as", Value::from(term::escape(&self.run_id))),
             ("started", self.started.as_str().into()),
             ("stage", self.stage.as_str().into()),
             ("events", self.events.into()),
@@ -66,8 +92,13 @@ impl Row {
 
 pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitCode> {
     let mut rows = Vec::new();
-    context.open_read_only()?.runs(&mut |run_id, facts| {
+    let ledger = context.open_read_only()?;
+    ledger.runs(&mut |run_id, facts| {
         rows.push(Row::of(run_id, &facts));
+        Visit::Continue(())
+    })?;
+    ledger.unnamed_runs(&mut |id| {
+        rows.push(Row::unnamed(id));
         Visit::Continue(())
     })?;
     rows.sort_by(|a, b| (&a.started, &a.run_id).cmp(&(&b.started, &b.run_id)));
@@ -88,10 +119,9 @@ fn table(rows: &[Row]) -> String {
     table.set_header(["RUN", "STARTED", "STAGE", "EVENTS", "STATE", "VERDICT"]);
     for row in rows {
         let verdict = row.verdict.map_or_else(|| Cell::new("-"), |verdict| Cell::new(verdict).fg(color(verdict)));
-        let state = if row.finalized { "finalized" } else { "unfinished" };
         let started = row.started.get(..19).unwrap_or(&row.started).replace('T', " ");
         let texts = [row.run_id.as_str(), &started, &row.stage].map(|text| Cell::new(term::escape(text)));
-        table.add_row(texts.into_iter().chain([Cell::new(row.events), Cell::new(state), verdict]));
+        table.add_row(texts.into_iter().chain([Cell::new(row.events), Cell::new(row.state()), verdict]));
     }
     table.trim_fmt()
 }

@@ -89,7 +89,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
             *run = found;
         }
     }
-    let mut pinning = if args.no_pin { Pinning::off() } else { Pinning::of(&context.ledger_path()) };
+    let mut pinning = if args.no_pin { Pinning::off() } else { Pinning::of(&context.ledger_path()?) };
     let digests = digests(&args.files)?;
     let mut report;
     let mut tries = 0..TRIES;
@@ -222,9 +222,8 @@ fn anchors(args: &Args) -> Result<Anchors> {
 
 pub(super) fn witnesses(args: &Args) -> Result<Option<WitnessPolicy>> {
     let Some(path) = &args.witness_policy else { return Ok(None) };
-    let text = String::from_utf8(input::read_text(path)?);
-    let text = text.map_err(|_| Error::Input(format!("{} is not UTF-8 text", show(path))))?;
-    let policy = WitnessPolicy::parse(&text).map_err(|error| Error::Input(format!("{}: {error}", show(path))))?;
+    let policy =
+        WitnessPolicy::parse(&input::utf8(path)?).map_err(|error| Error::Input(format!("{}: {error}", show(path))))?;
     Ok(Some(policy))
 }
 
@@ -244,8 +243,7 @@ fn digests(files: &[(String, PathBuf)]) -> Result<Vec<(String, Digest256)>> {
 }
 
 fn digest(path: &Path) -> Result<Digest256> {
-    let failed = |source| Error::File { what: show(path), source };
-    Digest256::of(std::fs::File::open(path).map_err(failed)?).map_err(failed)
+    Digest256::of(input::plain_file(path)?).map_err(|source| Error::File { what: show(path), source })
 }
 
 /// The checks of these names, of those that there are.

@@ -92,14 +92,18 @@ fn what_is_withheld_is_named_with_what_it_leaves_open() {
 fn a_bundle_is_imported_once_and_its_run_can_be_exported_again() {
     let place = exported();
     let import = ["import", "--ledger", "archive.db", "build-1.receipt"];
+    assert_eq!(place.error(4, &import), "ledger_not_found");
+    assert!(!place.path().join("archive.db").exists(), "a ledger was made at a path that may be a typo");
+    place.ok(&["init", "--ledger", "archive.db"]);
     assert_eq!(place.json(0, &import)["new"], true);
     assert_eq!(place.json(0, &import)["new"], false);
     assert_eq!(place.json(0, &["verify", "--ledger", "archive.db"])["overall_verdict"], "pass");
     let again = place.ok(&["export", "--ledger", "archive.db", "build-1", "-o", "-"]);
     assert_eq!(again, std::fs::read_to_string(place.path().join("build-1.receipt")).unwrap());
     place.ok(&["export", "build-1", "-o", "part.receipt", "--withhold", "stdout"]);
+    place.ok(&["init", "--ledger", "other.db"]);
     place.gives(3, &["import", "--ledger", "other.db", "part.receipt"]);
-    assert!(!place.path().join("other.db").exists(), "a ledger was made for nothing");
+    assert_eq!(place.json(0, &["runs", "--ledger", "other.db"])["runs"].as_array().unwrap().len(), 0);
 }
 
 #[test]
@@ -164,6 +168,7 @@ fn memory_does_not_grow_with_a_bundle() {
     run.advance("DECIDE", "evaluated").unwrap();
     run.finalize("done").unwrap();
     drop((run, ledger));
+    place.ok(&["init", "--ledger", "other.db"]);
     for args in [
         &["export", "--ledger", "ledger.db", "large", "-o", "large.receipt"][..],
         &["verify", "large.receipt"],
@@ -216,6 +221,7 @@ fn a_checkpoint_travels_with_the_run_and_is_held_to_its_key() {
     assert_eq!(verdict(&place.json(1, &["verify", "build-1.receipt", "--vkey", &theirs]), "log"), "fail");
     assert_eq!(place.error(2, &["verify", "build-1.receipt", "--expect", "build-1=1:sha256:0"]), "invalid_input");
     std::fs::write(place.path().join("ours.vkey"), ours).unwrap();
+    place.ok(&["init", "--ledger", "archive.db"]);
     place.ok(&["import", "--ledger", "archive.db", "build-1.receipt", "--vkey", "ours.vkey"]);
 }
 
@@ -233,4 +239,24 @@ fn evidence_recorded_by_digest_is_listed_and_left_open() {
     let evidence = checks.iter().find(|check| check["check"] == "evidence").unwrap();
     assert_eq!(evidence["reasons"][0]["code"], "EVIDENCE_WITHHELD", "{evidence}");
     assert_eq!(report["absent"][0]["key"], "image");
+}
+
+#[test]
+fn the_export_of_a_run_that_fails_in_its_ledger_says_so() {
+    let place = exported();
+    let sound = place.json(0, &["export", "build-1", "-o", "sound.receipt"]);
+    assert_eq!(sound["ledger_verdict"], "pass", "the control");
+    // The bundle says that bytes were removed, and not that no receipt is in the ledger.
+    place.tamper("UPDATE blobs SET state = 'expired_hash_only', data = NULL WHERE rowid = 1");
+    assert_eq!(place.json(1, &["verify", "build-1"])["overall_verdict"], "fail", "the control");
+    let output = place.run(&["export", "build-1", "-o", "false.receipt"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("verify of it is FAIL"), "{output:?}");
+    assert!(place.path().join("false.receipt").exists());
+    let document = place.json(1, &["export", "build-1", "-o", "again.receipt"]);
+    assert_eq!(document["ledger_verdict"], "fail");
+    assert!(!document["ledger_checks"].as_array().unwrap().is_empty());
+    let out = place.run(&["export", "build-1", "-o", "-"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(out.stdout, std::fs::read(place.path().join("false.receipt")).unwrap());
 }

@@ -20,13 +20,16 @@ mod exec;
 mod forge;
 #[path = "../../../../tests/full_disk.rs"]
 mod full_disk;
+mod hidden;
 mod independent;
+mod input;
 #[path = "../../../../tests/interop.rs"]
 mod interop;
 mod large;
 mod names;
 mod output;
 mod pin;
+mod place;
 mod proof;
 #[path = "../../../../tests/readme.rs"]
 mod readme;

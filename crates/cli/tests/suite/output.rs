@@ -42,7 +42,7 @@ const VERBS: [&str; 33] = [
 #[test]
 fn hostile_text_does_not_reach_the_terminal() {
     let place = Place::with_ledger();
-    place.ok(&["start", "r\u{202e}x"]);
+    place.ok(&["start", "r"]);
     place.ok(&["append", "@last", "DECISION", "--payload", r#"{"decision_id":"\u001b]0;owned\u0007\u009b31m"}"#]);
     for args in [
         vec!["runs"],

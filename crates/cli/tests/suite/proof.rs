@@ -124,6 +124,7 @@ fn a_witness_cosigns_what_grew_and_nothing_else() {
     assert_eq!(verdict(&place, 0, &policy, "fork"), "PASS");
     ask(1, &["kept.note"]);
     // Another history of the same size, under the same key.
+    place.ok(&["init", "--ledger", "fork.db", "--origin", "example.com/ci"]);
     for run in ["three", "four"] {
         place.ok(&["exec", "--ledger", "fork.db", "--run", run, "--", "true"]);
     }
@@ -154,6 +155,7 @@ fn a_witness_shows_both_heads_and_keeps_what_it_saw() {
         format!("example.com/ci size {} root ", lines[1])
     };
     // Smaller than what it saw, then a fork of it.
+    place.ok(&["init", "--ledger", "fork.db", "--origin", "example.com/ci"]);
     place.ok(&["exec", "--ledger", "fork.db", "--run", "other", "--", "true"]);
     for _ in 0..2 {
         place.ok(&["exec", "--ledger", "fork.db", "--", "true"]);

@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let policy = policy(args.policy.as_deref())?;
     let run_id = args.run.clone().map_or_else(intent::run_id, Ok)?;
     let ledger = context.open_or_create()?;
-    let path = context.ledger_path();
+    let path = context.ledger_path()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // All that can be refused is asked for before there is a run.
     let cannot = |source| receipt_kernel::Error::Io { path: folder.to_owned(), source };
@@ -82,8 +82,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 
 fn policy(path: Option<&Path>) -> Result<Policy> {
     let Some(path) = path else { return Ok(Policy::exec().map_err(receipt_kernel::Error::from)?) };
-    let text = std::fs::read_to_string(path).map_err(|source| Error::File { what: show(path), source })?;
-    let policy = Policy::from_toml(&text).map_err(receipt_kernel::Error::from)?;
+    let policy = crate::input::policy(path)?;
     if walk::can_end(policy.graph()) {
         return Ok(policy);
     }
