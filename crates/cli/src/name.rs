@@ -108,10 +108,14 @@ fn exact(ledger: &Ledger, name: &str) -> Result<Option<RunId>> {
     Ok(ledger.has_run(id)?.then(|| RunId::new(id)))
 }
 
-/// The run that was started last.
+/// The run that was started last, of those that were started here.
 fn last(ledger: &Ledger) -> Result<RunId> {
     let mut last = None;
+    let imported = ledger.imported()?;
     ledger.run_ids(&mut |id, started| {
+        if imported.contains(&id) {
+            return Visit::Continue(());
+        }
         if last.as_ref().is_none_or(|(latest, _)| *latest <= started) {
             last = Some((started, id));
         }

@@ -548,7 +548,7 @@ impl LongRun {
     fn new(run: RunId, cuts: Vec<Seq>) -> Self {
         let left = cuts.len() + 1;
         let done = Mutex::new(Done { parts: (0..left).map(|_| None).collect(), left });
-        Self { run, cuts, done, seen: Seen::of_threads() }
+        Self { run, cuts, done, seen: Seen::default() }
     }
 
     fn parts(&self) -> usize {
@@ -597,7 +597,7 @@ impl Shared<'_> {
             Job::Blobs(blobs) => {
                 let mut found = Findings::default();
                 for blob in blobs {
-                    self.judge.check_blob(store, blob, None, &mut found);
+                    self.judge.blob(store, blob, &mut found);
                 }
                 self.tally.lock().merge(found);
                 self.done(blobs.len() as u64);

@@ -6,10 +6,12 @@
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::evidence::redact::{Redactor, Rules};
+use crate::read::imports::Imports;
+use crate::read::receipts::{OfRun, Removals};
 use crate::store::rows::Batch;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{self, NewRun, ReadTransaction, Store, Visit, WriteTransaction, memory::MemoryStore};
-use crate::write::{Clean, Gate, Place, RunWriter, policy_ref};
+use crate::store::{self, ReadTransaction, Store, Visit, WriteTransaction, memory::MemoryStore};
+use crate::write::{Gate, RunWriter};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Envelope, EventType};
@@ -21,7 +23,7 @@ use receipt_core::policy::{Evaluation, Invariants, Policy};
 use receipt_core::run::{self, Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -206,30 +208,8 @@ impl Ledger {
     /// # Errors
     /// [`Error::RunExists`]; [`Error::Input`] for an id, policy or meta that cannot be recorded.
     pub fn start(&self, run_id: &str, policy: Policy, actor: Actor, meta: Object) -> Result<RunWriter> {
-        let run_id = RunId::for_new_run(run_id)?;
-        let gate = self.gate()?;
-        gate.name("the run's id", run_id.as_str())?;
-        let start = gate.run_start(&policy, meta)?;
-        let ts = self.clock.now();
-        let stage = Clean::ours(policy.graph().initial().clone());
-        let (names, actor) = (&Clean::ours(Arc::new(policy_ref(&policy))), gate.actor(actor));
-        let place = Place { stage, policy: names, actor: &actor, ts, clock: None };
-        let draft = gate.draft(EventType::RunStart, place, start.payload());
-        let sealed = draft.seal(Link::first(run_id.clone()))?;
-        let meta_json = canonical::to_bytes(&start.meta.clone().into(), Limits::WRITE)?;
-        let meta_json = String::from_utf8_lossy(&meta_json);
-        self.transact(|transaction| {
-            transaction.insert_run(&NewRun {
-                run_id: &run_id,
-                policy_id: &names.policy_id,
-                policy_version: &names.policy_version,
-                stage_graph_id: &names.stage_graph_id,
-                created_at: ts,
-                meta_json: &meta_json,
-            })?;
-            transaction.insert_event(&sealed, ts)
-        })?;
-        Ok(RunWriter::new(self.clone(), gate, run_id, policy, actor))
+        let start = self.gate()?.start(self, run_id, policy, actor, meta, None)?;
+        self.transact(|transaction| start.write(transaction))
     }
 
     /// Takes up a run that was started, here or in another process.
@@ -390,10 +370,23 @@ impl Ledger {
         })?;
         let record = found.ok_or_else(|| Error::BlobNotFound { blob: hash.to_string() })?;
         let fact = match store::blob_fact(transaction.as_ref(), hash, false) {
-            BlobFact::Removed if store::receipts(transaction.as_ref())?.contains(hash) => BlobFact::Expired,
+            BlobFact::Removed => {
+                let store = transaction.as_ref();
+                let removals = Removals::read(store, true, &Arc::new(Imports::read(store)?))?;
+                let receipt = removals.excuse(store, hash, None)?;
+                receipt.map_or(BlobFact::Removed, |_| BlobFact::Expired)
+            }
             fact => fact,
         };
         Ok((record, fact))
+    }
+
+    /// The runs that were imported, and those that this ledger wrote to say so: what a user started here is neither.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn imported(&self) -> Result<BTreeSet<RunId>> {
+        Ok(Imports::read(self.lock().read()?.as_ref())?.all())
     }
 
     /// The blobs whose address begins with these hexadecimal digits, at most `limit` of them.
@@ -610,7 +603,7 @@ pub(crate) fn snapshot_of(
     let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
     let puts = snapshot.of_type(EventType::EvidencePut).filter(|event| run::is_by_digest(event));
     let by_digest: BTreeSet<BlobHash> = puts.filter_map(run::evidence_hash).collect();
-    let (mut receipts, mut puts) = (None, None);
+    let mut removed = OfRun::new(store, run_id);
     loop {
         let wanted = snapshot.wanted(reads);
         if wanted.is_empty() {
@@ -621,30 +614,13 @@ pub(crate) fn snapshot_of(
             if fact == BlobFact::Missing && by_digest.contains(&blob.hash) {
                 fact = BlobFact::Elsewhere;
             }
-            if fact == BlobFact::Removed {
-                let receipts = match &mut receipts {
-                    Some(receipts) => receipts,
-                    none => none.insert(store::receipts(store)?),
-                };
-                let puts = puts.get_or_insert_with(|| last_puts(&snapshot));
-                if receipts.cover(&blob.hash, puts.get(&blob.hash).copied()) {
-                    fact = BlobFact::Expired;
-                }
+            let texts = snapshot.events().iter().map(|event| &*event.text);
+            if fact == BlobFact::Removed && removed.is_receipted(&blob.hash, texts)? {
+                fact = BlobFact::Expired;
             }
             snapshot.supply(blob.hash, fact);
         }
     }
-}
-
-/// When a run last put each of its blobs.
-fn last_puts(snapshot: &Snapshot) -> HashMap<BlobHash, Timestamp> {
-    let mut puts: HashMap<BlobHash, Timestamp> = HashMap::new();
-    for event in snapshot.of_type(EventType::EvidencePut) {
-        if let Some((hash, at)) = run::evidence_hash(event).zip(event.ts().as_str().and_then(Timestamp::parse)) {
-            puts.entry(hash).and_modify(|last| *last = at.max(*last)).or_insert(at);
-        }
-    }
-    puts
 }
 
 /// Shows a builder every row of a run. Those of a long run are looked at on another core while the store reads on.

@@ -55,8 +55,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
 
 fn unfinished(ledger: &Ledger) -> Result<Vec<RunId>> {
     let mut runs = Vec::new();
+    // An imported run is not ours to end.
+    let imported = ledger.imported()?;
     ledger.runs(&mut |run_id, facts| {
-        if !facts.finalized && facts.commitment.is_some() {
+        if !facts.finalized && facts.commitment.is_some() && !imported.contains(run_id) {
             runs.push(run_id.clone());
         }
         Visit::Continue(())

@@ -55,7 +55,7 @@ impl RunReader {
 
 impl RunFacts {
     /// Whether every row could be read, and nothing was wrong with any.
-    fn is_clean(&self) -> bool {
+    pub fn is_clean(&self) -> bool {
         self.findings.is_empty() && self.more_findings == 0 && self.unreadable == 0
     }
 }

@@ -1,5 +1,6 @@
 //! Writes a run out as a bundle.
 
+use super::import::kept_proof;
 use super::verify::{expired_blob, reads};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, read_head_hash};
@@ -111,6 +112,10 @@ struct Named {
     withheld: bool,
     /// Its record, where an event recorded it by digest: the ledger may never have had its bytes.
     by_digest: Option<Blob>,
+    /// What the run's events say of its class, its type and its length: another run's may say otherwise.
+    class: Option<EvidenceClass>,
+    content_type: Option<String>,
+    bytes_len: Option<u64>,
 }
 
 /// What a run's events showed.
@@ -165,8 +170,12 @@ fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>
     }
 }
 
-/// What proves the run to be in the ledger's log, as far as a checkpoint covers it.
+/// What proves the run to be in the log of the ledger that it was imported from, or in this one's, as far as a checkpoint
+/// covers it.
 fn proof_of(store: &dyn ReadTransaction, run: &RunId) -> Result<Option<Proof>> {
+    if let Some(proof) = kept_proof(store, run)? {
+        return Ok(Some(proof));
+    }
     match log::prove_run(store, run) {
         Ok((event, proof)) => Ok(Some(Proof { seq: event.seq, text: proof.to_string() })),
         Err(Error::NotLogged { .. }) => Ok(None),
@@ -194,6 +203,11 @@ fn list(
     let Some((hash, bytes_len)) = put.blob else { return false };
     let named = blobs.entry(hash).or_default();
     named.put = true;
+    named.class = named.class.max(put.class);
+    named.bytes_len.get_or_insert(bytes_len);
+    if named.content_type.is_none() {
+        named.content_type.clone_from(&put.content_type);
+    }
     if put.by_digest {
         let (class, content_type) = (put.class.unwrap_or(EvidenceClass::Public), put.content_type.unwrap_or_default());
         named.by_digest.get_or_insert(Blob { hash, state: State::Withheld, bytes_len, class, content_type });
@@ -243,32 +257,32 @@ fn record(store: &dyn ReadTransaction, hash: BlobHash, named: &Named) -> Result<
         }
         fact => return Err(store::unavailable(&hash, &fact).unwrap_or_else(|| Error::store("a blob of no state"))),
     };
-    let encrypted = is_encrypted(store, &hash)?;
     let mut blob = None;
     store.blob(&hash, &mut |row| {
         let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
         let bytes_len = row.bytes_len.integer().and_then(|length| u64::try_from(length).ok());
         let parts = row.content_type.as_str().zip(bytes_len).zip(class);
         blob = parts.map(|((content_type, bytes_len), class)| {
-            let state = match state {
-                State::Live if named.withheld => State::Withheld,
-                State::Live if class == EvidenceClass::Sealed && !encrypted => State::Sealed,
-                state => state,
-            };
-            Blob { hash, state, bytes_len, class, content_type: content_type.to_owned() }
+            let class = named.class.map_or(class, |said| said.max(class));
+            let content_type = named.content_type.clone().unwrap_or_else(|| content_type.to_owned());
+            // Of bytes that are gone the row says what anybody may have written into it.
+            let bytes_len = named.bytes_len.filter(|_| state == State::Expired).unwrap_or(bytes_len);
+            Blob { hash, state, bytes_len, class, content_type }
         });
     })?;
+    if let Some(blob) = blob.as_mut().filter(|blob| blob.state == State::Live) {
+        if named.withheld {
+            blob.state = State::Withheld;
+        } else if blob.class == EvidenceClass::Sealed && !is_encrypted(store, &hash)? {
+            blob.state = State::Sealed;
+        }
+    }
     let problem = "its row is not one that a writer left".to_owned();
     blob.ok_or_else(|| Error::BlobUnavailable { blob: hash.to_string(), problem })
 }
 
 /// Whether a blob of class sealed lies there as an age file. Whatever its row says, plain text does not leave as sealed.
 fn is_encrypted(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<bool> {
-    let mut is_sealed = false;
-    store.blob(hash, &mut |row| is_sealed = row.evidence_class.as_str() == Some(EvidenceClass::Sealed.as_str()))?;
-    if !is_sealed {
-        return Ok(false);
-    }
     let mut head: Vec<u8> = Vec::with_capacity(AGE.len());
     store.blob_bytes(hash, &mut |piece| head.extend(piece.iter().take(AGE.len() - head.len())))?;
     Ok(head == AGE)

@@ -1,14 +1,23 @@
-//! Puts the run of a bundle into a ledger, chain and hashes unchanged.
+//! Puts the run of a bundle into a ledger, chain and hashes unchanged, and what was kept before as it was.
+//!
+//! A run of the ledger's own records which run that was, so that what a stranger wrote is known as a stranger's.
 
 use super::verify::{BundleReport, Sink, Verify};
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, read_facts, read_head_hash};
-use crate::store::{self, NewBlob, NewRun, WriteTransaction};
-use receipt_core::bundle::{Blob, Header, Row, State};
+use crate::ledger::{Ledger, read_facts, read_head_hash, sound_event};
+use crate::read::imports::{self, IMPORTS};
+use crate::store::{self, NewBlob, NewRun, ReadTransaction, WriteTransaction};
+use crate::write::maintenance::{End, Kind};
+use crate::write::{Clean, Gate};
+use receipt_core::bundle::{Blob, Header, Proof, Row, State};
+use receipt_core::canonical::{self, Scratch};
 use receipt_core::chain::Link;
-use receipt_core::envelope::{Envelope, Sealed};
-use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
-use receipt_core::id::{RunId, Timestamp};
+use receipt_core::checkpoint::InclusionProof;
+use receipt_core::envelope::{Actor, Envelope, Sealed};
+use receipt_core::evidence::{BlobFact, BlobRecord};
+use receipt_core::id::{RunId, Seq, Timestamp};
+use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::stage::Stage;
 use std::io::{BufRead, Read};
 
 /// What became of an import.
@@ -26,25 +35,82 @@ impl Ledger {
     ///
     /// A bundle whose evidence is not all in it is UNKNOWN, and is not taken.
     ///
+    /// A maintenance run records the import. What the bundle says of a blob that is here already changes nothing about it.
+    ///
     /// # Errors
     /// [`Error::ImportConflict`] for a run or a blob that is there and is another; [`Error::Io`]; as writing does.
     pub fn import(&self, verify: &Verify<'_>, input: &mut dyn BufRead) -> Result<Imported> {
         let now = self.now();
+        // Known before the store is taken, as the record of the import is redacted too.
+        let gate = self.gate()?;
         let mut store = self.lock();
         let mut transaction = store.write()?;
-        let mut target = Target { transaction: transaction.as_mut(), run: None, known: false, next: 1, now };
+        let mut target = Target { transaction: transaction.as_mut(), header: None, known: false, next: 1, now };
         let report = verify.run_into(input, &mut target)?;
-        let new = !target.known;
+        let (new, header) = (!target.known, target.header.take());
         if report.overall_verdict().is_success() {
+            if let Some(header) = header {
+                if new {
+                    record_import(self, transaction.as_mut(), gate, &header)?;
+                }
+                keep_proof(transaction.as_mut(), &header, verify)?;
+            }
             transaction.commit()?;
         }
         Ok(Imported { report, new })
     }
 }
 
+/// Writes the run that says what was imported.
+fn record_import(ledger: &Ledger, transaction: &mut dyn WriteTransaction, gate: Gate, header: &Header) -> Result<()> {
+    let actor = Actor::new("system", "import");
+    // The id is on record, in the run itself.
+    let said = Clean::ours(imports::record(&header.run_id, header.events, &header.head));
+    let run = ledger.maintain_in(transaction, gate, Kind::Import, &actor, &Object::new(), said)?;
+    let mut run = run.open(transaction)?;
+    run.advance(&Stage::new("COLLECT"), Clean::ours("imported"))?;
+    let decision = ["import", "the bundle verified", "none"];
+    run.close(&End { reason: "the run is as RUN_START says", decision, summary: "imported a run" })?;
+    transaction.set(IMPORTS, "true")
+}
+
+/// Keeps the proof that the run is in the log of the ledger that it came from, and the keys that signed its checkpoint, so
+/// that a bundle made here still has it. A proof proves itself to whoever reads it, wherever it lay.
+fn keep_proof(transaction: &mut dyn WriteTransaction, header: &Header, verify: &Verify<'_>) -> Result<()> {
+    let Some(proof) = &header.proof else { return Ok(()) };
+    let keys: Vec<String> = verify.trusted().iter().map(ToString::to_string).collect();
+    let value = Object::from_iter([
+        ("seq", Value::from(proof.seq.get())),
+        ("text", proof.text.as_str().into()),
+        ("keys", keys.into()),
+    ]);
+    let json = canonical::to_bytes(&value.into(), Limits::WRITE)?;
+    transaction.set(&proof_name(&header.run_id), &String::from_utf8_lossy(&json))
+}
+
+fn proof_name(run: &RunId) -> String {
+    format!("proof of {run}")
+}
+
+/// The proof that a run was imported with, if the run was and its last event is still the one that is proved.
+pub(super) fn kept_proof(store: &dyn ReadTransaction, run: &RunId) -> Result<Option<Proof>> {
+    let Some(text) = store.setting(&proof_name(run))? else { return Ok(None) };
+    let value = json::parse(text.as_bytes(), Limits::READ).unwrap_or_default();
+    let seq = value.get("seq").and_then(Value::as_i64).and_then(Seq::new);
+    let Some((seq, text)) = seq.zip(value.get("text").and_then(Value::as_str)) else { return Ok(None) };
+    let mut proved = None;
+    store.event(run, seq, &mut |row| {
+        let mut scratch = Scratch::default();
+        proved = sound_event(run, row, &mut scratch).ok().map(|envelope| envelope.hash);
+    })?;
+    let parsed = InclusionProof::parse(text.as_bytes()).ok().zip(proved);
+    let holds = parsed.is_some_and(|(proof, event)| proof.check(&event).is_ok());
+    Ok(holds.then(|| Proof { seq, text: text.to_owned() }))
+}
+
 struct Target<'t> {
     transaction: &'t mut dyn WriteTransaction,
-    run: Option<RunId>,
+    header: Option<Header>,
     /// The run is there already, as it is in the bundle.
     known: bool,
     /// The seq that the next event must have.
@@ -59,7 +125,7 @@ fn conflict(what: String, problem: &'static str) -> Error {
 impl Sink for Target<'_> {
     fn start(&mut self, header: &Header, row: &Row) -> Result<()> {
         let run = &header.run_id;
-        self.run = Some(run.clone());
+        self.header = Some(header.clone());
         match read_head_hash(self.transaction, run) {
             Err(Error::RunNotFound { .. }) => {}
             Err(error) => return Err(error),
@@ -92,7 +158,9 @@ impl Sink for Target<'_> {
     }
 
     fn event(&mut self, envelope: &Envelope<'_>, text: &[u8]) -> Result<()> {
-        let Some(run_id) = self.run.clone().filter(|_| !self.known) else { return Ok(()) };
+        let Some(run_id) = self.header.as_ref().filter(|_| !self.known).map(|header| header.run_id.clone()) else {
+            return Ok(());
+        };
         if envelope.seq.get() != self.next {
             // The report says so, and nothing of this is kept.
             return Ok(());
@@ -108,31 +176,22 @@ impl Sink for Target<'_> {
         if blob.state != State::Live {
             return Ok(());
         }
-        let mut held = None;
-        self.transaction.blob(&blob.hash, &mut |row| {
-            let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
-            held = Some((class, row.content_type.as_str() == Some(&blob.content_type)));
-        })?;
-        let mut record = BlobRecord {
-            hash: blob.hash,
-            content_type: blob.content_type.clone(),
-            bytes_len: blob.bytes_len,
-            class: blob.class,
-        };
-        let Some((class, same_type)) = held else {
-            return self
-                .transaction
-                .put_blob(&NewBlob { record: &record, created_at: self.now, redaction_json: None }, bytes);
-        };
-        let fact = store::blob_fact(self.transaction, &blob.hash, false);
-        if !same_type || !matches!(fact, BlobFact::Intact { .. }) {
-            let problem = "it has another content type, or its bytes are not there as they were put";
-            return Err(conflict(format!("blob {}", blob.hash), problem));
+        let mut held = false;
+        self.transaction.blob(&blob.hash, &mut |_| held = true)?;
+        if !held {
+            let record = BlobRecord {
+                hash: blob.hash,
+                content_type: blob.content_type.clone(),
+                bytes_len: blob.bytes_len,
+                class: blob.class,
+            };
+            let blob = NewBlob { record: &record, created_at: self.now, redaction_json: None };
+            return self.transaction.put_blob(&blob, bytes);
         }
-        if class < Some(blob.class) {
-            record.class = blob.class;
-            return self.transaction.set_class(&record);
+        // Class and type stay those that it has here.
+        match store::blob_fact(self.transaction, &blob.hash, false) {
+            BlobFact::Intact { .. } => Ok(()),
+            _ => Err(conflict(format!("blob {}", blob.hash), "its bytes are not there as they were put")),
         }
-        Ok(())
     }
 }

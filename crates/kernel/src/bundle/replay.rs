@@ -2,15 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, has_row};
-use crate::read::evidence::Evidence;
+use crate::read::receipts::OfRun;
 use crate::store::{self, Visit};
 use receipt_core::bundle::Row;
-use receipt_core::canonical::Scratch;
-use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::BlobFact;
-use receipt_core::id::{BlobHash, RunId, Timestamp};
+use receipt_core::id::RunId;
 use receipt_core::replay::{Replay, Replayed};
-use std::collections::HashMap;
+use std::cell::RefCell;
 
 /// How many bytes of events, and of evidence that invariants read, are kept for replay where nobody says otherwise.
 /// Computing again takes about ten times that in memory.
@@ -45,27 +43,16 @@ impl Ledger {
             events.push(row.envelope_json.text().unwrap_or_default().into());
             Visit::Continue(())
         })?;
-        let receipts = store::receipts(transaction.as_ref())?;
-        let puts = last_puts(&events);
+        let removed = RefCell::new(OfRun::new(transaction.as_ref(), run));
+        let texts = || events.iter().map(|text| &**text);
         let blob = |hash: &_, bytes| match store::blob_fact(transaction.as_ref(), hash, bytes) {
-            BlobFact::Removed if receipts.cover(hash, puts.get(hash).copied()) => BlobFact::Expired,
+            BlobFact::Removed => match removed.borrow_mut().is_receipted(hash, texts()) {
+                Ok(true) => BlobFact::Expired,
+                Ok(false) => BlobFact::Removed,
+                Err(error) => BlobFact::Unreadable { problem: error.to_string() },
+            },
             fact => fact,
         };
         Ok(Replay { run_id: run, events: &events, row: &row.cells(), blob: &blob, evaluator: evaluator() }.all())
     }
-}
-
-/// When each blob was last put.
-fn last_puts(events: &[Box<[u8]>]) -> HashMap<BlobHash, Timestamp> {
-    let (mut puts, mut scratch) = (HashMap::new(), Scratch::default());
-    for text in events {
-        let Ok(envelope) = Envelope::read(text, &mut scratch) else { continue };
-        if envelope.event_type != EventType::EvidencePut {
-            continue;
-        }
-        if let Some(((hash, _), at)) = Evidence::of(&envelope).blob.zip(store::instant(&envelope)) {
-            puts.entry(hash).and_modify(|last: &mut Timestamp| *last = at.max(*last)).or_insert(at);
-        }
-    }
-    puts
 }

@@ -1,9 +1,10 @@
 //! What the events of a bundle say of a blob, and what a file outside of it shows.
 
 use crate::evidence::Digest256;
-use receipt_core::bundle::Blob;
+use receipt_core::bundle::{Blob, State};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
-use receipt_core::id::{BlobHash, Timestamp};
+use receipt_core::id::BlobHash;
+use receipt_core::verdict::Verdict;
 use std::collections::HashSet;
 
 /// What the events say of a blob, and what was found of it.
@@ -12,8 +13,8 @@ use std::collections::HashSet;
 pub(super) struct Told {
     /// The first event that put it, and its length there.
     pub(super) put: Option<(i64, u64)>,
-    /// When it was put last, where that is an instant.
-    pub(super) put_at: Option<Timestamp>,
+    /// A receipt from elsewhere does not excuse that what one of the events put is gone.
+    pub(super) uncovered: bool,
     pub(super) key: Option<String>,
     pub(super) class: Option<EvidenceClass>,
     /// Its hash: it may be long.
@@ -49,5 +50,25 @@ impl Told {
         of_use.insert(key);
         let same = |file: &Digest256| file.hash == blob.hash && file.bytes_len == blob.bytes_len;
         if given.any(|(_, file)| same(file)) { Compared::Same } else { Compared::Other }
+    }
+
+    /// What the blob's record says otherwise than the events.
+    pub(super) fn differs(&self, blob: &Blob) -> Option<(Verdict, &'static str, &'static str)> {
+        if blob.state == State::Missing {
+            let msg = "evidence was put and is not there";
+            return self.put.is_some().then_some((Verdict::Fail, "BLOB_MISSING", msg));
+        }
+        if self.put.is_some_and(|(_, said)| said != blob.bytes_len) {
+            let msg = "it has not as many bytes as the event says";
+            return Some((Verdict::Fail, "EVIDENCE_LENGTH_MISMATCH", msg));
+        }
+        let other_type = self.content_type.is_some_and(|said| said != BlobHash::of(blob.content_type.as_bytes()));
+        if self.contradicted || other_type || self.class.is_some_and(|said| blob.class < said) {
+            let msg = "its class is less strict, or its content type another, than the event says";
+            return Some((Verdict::Fail, "EVIDENCE_ROW_MISMATCH", msg));
+        }
+        let msg = "its class is stricter than this run says: another run may have put it so, and nothing here shows it";
+        let stricter = self.class.is_some_and(|said| blob.class > said);
+        stricter.then_some((Verdict::Warn, "EVIDENCE_CLASS_UNPROVED", msg))
     }
 }

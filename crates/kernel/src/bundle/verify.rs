@@ -7,9 +7,11 @@ use super::told::{Compared, Told};
 use crate::audit::{Check, CheckReport, Findings};
 use crate::error::{Error, Result};
 use crate::evidence::Digest256;
+use crate::evidence::retention::Retention;
 use crate::proof::unsigned;
 use crate::read::evidence::Evidence;
-use crate::store::{self, MAX_BYTES_IN_MEMORY, Receipts};
+use crate::read::receipts::{Receipt, Receipts, kept};
+use crate::store::MAX_BYTES_IN_MEMORY;
 use receipt_core::bundle::{Blob, Header, Item, MAX_BLOBS, MAX_LINE, Problem, Reader, Row, State};
 use receipt_core::canonical;
 use receipt_core::checkpoint::InclusionProof;
@@ -26,6 +28,7 @@ use receipt_core::verdict::{Reason, Verdict};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, Read};
+use std::sync::Arc;
 
 const OTHER_FILE: &str = "the file given is not the one recorded";
 
@@ -158,6 +161,11 @@ impl<'k> Verify<'k> {
     /// The same, and shows all of it to `sink` as it is read, before it is known whether it is good.
     pub(super) fn run_into(&self, input: &mut dyn BufRead, sink: &mut dyn Sink) -> Result<BundleReport> {
         Ok(self.read(input, self.nothing_found(), sink)?.report(self))
+    }
+
+    /// The keys that it was given.
+    pub(super) fn trusted(&self) -> &[VerifierKey] {
+        self.keys
     }
 
     fn nothing_found(&self) -> Found<'k> {
@@ -344,6 +352,8 @@ struct Found<'k> {
     /// The receipts of removals among the events, and those from elsewhere.
     receipts: Receipts,
     elsewhere: Option<&'k Receipts>,
+    /// The retention that the run commits to.
+    retention: Option<Arc<Retention>>,
     run: Option<Run>,
     told: HashMap<BlobHash, Told>,
     absent: Vec<(Option<String>, BlobHash)>,
@@ -374,12 +384,16 @@ impl Found<'_> {
         let mut put = None;
         match envelope.event_type {
             EventType::EvidencePut => {
-                put = Some((Evidence::of(&envelope), evidence_key(&envelope), store::instant(&envelope)));
+                put = Some((Evidence::of(&envelope), evidence_key(&envelope)));
             }
+            EventType::RunStart => self.retention = kept(&envelope),
             EventType::BlobExpire => {
                 if let Some(hash) = expired_blob(&envelope) {
-                    self.told.entry(hash).or_default().expired = true;
-                    self.receipts.add(hash, store::instant(&envelope));
+                    self.told.entry(hash).or_default();
+                }
+                if let Some(receipt) = Receipt::of(&envelope, self.retention.as_ref()) {
+                    self.told.entry(receipt.hash).or_default().expired = true;
+                    self.receipts.add(receipt);
                 }
             }
             EventType::Evaluation => {
@@ -388,13 +402,14 @@ impl Found<'_> {
             }
             _ => {}
         }
-        if let Some((put, key, at)) = put {
+        if let Some((put, key)) = put {
             let committed = run.reader.commitment().is_some();
             let reads = run.reads.get_or_insert_with(|| reads(run.reader.commitment()));
             let read = key.as_deref().is_some_and(|key| reads.contains(&key));
             let pointer = format!("event://{}/{}", run.header.run_id, put.seq);
             if let Some((hash, _)) = put.blob {
-                self.told.entry(hash).or_default().put_at = at;
+                let covered = self.elsewhere.and_then(|it| it.cover(&hash, key.as_deref(), put.ts)).is_some();
+                self.told.entry(hash).or_default().uncovered |= !covered;
             }
             self.put(put, key, read, committed, pointer);
         }
@@ -417,9 +432,8 @@ impl Found<'_> {
 
     fn put(&mut self, put: Evidence, key: Option<String>, read: bool, committed: bool, pointer: String) {
         let Some((hash, bytes_len)) = put.blob else {
-            if committed || put.says_something {
-                let msg = "payload.evidence does not name one blob by ref and sha256, with its length";
-                self.findings.find(Check::Evidence, Verdict::Fail, Reason::new("EVIDENCE_MALFORMED", msg).at(pointer));
+            if let Some(reason) = put.malformed(committed) {
+                self.findings.find(Check::Evidence, Verdict::Fail, reason.at(pointer));
             }
             return;
         };
@@ -492,7 +506,7 @@ impl Found<'_> {
                     Compared::Same | Compared::Nothing => {}
                 }
                 self.absent.push((told.key.clone(), blob.hash));
-                if told.expired || self.elsewhere.is_some_and(|receipts| receipts.cover(&blob.hash, told.put_at)) {
+                if told.expired || self.elsewhere.is_some_and(|it| it.contains(&blob.hash) && !told.uncovered) {
                     BlobFact::Expired
                 } else {
                     let msg = "its bytes were removed, and the event that says so is not in this run: the bundle of the run \
@@ -503,23 +517,7 @@ impl Found<'_> {
             }
             State::Missing => BlobFact::Missing,
         });
-        if blob.state == State::Missing {
-            if told.put.is_some() {
-                found.push((Verdict::Fail, "BLOB_MISSING", "evidence was put and is not there"));
-            }
-        } else if told.put.is_some_and(|(_, said)| said != bytes_len) {
-            found.push((Verdict::Fail, "EVIDENCE_LENGTH_MISMATCH", "it has not as many bytes as the event says"));
-        } else if told.contradicted
-            || told.class.is_some_and(|said| blob.class < said)
-            || told.content_type.is_some_and(|said| said != BlobHash::of(blob.content_type.as_bytes()))
-        {
-            let msg = "its class is less strict, or its content type another, than the event says";
-            found.push((Verdict::Fail, "EVIDENCE_ROW_MISMATCH", msg));
-        } else if told.class.is_some_and(|said| blob.class > said) {
-            let msg =
-                "its class is stricter than this run says: another run may have put it so, and nothing here shows it";
-            found.push((Verdict::Warn, "EVIDENCE_CLASS_UNPROVED", msg));
-        }
+        found.extend(told.differs(blob));
         let at = told.put.map(|(seq, _)| seq);
         for (verdict, code, msg) in found {
             self.find_blob(verdict, Reason::new(code, msg), at, blob.hash);

@@ -12,8 +12,10 @@ pub mod shred;
 
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
+use crate::read::imports::{IMPORTS, Imports};
+use crate::read::receipts::each_put;
 use crate::store::sqlite::MAX_BLOB;
-use crate::store::{self, NewBlob, WriteTransaction};
+use crate::store::{self, NewBlob, ReadTransaction, WriteTransaction};
 use crate::write::Clean;
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, Timestamp};
@@ -451,7 +453,13 @@ pub(crate) fn keep(
         held = Some((class, row.content_type.as_str().map(str::to_owned)));
     })?;
     let fact = if held.is_some() { store::blob_fact(transaction, &source.hash, false) } else { BlobFact::Missing };
-    let (held_class, held_type) = held.unwrap_or_default();
+    let (mut held_class, mut held_type) = held.unwrap_or_default();
+    // What only imported runs have put is kept from here on as it is put here.
+    let other =
+        held_class.is_some_and(|class| class != own_class) || held_type.as_deref().is_some_and(|it| it != own_type);
+    if other && transaction.setting(IMPORTS)?.is_some() && !is_own(transaction, &source.hash)? {
+        (held_class, held_type) = (None, None);
+    }
     let intact = matches!(fact, BlobFact::Intact { .. });
     let class = held_class.map_or(own_class, |class| class.max(own_class));
     let record = BlobRecord {
@@ -467,6 +475,13 @@ pub(crate) fn keep(
         transaction.set_class(&record)?;
     }
     Ok((record, !intact && fact != BlobFact::Missing))
+}
+
+/// Whether a run that was recorded here has put a blob.
+fn is_own(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<bool> {
+    let (imports, mut own) = (Imports::read(store)?, false);
+    each_put(store, &|put| put == hash, &mut |run, _, _| own |= !imports.contains(run))?;
+    Ok(own)
 }
 
 impl Source<'_> {

@@ -10,6 +10,7 @@
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, show};
 use crate::store::{self, ReadTransaction, Size, Visit};
+use crate::write::maintenance::{End, Kind};
 use crate::write::{Clean, OpenRun, RunWriter};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Actor, Envelope, EventType};
@@ -123,6 +124,11 @@ impl Retention {
             EvidenceClass::Public => self.public,
             EvidenceClass::Sealed => self.sealed,
         }
+    }
+
+    /// The last instant at which evidence of a class that was put under a key is kept; `None` as [`Ttl::until`] says.
+    pub(crate) fn until(&self, key: &str, class: EvidenceClass, put: Timestamp) -> Option<Timestamp> {
+        self.ttl_for_key(key).unwrap_or_else(|| self.ttl_for_class(class)).until(put, self.grace_seconds)
     }
 
     /// The shortest time that evidence of a class can have, whatever its keys.
@@ -307,7 +313,7 @@ impl Ledger {
         let mut done = Retained { problems: plan.problems.clone(), ..Retained::default() };
         if !plan.due.is_empty() {
             let retention = self.retention()?.ok_or(Error::RetentionUnset)?;
-            let run = start(self, actor, now, &retention)?;
+            let run = start(self, actor, &retention)?;
             done.run_id = Some(run.run_id().clone());
             Sweep { run, now, done: &mut done, plan: Plan::default(), seen: None }.run(progress)?;
         }
@@ -322,10 +328,9 @@ fn read_retention(store: &dyn ReadTransaction) -> Result<Option<Retention>> {
 }
 
 /// Starts the maintenance run, which commits to the retention that it applies.
-fn start(ledger: &Ledger, actor: &Actor, now: Timestamp, retention: &Retention) -> Result<RunWriter> {
+fn start(ledger: &Ledger, actor: &Actor, retention: &Retention) -> Result<RunWriter> {
     let meta = Object::from_iter([("retention", retention.to_value())]);
-    let stamp: String = now.to_string().chars().take(19).filter(char::is_ascii_alphanumeric).collect();
-    let mut run = ledger.start_numbered(&format!("retain-{stamp}Z"), actor, &meta)?;
+    let mut run = ledger.maintain(Kind::Retain, actor, &meta)?;
     run.advance("COLLECT", "removing what is due")?;
     Ok(run)
 }
@@ -351,14 +356,9 @@ impl Sweep<'_> {
                 break;
             }
         }
-        let run = &mut self.run;
-        let (expired, purged) = (self.done.expired, self.done.purged);
-        run.advance("EVALUATE", "removed what was due")?;
-        run.evaluate()?;
-        run.advance("DECIDE", "evaluated")?;
-        run.decide("retention", &["the retention that RUN_START commits to"], "none")?;
-        run.finalize(&format!("expired {expired} blobs, purged {purged}"))?;
-        Ok(())
+        let summary = format!("expired {} blobs, purged {}", self.done.expired, self.done.purged);
+        let decision = ["retention", "the retention that RUN_START commits to", "none"];
+        run.transact(|run| run.close(&End { reason: "removed what was due", decision, summary: &summary }))
     }
 
     /// One transaction: nothing that was put or held in the meantime is removed. Gives how many blobs are left to do.

@@ -9,6 +9,7 @@ use super::{Put, Source, Spool};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::store::{self, Visit};
+use crate::write::maintenance::{End, Kind};
 use crate::write::{Clean, OpenRun};
 use receipt_core::envelope::{Actor, EventType};
 use receipt_core::evidence::{BlobFact, BlobRecord, BlobState, EvidenceClass};
@@ -217,16 +218,13 @@ impl Ledger {
         if report.hits.is_empty() || source.hash() == *hash {
             return Err(Error::NothingToRedact { blob: hash.to_string() });
         }
-        let stamp: String = self.now().to_string().chars().take(19).filter(char::is_ascii_alphanumeric).collect();
         let meta = Object::from_iter([("redaction_rules", redactor.digest())]);
-        let mut run = self.start_numbered(&format!("redact-{stamp}Z"), actor, &meta)?;
+        let mut run = self.maintain(Kind::Redact, actor, &meta)?;
         run.advance("COLLECT", "replacing a blob by its redaction")?;
         let new = run.transact(|run| replace(run, self, &record, &mut source, &report))?;
-        run.advance("EVALUATE", "replaced it")?;
-        run.evaluate()?;
-        run.advance("DECIDE", "evaluated")?;
-        run.decide("redact", &["the rules that RUN_START names"], "revoke the secret where it is valid")?;
-        run.finalize(&format!("redacted {} secrets", report.replaced()))?;
+        let decision = ["redact", "the rules that RUN_START names", "revoke the secret where it is valid"];
+        let summary = format!("redacted {} secrets", report.replaced());
+        run.transact(|run| run.close(&End { reason: "replaced it", decision, summary: &summary }))?;
         Ok(Redacted {
             run_id: run.run_id().clone(),
             old: *hash,

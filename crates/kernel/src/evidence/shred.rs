@@ -5,21 +5,19 @@
 
 use super::seal::Recipients;
 use crate::error::{Error, Result};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, finish};
+use crate::read::imports::Imports;
 use crate::store::{ReadTransaction, Visit};
-use crate::write::RunWriter;
+use crate::write::maintenance::Kind;
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Actor, Envelope, EventType};
-use receipt_core::id::{BlobHash, BlobRef, RunId};
+use receipt_core::id::{BlobHash, BlobRef, RunId, Seq};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::policy::Policy;
+use receipt_core::run::RunReader;
 use std::collections::BTreeSet;
 
 /// Under which name the ledger keeps its recipients.
 const SETTING: &str = "recipients";
-
-/// What the ids of the runs begin with that say that a key was destroyed.
-const RUN: &str = "shred-";
 
 /// How many blobs one event names.
 const BLOBS: usize = 4096;
@@ -106,13 +104,10 @@ impl Ledger {
         if self.recipient_names()?.iter().any(|held| held == name) {
             self.remove_recipient(name)?;
         }
-        let stamp: String = self.now().to_string().chars().take(19).filter(char::is_ascii_alphanumeric).collect();
         let meta = Object::from_iter([("recipient", name)]);
-        let mut run = self.start_numbered(&format!("{RUN}{stamp}Z"), actor, &meta)?;
+        let mut run = self.maintain(Kind::Shred, actor, &meta)?;
         run.advance("COLLECT", "the key was destroyed")?;
-        run.advance("EVALUATE", "nothing to collect")?;
-        run.evaluate()?;
-        run.advance("DECIDE", "evaluated")?;
+        run.transact(|run| run.judge("nothing to collect"))?;
         let payload = |lost: usize| {
             Object::from_iter([
                 ("decision_id", Value::from("shred")),
@@ -138,18 +133,6 @@ impl Ledger {
         let (lost, open_to_others) = (lost.len() as u64, open_to_others.len() as u64);
         Ok(Shredded { run_id: run.run_id().clone(), lost, open_to_others })
     }
-
-    /// Starts a maintenance run under this id, or one that follows it.
-    pub(crate) fn start_numbered(&self, id: &str, actor: &Actor, meta: &Object) -> Result<RunWriter> {
-        let mut id = id.to_owned();
-        loop {
-            match self.start(&id, Policy::structural()?, actor.clone(), meta.clone()) {
-                // Another one in this second.
-                Err(Error::RunExists { .. }) => id.push('+'),
-                started => return started,
-            }
-        }
-    }
 }
 
 /// A key as it is on record: one of SSH without its comment.
@@ -164,17 +147,41 @@ fn read_names(store: &dyn ReadTransaction) -> Result<Vec<String>> {
     names.flatten().ok_or_else(|| Error::BadRecipient { problem: "the ledger's list of them is none".to_owned() })
 }
 
-/// The recipients whose keys are on record as destroyed: the runs that say so name them in their meta.
+/// The recipients whose keys are on record as destroyed: a decision of a run says so that was recorded here and verifies. A
+/// run that could hold one names the key in its first event.
 fn shredded(store: &dyn ReadTransaction) -> Result<BTreeSet<String>> {
-    let mut found = BTreeSet::new();
-    store.runs(&mut |id, row| {
-        if id.as_str().is_some_and(|id| id.starts_with(RUN)) {
-            let meta = row.and_then(|row| json::parse(row.meta_json.text()?, Limits::READ).ok()).unwrap_or_default();
-            found.extend(meta.get("recipient").and_then(Value::as_str).map(str::to_owned));
-        }
+    let (mut runs, mut found) = (Vec::new(), BTreeSet::new());
+    store.runs(&mut |id, _| {
+        runs.extend(id.as_str().map(RunId::new));
         Visit::Continue(())
     })?;
+    let imports = Imports::read(store)?;
+    for run in runs {
+        let mut named = None;
+        store.event(&run, Seq::FIRST, &mut |row| named = row.envelope_json.text().and_then(recipient_of))?;
+        let Some(named) = named.filter(|_| !imports.contains(&run)) else { continue };
+        let mut reader = RunReader::new(run.clone());
+        let mut says = false;
+        store.events(&run, &mut |row| {
+            let decision = reader.read(row).filter(|it| it.event_type == EventType::Decision);
+            let payload = decision.and_then(|it| json::parse(it.payload_json(), Limits::READ).ok()).unwrap_or_default();
+            let is = |name: &str, value: &str| payload.get(name).and_then(Value::as_str) == Some(value);
+            says |= is("decision_id", "shred") && is("recipient", &named);
+            Visit::Continue(())
+        })?;
+        if says && finish(store, &run, |row| reader.finish(row))?.is_clean() {
+            found.insert(named);
+        }
+    }
     Ok(found)
+}
+
+/// The key that a RUN_START names in its meta.
+fn recipient_of(text: &[u8]) -> Option<String> {
+    memchr::memmem::find(text, b"\"recipient\"")?;
+    let mut scratch = Scratch::default();
+    let payload = json::parse(Envelope::read(text, &mut scratch).ok()?.payload_json(), Limits::READ).ok()?;
+    payload.get("meta")?.get("recipient")?.as_str().map(str::to_owned)
 }
 
 /// The blobs that only this recipient can open, and those that others can open too: others whose keys are not on record as
@@ -186,8 +193,12 @@ fn sealed_to(store: &dyn ReadTransaction, name: &str) -> Result<(BTreeSet<BlobHa
         Visit::Continue(())
     })?;
     let gone = shredded(store)?;
-    let (mut alone, mut shared) = (BTreeSet::new(), BTreeSet::new());
+    let imports = Imports::read(store)?;
+    // What an imported run says of a blob counts only if no run recorded here has put it.
+    runs.sort_by_key(|run| imports.contains(run));
+    let (mut alone, mut shared, mut own) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for run in runs {
+        let imported = imports.contains(&run);
         store.events(&run, &mut |row| {
             let mut scratch = Scratch::default();
             let envelope = row.envelope_json.text().and_then(|text| Envelope::read(text, &mut scratch).ok());
@@ -202,10 +213,16 @@ fn sealed_to(store: &dyn ReadTransaction, name: &str) -> Result<(BTreeSet<BlobHa
                 recipients.iter().find(named)?;
                 Some((BlobHash::parse_bytes(hash.as_bytes())?, left))
             });
-            match found {
-                Some((hash, 0)) => alone.insert(hash),
-                Some((hash, _)) => shared.insert(hash),
-                None => false,
+            let Some((hash, left)) = found.filter(|(hash, _)| !imported || !own.contains(hash)) else {
+                return Visit::Continue(());
+            };
+            if !imported {
+                own.insert(hash);
+            }
+            if left == 0 {
+                alone.insert(hash)
+            } else {
+                shared.insert(hash)
             };
             Visit::Continue(())
         })?;

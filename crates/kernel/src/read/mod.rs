@@ -1,4 +1,6 @@
 //! Reading a ledger back: checked, at one instant.
 
 pub(crate) mod evidence;
+pub(crate) mod imports;
 pub(crate) mod pool;
+pub(crate) mod receipts;

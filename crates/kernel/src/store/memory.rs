@@ -297,7 +297,9 @@ impl WriteTransaction for MemoryTransaction<'_> {
 
     fn set_class(&mut self, blob: &BlobRecord) -> Result<()> {
         if let Some(held) = self.tables.blobs.get_mut(&blob.hash) {
-            Arc::make_mut(held).record.class = blob.class;
+            let record = &mut Arc::make_mut(held).record;
+            record.class = blob.class;
+            record.content_type.clone_from(&blob.content_type);
         }
         Ok(())
     }

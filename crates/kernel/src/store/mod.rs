@@ -13,17 +13,15 @@ mod pieces;
 pub(crate) mod rows;
 pub mod sqlite;
 
+pub use crate::read::receipts::Receipts;
 pub use log::{LogRead, LogWrite, Segment, StoredCheckpoint};
 
 use crate::error::{Error, Result};
-use receipt_core::canonical::Scratch;
-use receipt_core::envelope::{Envelope, EventType, Sealed};
+use receipt_core::envelope::{Envelope, Sealed};
 use receipt_core::evidence::{BlobFact, BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
-use receipt_core::json::{self, Limits, Value};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use sha2::{Digest, Sha256};
-use std::collections::HashMap;
 use std::io::Read;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -321,7 +319,7 @@ pub trait WriteTransaction: ReadTransaction + LogWrite {
     /// Where `data` cannot be read or ends too early.
     fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<()>;
 
-    /// Sets a blob's class.
+    /// Sets a blob's class and media type.
     ///
     /// # Errors
     /// Where the backend cannot be written.
@@ -356,66 +354,13 @@ pub trait WriteTransaction: ReadTransaction + LogWrite {
 /// The largest blob whose bytes a snapshot takes into memory.
 pub const MAX_BYTES_IN_MEMORY: u64 = 64 << 20;
 
-/// The blobs whose removal a BLOB_EXPIRE event receipts, each with when the last such event was; `None` where that event's
-/// ts is no instant.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipts(HashMap<BlobHash, Option<Timestamp>>);
-
-impl Receipts {
-    /// Whether there is one for a blob.
-    pub fn contains(&self, hash: &BlobHash) -> bool {
-        self.0.contains_key(hash)
-    }
-
-    /// Whether there is one that does not come before the blob was put: bytes that were put again since are not what it is
-    /// for. Both instants are those that the events were hashed with.
-    pub fn cover(&self, hash: &BlobHash, put: Option<Timestamp>) -> bool {
-        self.0.get(hash).is_some_and(|last| last.zip(put).is_none_or(|(last, put)| last >= put))
-    }
-
-    /// Adds those of somewhere else.
-    pub fn extend(&mut self, others: &Self) {
-        others.0.iter().for_each(|(hash, at)| self.add(*hash, *at));
-    }
-
-    pub(crate) fn add(&mut self, hash: BlobHash, at: Option<Timestamp>) {
-        let last = self.0.entry(hash).or_insert(at);
-        // One without an instant stands for any.
-        *last = last.zip(at).map(|(last, at)| last.max(at));
-    }
-}
-
-/// The [`Receipts`] of all blobs.
-///
-/// # Errors
-/// Where the store cannot be read.
-pub fn receipts(store: &dyn ReadTransaction) -> Result<Receipts> {
-    let mut found = Receipts::default();
-    store.expiries(&mut |run, row| {
-        let mut scratch = Scratch::default();
-        let envelope = row.envelope_json.text().and_then(|text| Envelope::read(text, &mut scratch).ok());
-        let sound = envelope.filter(|it| {
-            let here = run.as_str().is_some_and(|run| it.is_of(run));
-            here && it.event_type == EventType::BlobExpire && it.hash == it.claimed_hash
-        });
-        let Some(envelope) = sound else { return Visit::Continue(()) };
-        let payload = json::parse(envelope.payload_json(), Limits::READ).ok();
-        let hash = payload.as_ref().and_then(|payload| payload.get("sha256")).and_then(Value::as_str);
-        if let Some(hash) = hash.and_then(|hash| BlobHash::parse_bytes(hash.as_bytes())) {
-            found.add(hash, instant(&envelope));
-        }
-        Visit::Continue(())
-    })?;
-    Ok(found)
-}
-
 /// When an event was, where its ts is an instant.
 pub(crate) fn instant(envelope: &Envelope<'_>) -> Option<Timestamp> {
     envelope.ts().as_str().and_then(Timestamp::parse)
 }
 
 /// What is known of a blob: its row looked at and its bytes hashed, in pieces. Bytes that are gone are
-/// [`BlobFact::Removed`]; whether a receipt says so, [`receipts`] knows.
+/// [`BlobFact::Removed`]; whether a receipt says so, [`Removals`](crate::read::receipts::Removals) knows.
 pub fn blob_fact(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool) -> BlobFact {
     inspect_blob(store, hash, want_bytes).unwrap_or_else(|error| match error {
         Error::BlobUnavailable { problem, .. } => BlobFact::Malformed { problem },
@@ -426,14 +371,15 @@ pub fn blob_fact(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool)
 /// What a blob's row says, without hashing its bytes: `Intact` then means only that the row is sound.
 pub fn blob_state(store: &dyn ReadTransaction, hash: &BlobHash) -> BlobFact {
     let mut found = None;
-    match store.blob(hash, &mut |row| found = Some(live_len(hash, row))) {
+    match store.blob(hash, &mut |row| found = Some(state_of(hash, row))) {
         Err(error) => BlobFact::Unreadable { problem: error.to_string() },
-        Ok(()) => match found {
-            None => BlobFact::Missing,
-            Some(Err(fact)) => fact,
-            Some(Ok(bytes_len)) => BlobFact::Intact { bytes_len, bytes: None },
-        },
+        Ok(()) => found.unwrap_or(BlobFact::Missing),
     }
+}
+
+/// The same of its row.
+pub(crate) fn state_of(hash: &BlobHash, row: &BlobRow<'_>) -> BlobFact {
+    live_len(hash, row).map_or_else(|fact| fact, |bytes_len| BlobFact::Intact { bytes_len, bytes: None })
 }
 
 fn inspect_blob(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool) -> Result<BlobFact> {

@@ -2,7 +2,9 @@
 
 mod append;
 mod gate;
+pub(crate) mod maintenance;
 mod run;
+mod start;
 
 pub use append::{Append, Appended};
 pub(crate) use gate::policy_ref;

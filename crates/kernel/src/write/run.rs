@@ -136,21 +136,9 @@ impl RunWriter {
     ///
     /// # Errors
     /// [`Error::RunFinalized`]; where the store cannot be read or written.
+    #[allow(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime only")]
     pub fn evaluate(&mut self) -> Result<Evaluation> {
-        self.transact(|run| {
-            let snapshot = take_snapshot(run.transaction, &self.run_id, &self.policy.reads())?;
-            let evaluation = self.policy.evaluate(&snapshot);
-            let mut payload = match evaluation.to_value() {
-                Value::Object(object) => object,
-                _ => Object::new(),
-            };
-            payload.insert("evaluator", crate::bundle::evaluator());
-            payload.insert("policy_digest", self.policy.digest()?.to_string());
-            payload.insert("snapshot_head", snapshot_head(&snapshot));
-            // Its texts are those of the policy and of what is on record.
-            run.write(&run.draft(EventType::Evaluation, Clean::ours(payload)))?;
-            Ok(evaluation)
-        })
+        self.transact(|run| run.evaluate())
     }
 
     /// Records a decision, referring to the last evaluation where there is one.
@@ -158,17 +146,7 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::append`].
     pub fn decide(&mut self, decision_id: &str, basis: &[&str], action_plan: &str) -> Result<Appended> {
-        let payload = self.gate.object(Object::from_iter([
-            ("decision_id", Value::from(decision_id)),
-            ("basis", Value::from(basis.to_vec())),
-            ("action_plan", Value::from(action_plan)),
-        ]));
-        self.transact(|run| {
-            let snapshot = take_snapshot(run.transaction, &self.run_id, &[])?;
-            let evaluation = snapshot.of_type(EventType::Evaluation).next_back();
-            let evaluation = evaluation.map(|event| snapshot.event_ref(event));
-            run.write(&run.draft(EventType::Decision, payload).events(evaluation))
-        })
+        self.transact(|run| run.decide(decision_id, basis, action_plan))
     }
 
     /// Ends the run with the verdict of its last evaluation: UNKNOWN where there is none, or where evidence or a
@@ -204,20 +182,7 @@ impl RunWriter {
 
     /// `choose` is given the best verdict that the run allows.
     fn end(&mut self, summary: &str, choose: impl FnOnce(Verdict) -> Result<Verdict>) -> Result<Verdict> {
-        let summary = self.gate.text(summary);
-        self.transact(|run| {
-            let snapshot = take_snapshot(run.transaction, &self.run_id, &[])?;
-            let verdict = choose(best_verdict(&snapshot))?;
-            run.step_to_the_end(verdict)?;
-            let payload = Clean::ours(Object::new()).with("overall_verdict", Clean::ours(verdict));
-            let payload = payload.with("summary", summary);
-            let basis = snapshot.events().iter().rev();
-            let mut basis =
-                basis.filter(|event| matches!(event.event_type, EventType::Decision | EventType::Evaluation));
-            let basis = basis.next().map(|event| snapshot.event_ref(event));
-            run.write(&run.draft(EventType::RunFinalize, payload).events(basis))?;
-            Ok(verdict)
-        })
+        self.transact(|run| run.end(summary, choose))
     }
 
     /// Runs `write` on the run with its head, in one write transaction; nothing of it remains where it fails.
@@ -226,7 +191,7 @@ impl RunWriter {
     }
 
     /// The run with its head, inside a write transaction.
-    pub(super) fn open<'w>(&'w self, transaction: &'w mut dyn WriteTransaction) -> Result<OpenRun<'w>> {
+    pub(crate) fn open<'w>(&'w self, transaction: &'w mut dyn WriteTransaction) -> Result<OpenRun<'w>> {
         let head = read_head(transaction, &self.run_id)?;
         Ok(OpenRun { writer: self, transaction, head, put: None })
     }
@@ -312,7 +277,51 @@ impl OpenRun<'_> {
         Ok(())
     }
 
-    fn advance(&mut self, to: &Stage, reason: Clean<impl Into<Value>>) -> Result<Appended> {
+    /// Judges the run as it is by its policy, and records the evaluation.
+    pub(crate) fn evaluate(&mut self) -> Result<Evaluation> {
+        let policy = &self.writer.policy;
+        let snapshot = take_snapshot(self.transaction, &self.writer.run_id, &policy.reads())?;
+        let evaluation = policy.evaluate(&snapshot);
+        let mut payload = match evaluation.to_value() {
+            Value::Object(object) => object,
+            _ => Object::new(),
+        };
+        payload.insert("evaluator", crate::bundle::evaluator());
+        payload.insert("policy_digest", policy.digest()?.to_string());
+        payload.insert("snapshot_head", snapshot_head(&snapshot));
+        // Its texts are those of the policy and of what is on record.
+        self.write(&self.draft(EventType::Evaluation, Clean::ours(payload)))?;
+        Ok(evaluation)
+    }
+
+    /// Records a decision, referring to the last evaluation if there is one.
+    pub(crate) fn decide(&mut self, decision_id: &str, basis: &[&str], action_plan: &str) -> Result<Appended> {
+        let payload = self.gate().object(Object::from_iter([
+            ("decision_id", Value::from(decision_id)),
+            ("basis", Value::from(basis.to_vec())),
+            ("action_plan", Value::from(action_plan)),
+        ]));
+        let snapshot = take_snapshot(self.transaction, &self.writer.run_id, &[])?;
+        let evaluation = snapshot.of_type(EventType::Evaluation).next_back();
+        let evaluation = evaluation.map(|event| snapshot.event_ref(event));
+        self.write(&self.draft(EventType::Decision, payload).events(evaluation))
+    }
+
+    /// Ends the run; `choose` is given the best verdict that it allows.
+    pub(crate) fn end(&mut self, summary: &str, choose: impl FnOnce(Verdict) -> Result<Verdict>) -> Result<Verdict> {
+        let summary = self.gate().text(summary);
+        let snapshot = take_snapshot(self.transaction, &self.writer.run_id, &[])?;
+        let verdict = choose(best_verdict(&snapshot))?;
+        self.step_to_the_end(verdict)?;
+        let payload = Clean::ours(Object::new()).with("overall_verdict", Clean::ours(verdict)).with("summary", summary);
+        let basis = snapshot.events().iter().rev();
+        let mut basis = basis.filter(|event| matches!(event.event_type, EventType::Decision | EventType::Evaluation));
+        let basis = basis.next().map(|event| snapshot.event_ref(event));
+        self.write(&self.draft(EventType::RunFinalize, payload).events(basis))?;
+        Ok(verdict)
+    }
+
+    pub(crate) fn advance(&mut self, to: &Stage, reason: Clean<impl Into<Value>>) -> Result<Appended> {
         let from = self.head.stage.clone();
         self.writer.policy.graph().check_step(&from, to)?;
         // Both are stages of the graph that the run committed to.

@@ -14,6 +14,7 @@ mod bundle;
 mod commitment;
 mod common;
 mod compress;
+mod evidence;
 mod faults;
 mod forge;
 mod gate;

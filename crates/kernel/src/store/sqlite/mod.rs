@@ -955,8 +955,9 @@ impl WriteTransaction for SqliteTransaction<'_> {
     }
 
     fn set_class(&mut self, blob: &BlobRecord) -> Result<()> {
-        let sql = "UPDATE blobs SET evidence_class = ?2 WHERE sha256 = ?1";
-        one("blobs", self.prepare(sql)?.execute(params![blob.hash.to_hex(), blob.class.as_str()])?)
+        let sql = "UPDATE blobs SET evidence_class = ?2, content_type = ?3 WHERE sha256 = ?1";
+        let params = params![blob.hash.to_hex(), blob.class.as_str(), blob.content_type];
+        one("blobs", self.prepare(sql)?.execute(params)?)
     }
 
     fn expire_blob(&mut self, hash: &BlobHash, from: BlobState, to: BlobState, at: Timestamp) -> Result<bool> {

@@ -1,0 +1,346 @@
+//! What excuses that evidence is gone, and what a stranger's run changes: nothing that is kept here.
+
+use crate::common::{RECIPIENT, actor, new_path, start};
+use crate::forge::{Bundle, Forger, rechain, set};
+use receipt_core::evidence::EvidenceClass;
+use receipt_core::json::Value;
+use receipt_core::note::{KeyKind, Signing};
+use receipt_kernel::bundle::{Export, Verify};
+use receipt_kernel::clock::ManualClock;
+use receipt_kernel::{
+    Audit, BlobHash, Check, Error, Ledger, Object, Policy, Publish, Put, RunId, Timestamp, Ttl, Verdict,
+};
+use rusqlite::Connection;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+const DAY: i64 = 86_400_000_000;
+
+fn at(day: i64) -> Timestamp {
+    Timestamp::from_micros(1_767_225_600_000_000 + day * DAY)
+}
+
+/// A ledger that keeps public evidence for 30 days and sealed evidence for 7.
+struct Scene {
+    #[allow(dead_code, reason = "it is there as long as the scene")]
+    folder: TempDir,
+    path: PathBuf,
+    ledger: Ledger,
+    clock: Arc<ManualClock>,
+}
+
+fn scene() -> Scene {
+    let (folder, path) = new_path();
+    let clock = Arc::new(ManualClock::new(at(0)));
+    let ledger = Ledger::create(&path).unwrap().with_clock(clock.clone());
+    ledger.add_recipients([RECIPIENT]).unwrap();
+    let kept: Result<_, Error> = ledger.set_retention(|retention| {
+        retention.public = Ttl::Seconds(30 * 86_400);
+        retention.sealed = Ttl::Seconds(7 * 86_400);
+        Ok(())
+    });
+    kept.unwrap();
+    Scene { folder, path, ledger, clock }
+}
+
+impl Scene {
+    /// A run that puts this, passes and is over.
+    fn put(&self, run: &str, key: &str, data: &[u8], put: Put) -> BlobHash {
+        let mut writer = start(&self.ledger, run);
+        writer.advance("COLLECT", "collecting").unwrap();
+        let hash = writer.put(key, data, put).unwrap().hash;
+        writer.advance("EVALUATE", "collected").unwrap();
+        writer.evaluate().unwrap();
+        writer.advance("DECIDE", "evaluated").unwrap();
+        writer.finalize("over").unwrap();
+        hash
+    }
+
+    fn retain_on(&self, day: i64) -> RunId {
+        self.clock.set(at(day));
+        self.ledger.retain(&actor(), &mut |_, _| {}).unwrap().run_id.unwrap()
+    }
+
+    fn sql(&self, sql: &str) {
+        Connection::open(&self.path).unwrap().execute_batch(sql).unwrap();
+    }
+
+    /// Removes a blob's bytes as somebody does who has the file.
+    fn remove(&self, hash: &BlobHash) {
+        let hex = hash.to_hex();
+        self.sql(&format!("UPDATE blobs SET data = NULL, state = 'expired_hash_only' WHERE sha256 = '{hex}'"));
+    }
+
+    fn edit(&self, run: &str, change: impl FnOnce(&mut Vec<Object>)) {
+        Forger::open(&self.path).edit(run, change);
+    }
+
+    fn import(&self, bundle: &[u8]) -> Verdict {
+        self.ledger.import(&Verify::default(), &mut &bundle[..]).unwrap().report.overall_verdict()
+    }
+
+    fn bundle(&self, run: &str) -> Vec<u8> {
+        let mut bundle = Vec::new();
+        self.ledger.export(&Export::of(RunId::new(run)), &mut bundle).unwrap();
+        bundle
+    }
+
+    /// The verdict of evidence in the whole ledger, and in one run.
+    fn evidence(&self, run: &str) -> [Verdict; 2] {
+        let ledger = Ledger::open_read_only(&self.path).unwrap();
+        let whole = ledger.audit().unwrap();
+        let one = Audit::of(&ledger).runs([RunId::new(run)]).run().unwrap();
+        [whole, one].map(|report| report.check(Check::Evidence).unwrap().verdict)
+    }
+
+    fn row(&self, hash: &BlobHash) -> (String, String) {
+        let connection = Connection::open(&self.path).unwrap();
+        let sql = "SELECT evidence_class, content_type FROM blobs WHERE sha256 = ?1";
+        connection.query_row(sql, [hash.to_hex()], |row| Ok((row.get(0)?, row.get(1)?))).unwrap()
+    }
+}
+
+const FAIL: [Verdict; 2] = [Verdict::Fail; 2];
+const PASS: [Verdict; 2] = [Verdict::Pass; 2];
+
+fn is_receipt(event: &Object) -> bool {
+    event.get("event_type").and_then(Value::as_str) == Some("BLOB_EXPIRE")
+}
+
+fn change_receipt(events: &mut [Object], path: &[&str], value: impl Into<Value>) {
+    set(events.iter_mut().find(|event| is_receipt(event)).unwrap(), path, value);
+}
+
+#[test]
+fn a_receipt_counts_only_if_its_whole_run_verifies() {
+    let scene = scene();
+    let hash = scene.put("a", "log", b"gone after 30 days", Put::text());
+    let run = scene.retain_on(40);
+    assert_eq!(scene.evidence("a"), PASS, "the control");
+    assert!(scene.ledger.blob(&hash).is_err());
+    // Its path, its columns, its chain and its commitment; none of it is in the receipt.
+    for sql in [
+        "UPDATE events SET event_type = 'DECISION' WHERE event_type = 'RUN_FINALIZE' AND run_id = ?",
+        "UPDATE events SET seq = 900 WHERE event_type = 'RUN_FINALIZE' AND run_id = ?",
+        "UPDATE runs SET meta_json = '{}' WHERE run_id = ?",
+        "UPDATE events SET envelope_json = replace(envelope_json, 'expired 1 blobs', 'expired 2 blobs') WHERE run_id = ?",
+    ] {
+        let (folder, path) = new_path();
+        std::fs::copy(&scene.path, &path).unwrap();
+        let copy = Scene { folder, path, ledger: scene.ledger.clone(), clock: scene.clock.clone() };
+        let changed = Forger::open(&copy.path).execute(&sql.replace('?', "?1"), [run.as_str()]).unwrap();
+        assert!(changed > 0, "{sql}");
+        assert_eq!(copy.evidence("a"), FAIL, "{sql}");
+    }
+}
+
+#[test]
+fn a_receipt_counts_only_if_it_has_an_instant_and_comes_after_the_last_put_and_the_time_that_was_set() {
+    type Change = fn(&mut Vec<Object>);
+    let changes: [(&str, Change); 6] = [
+        ("no instant", |events| change_receipt(events, &["ts"], "some time")),
+        ("another blob", |events| change_receipt(events, &["payload", "sha256"], BlobHash::of(b"other").to_hex())),
+        ("before the put", |events| events.iter_mut().for_each(|event| set(event, &["ts"], at(-1).to_string()))),
+        ("kept until a time before the put", |events| {
+            change_receipt(events, &["payload", "kept_until"], "2000-01-01T00:00:00+00:00");
+        }),
+        ("not kept as long as was set", |events| {
+            change_receipt(events, &["payload", "kept_until"], at(29).to_string());
+        }),
+        ("of another class", |events| change_receipt(events, &["payload", "evidence_class"], "sealed")),
+    ];
+    for (what, change) in changes {
+        let scene = scene();
+        scene.put("a", "log", b"gone after 30 days", Put::text());
+        let run = scene.retain_on(40);
+        scene.edit(run.as_str(), |_| {});
+        let row = "UPDATE runs SET created_at = (SELECT substr(envelope_json, instr(envelope_json, '\"ts\":\"') + 6, 25) \
+                   FROM events WHERE events.run_id = runs.run_id AND seq = 1)";
+        assert_eq!(scene.evidence("a"), PASS, "the control");
+        scene.edit(run.as_str(), change);
+        if what == "before the put" {
+            scene.sql(row);
+        }
+        assert_eq!(scene.evidence("a"), FAIL, "{what}");
+    }
+}
+
+#[test]
+fn bytes_that_were_put_again_by_another_run_need_a_receipt_of_their_own() {
+    let scene = scene();
+    let hash = scene.put("a", "log", b"the same bytes", Put::text());
+    scene.retain_on(40);
+    scene.clock.set(at(41));
+    scene.put("b", "log", b"the same bytes", Put::text());
+    assert_eq!(scene.evidence("a"), PASS, "they are back");
+    scene.remove(&hash);
+    assert_eq!(scene.evidence("a"), FAIL);
+    assert_eq!(scene.evidence("b"), FAIL);
+}
+
+#[test]
+fn the_receipt_of_an_imported_run_says_nothing_of_what_was_recorded_here() {
+    let stranger = scene();
+    stranger.put("theirs", "log", b"the same bytes", Put::text());
+    let receipt = stranger.retain_on(40);
+    let bundle = stranger.bundle(receipt.as_str());
+
+    let scene = scene();
+    let hash = scene.put("a", "log", b"the same bytes", Put::text());
+    assert_eq!(scene.import(&bundle), Verdict::Pass);
+    assert_eq!(scene.evidence("a"), PASS, "nothing is gone yet");
+    scene.remove(&hash);
+    assert_eq!(scene.evidence("a"), FAIL);
+    // The same receipt, were it of a run that was recorded here, would count.
+    let record = scene.ledger.imported().unwrap().into_iter().find(|run| run.as_str().starts_with("import-")).unwrap();
+    let forger = Forger::open(&scene.path);
+    forger.execute("DELETE FROM events WHERE run_id = ?1", [record.as_str()]).unwrap();
+    forger.execute("DELETE FROM runs WHERE run_id = ?1", [record.as_str()]).unwrap();
+    drop(forger);
+    assert_eq!(scene.evidence("a"), PASS, "a whole run was taken away, as a checkpoint shows");
+}
+
+#[test]
+fn an_imported_run_cannot_say_that_another_one_was_imported() {
+    let scene = scene();
+    scene.put("a", "log", b"mine", Put::text());
+    let receipt = scene.retain_on(40);
+    // A stranger who has seen the run of the receipt writes that it was imported.
+    let seen = Bundle::read(&scene.bundle(receipt.as_str()));
+    let last = seen.events.last().unwrap();
+    let stranger = Ledger::in_memory();
+    start(&stranger, "x").finalize_as(Verdict::Unknown, "over").unwrap();
+    let mut bundle = Vec::new();
+    stranger.export(&Export::of(RunId::new("x")), &mut bundle).unwrap();
+    let mut forged = Bundle::read(&bundle);
+    let said = Object::from_iter([
+        ("kind", Value::from("import")),
+        ("run_id", receipt.as_str().into()),
+        ("events", last.get("seq").cloned().unwrap()),
+        ("head", last.get("event_hash").cloned().unwrap()),
+    ]);
+    set(&mut forged.events[0], &["payload", "maintenance"], said);
+    rechain(&mut forged.events);
+    assert!(scene.import(&forged.write()).is_success());
+    assert_eq!(scene.evidence("a"), PASS, "the receipt is still one of this ledger");
+    assert!(!scene.ledger.imported().unwrap().contains(&receipt));
+}
+
+/// The bundle of a run that puts these bytes, where its events and its record say that they are sealed, or of another type.
+fn hostile(data: &[u8], class: &str, content_type: &str, ts: Timestamp) -> Vec<u8> {
+    let stranger = scene();
+    stranger.clock.set(ts);
+    stranger.put("theirs", "claims_map", data, Put::text());
+    let mut bundle = Bundle::read(&stranger.bundle("theirs"));
+    for event in &mut bundle.events {
+        if event.get("event_type").and_then(Value::as_str) == Some("EVIDENCE_PUT") {
+            set(event, &["payload", "evidence", "evidence_class"], class);
+            set(event, &["payload", "evidence", "content_type"], content_type);
+        }
+    }
+    // Its evaluation judged another head.
+    bundle.events.truncate(3);
+    bundle.rechain();
+    set(&mut bundle.blobs[0].0, &["evidence_class"], class);
+    set(&mut bundle.blobs[0].0, &["content_type"], content_type);
+    bundle.write()
+}
+
+#[test]
+fn an_import_changes_neither_the_class_nor_the_type_nor_the_time_of_what_is_here() {
+    for data in [&b"my bytes"[..], b""] {
+        let scene = scene();
+        let hash = scene.put("a", "log", data, Put::text());
+        let row = scene.row(&hash);
+        let bundle = hostile(data, "sealed", "application/vnd.age", at(365 * 7900));
+        assert_eq!(scene.import(&bundle), Verdict::Warn, "it is not finished");
+        assert_eq!(scene.row(&hash), row);
+        assert_eq!(scene.evidence("a"), PASS);
+        assert_eq!(scene.evidence("theirs"), PASS);
+        let exported = Bundle::read(&scene.bundle("a"));
+        assert_eq!(exported.blobs[0].0.get("state").and_then(Value::as_str), Some("live"));
+    }
+}
+
+#[test]
+fn what_a_stranger_brought_first_is_kept_as_it_is_put_here() {
+    let scene = scene();
+    assert_eq!(scene.import(&hostile(b"", "sealed", "application/vnd.age", at(0))), Verdict::Warn);
+    assert_eq!(scene.evidence("theirs"), PASS);
+    let hash = scene.put("a", "empty", b"", Put::text());
+    assert_eq!(scene.row(&hash), ("public".to_owned(), "text/plain; charset=utf-8".to_owned()));
+    assert_eq!(scene.evidence("a"), PASS);
+    assert_eq!(scene.evidence("theirs"), PASS);
+}
+
+#[test]
+fn a_row_that_no_event_says_is_found_whoever_put_the_blob() {
+    let scene = scene();
+    assert_eq!(scene.import(&hostile(b"theirs alone", "public", "image/png", at(0))), Verdict::Warn);
+    assert_eq!(scene.evidence("theirs"), PASS, "the control");
+    scene.sql("UPDATE blobs SET content_type = 'text/html'");
+    assert_eq!(scene.evidence("theirs"), FAIL);
+    scene.sql("UPDATE blobs SET content_type = 'image/png', evidence_class = 'sealed'");
+    assert_eq!(scene.evidence("theirs"), FAIL);
+}
+
+#[test]
+fn each_put_of_a_blob_is_compared_and_not_only_the_first() {
+    for (member, value) in [
+        ("bytes_len", Value::from(11)),
+        ("evidence_class", "sealed".into()),
+        ("content_type", "text/html".into()),
+        ("ref", "blob://sha256:00".into()),
+        ("sha256", BlobHash::of(b"").to_hex().into()),
+    ] {
+        let scene = scene();
+        let mut run = start(&scene.ledger, "a");
+        for key in ["one", "two", "three"] {
+            run.put(key, b"twelve bytes", Put::text()).unwrap();
+        }
+        assert_eq!(scene.evidence("a"), PASS, "the control");
+        scene.edit("a", |events| set(&mut events[3], &["payload", "evidence", member], value));
+        assert_eq!(scene.evidence("a"), FAIL, "{member}");
+    }
+}
+
+#[test]
+fn an_imported_run_still_has_the_proof_of_the_ledger_that_it_came_from() {
+    let stranger = scene();
+    stranger.put("theirs", "log", b"bytes", Put::text());
+    let signing = Signing::from_seed("example.com/log".parse().unwrap(), KeyKind::Note, &[7; 32]);
+    stranger.ledger.checkpoint(&Publish::by(&signing)).unwrap();
+    let bundle = stranger.bundle("theirs");
+    let scene = scene();
+    let keys = [signing.verifier().clone()];
+    let verify = Verify::default().keys(&keys);
+    assert!(scene.ledger.import(&verify, &mut &bundle[..]).unwrap().new);
+    let exported = scene.bundle("theirs");
+    assert_eq!(exported, bundle);
+    let report = verify.run(&mut &exported[..]).unwrap();
+    assert_eq!(report.check(Check::Log).unwrap().verdict, Verdict::Pass);
+    assert_eq!(report.check(Check::Tail).unwrap().verdict, Verdict::Pass);
+}
+
+#[test]
+fn the_id_of_a_run_says_nothing_of_what_it_is() {
+    let scene = scene();
+    let meta = Object::from_iter([("recipient", RECIPIENT)]);
+    let run = scene.ledger.start("shred-20260101T000000Z", Policy::structural().unwrap(), actor(), meta).unwrap();
+    drop(run);
+    let names = scene.ledger.add_recipients([RECIPIENT]).unwrap();
+    assert_eq!(names, [RECIPIENT], "nobody destroyed it");
+    let mut other = start(&scene.ledger, "sealed");
+    other.put("k", b"secret", Put::text().of_class(EvidenceClass::Sealed)).unwrap();
+    let shredded = scene.ledger.shred(RECIPIENT, "the period is over", &actor()).unwrap();
+    assert!(matches!(scene.ledger.add_recipients([RECIPIENT]), Err(Error::BadRecipient { .. })));
+    // Under another id it is the same.
+    let forger = Forger::open(&scene.path);
+    let events = crate::forge::renamed(&forger.events(shredded.run_id.as_str()), "any name");
+    forger.add_run(&events);
+    forger.execute("DELETE FROM events WHERE run_id = ?1", [shredded.run_id.as_str()]).unwrap();
+    forger.execute("DELETE FROM runs WHERE run_id = ?1", [shredded.run_id.as_str()]).unwrap();
+    drop(forger);
+    assert!(matches!(scene.ledger.add_recipients([RECIPIENT]), Err(Error::BadRecipient { .. })));
+}
