@@ -44,7 +44,7 @@ const fn signed(name: &'static str, edit: Edit) -> Act {
 pub(super) const FORGET_LOG: [&str; 3] =
     ["DELETE FROM log_checkpoints", "DELETE FROM log_segments", "DELETE FROM log_tiles"];
 
-pub(super) const ACTS: [Act; 28] = [
+pub(super) const ACTS: [Act; 31] = [
     Act { name: "nothing", by: Actor::Outsider, expected: None, sql: &[], edit: None, sign: Sign::No },
     plain(
         "an event edited",
@@ -112,6 +112,12 @@ pub(super) const ACTS: [Act; 28] = [
          (SELECT min(rowid) FROM blobs WHERE length(data) > 0)"],
     ),
     plain(
+        "evidence put under another class, so that it is removed early",
+        Check::Evidence,
+        &["UPDATE blobs SET evidence_class = CASE evidence_class WHEN 'public' THEN 'sealed' ELSE 'public' END \
+         WHERE rowid = (SELECT min(rowid) FROM blobs)"],
+    ),
+    plain(
         "the newest event cut off",
         Check::Tail,
         &[concat!("DELETE FROM events WHERE id = (SELECT max(id) FROM events WHERE run_id = ", the_run!(), ")")],
@@ -136,6 +142,21 @@ pub(super) const ACTS: [Act; 28] = [
         ],
     ),
     plain("the log's hashes changed", Check::Key, &["UPDATE log_tiles SET hashes = zeroblob(length(hashes))"]),
+    plain(
+        "the log made to count events twice, so that others can be hidden",
+        Check::Content,
+        &["UPDATE log_checkpoints SET last_event_id = 0"],
+    ),
+    plain(
+        "events moved to where the log does not look",
+        Check::Content,
+        &[
+            concat!("UPDATE events SET id = -id WHERE run_id = ", the_run!()),
+            FORGET_LOG[0],
+            FORGET_LOG[1],
+            FORGET_LOG[2],
+        ],
+    ),
     plain("the log's list of runs changed", Check::Runs, &["UPDATE log_segments SET run_id = run_id || '!'"]),
     retold("an event edited, with new hashes", retell::edited),
     retold("two events change places, with new hashes", retell::swapped),

@@ -7,7 +7,10 @@
 //! # Ok::<(), conformance::Failures>(())
 //! ```
 
-use super::{BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Size, Store, Visit, WriteTransaction};
+use super::{
+    BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Segment, Size, Snapshot, Store, StoredCheckpoint, Visit,
+    WriteTransaction,
+};
 use crate::error::{Error, Result};
 use crate::evidence::Put;
 use crate::ledger::Ledger;
@@ -117,6 +120,11 @@ const CASES: &[(&str, Case)] = &[
     ("a run id may have a NUL in it", nul_in_run_id),
     ("each receipt of a removed blob is found, of whichever run", expiries),
     ("the size grows with what is written", size),
+    ("the log's rows come back as they were written", log_rows),
+    ("what is bound to the log is bound once", log_bound),
+    ("the log's rows are written with everything else, or not at all", log_dropped),
+    ("events come in the order in which they were written, of whichever run", arrivals),
+    ("snapshots that were taken together see one instant", snapshots),
     ("another handle sees what was committed", reopened),
     ("many writers at once lose and double nothing", many_writers),
     ("a run can be recorded, judged and audited", whole_run),
@@ -800,6 +808,132 @@ fn size(mut store: Box<dyn Store>) -> Outcome {
     let transaction = store.read()?;
     same("the size", &transaction.size()?, &Size { runs: 1, events: 30, blobs: 2 })?;
     same("the rows", &transaction.rows()?, &Size { runs: 1, events: 30, blobs: 2 })
+}
+
+fn segment(first_leaf: u64, run: &str, first_seq: i64, count: u64) -> Outcome<Segment> {
+    let first_seq = Seq::new(first_seq).ok_or_else(|| Problem("a seq that is none".to_owned()))?;
+    Ok(Segment { first_leaf, run_id: RunId::new(run), first_seq, count })
+}
+
+fn checkpoint(size: u64, note: &str) -> StoredCheckpoint {
+    let text = |text: &str| text.to_owned();
+    StoredCheckpoint { size, last_event_id: 7, vkey: text("key"), note: text(note), created_at: at(5).to_string() }
+}
+
+/// Three stretches of two runs, two checkpoints, and rows of the tree of which one is replaced by a longer one.
+fn write_log(transaction: &mut dyn WriteTransaction) -> Outcome {
+    for stretch in [segment(0, "a", 1, 3)?, segment(3, "b", 1, 2)?, segment(5, "a", 4, 1)?, segment(5, "a", 4, 4)?] {
+        transaction.put_segment(&stretch)?;
+    }
+    for (level, index, hashes) in [(0, 0, &[1; 32][..]), (0, 0, &[2; 64]), (0, 1, &[3; 32]), (1, 0, &[4; 32])] {
+        transaction.put_log_tile(level, index, hashes)?;
+    }
+    transaction.put_checkpoint(&checkpoint(3, "one"), at(5))?;
+    Ok(transaction.put_checkpoint(&checkpoint(9, "two"), at(5))?)
+}
+
+fn stretches(store: &dyn ReadTransaction, from: u64) -> Outcome<Vec<Segment>> {
+    let mut found = Vec::new();
+    store.segments(from, &mut |segment| {
+        found.push(segment);
+        Visit::Continue(())
+    })?;
+    Ok(found)
+}
+
+fn log_rows(mut store: Box<dyn Store>) -> Outcome {
+    let mut transaction = store.write()?;
+    write_log(transaction.as_mut())?;
+    transaction.commit()?;
+    let read = store.read()?;
+    same("the last checkpoint", &read.last_checkpoint()?, &Some(checkpoint(9, "two")))?;
+    let all = vec![segment(0, "a", 1, 3)?, segment(3, "b", 1, 2)?, segment(5, "a", 4, 4)?];
+    same("the stretches", &stretches(read.as_ref(), 0)?, &all)?;
+    same("the stretches from a leaf on", &stretches(read.as_ref(), 4)?, &all[1..].to_vec())?;
+    same("a row of the tree", &read.log_tile(0, 0)?, &Some(vec![2; 64]))?;
+    same("another row", &read.log_tile(1, 0)?, &Some(vec![4; 32]))?;
+    same("a row that is not there", &read.log_tile(1, 1)?, &None)?;
+    let leaf = |run: &str, seq: i64| -> Outcome<Option<u64>> {
+        let seq = Seq::new(seq).ok_or_else(|| Problem("a seq that is none".to_owned()))?;
+        Ok(read.leaf_of(&RunId::new(run), seq)?)
+    };
+    let leaves =
+        [leaf("a", 1)?, leaf("a", 3)?, leaf("a", 4)?, leaf("a", 7)?, leaf("a", 8)?, leaf("b", 2)?, leaf("c", 1)?];
+    same("the leaves", &leaves, &[Some(0), Some(2), Some(5), Some(8), None, Some(4), None])?;
+    let covered = |run: &str| read.covered(&RunId::new(run));
+    same("how many events the log has", &[covered("a")?, covered("b")?, covered("c")?], &[7, 2, 0])
+}
+
+fn log_bound(mut store: Box<dyn Store>) -> Outcome {
+    same("what is bound", &store.read()?.log_meta("origin")?, &None)?;
+    let mut transaction = store.write()?;
+    transaction.bind_log_meta("origin", "one")?;
+    transaction.commit()?;
+    let mut transaction = store.write()?;
+    refused("a second binding", transaction.bind_log_meta("origin", "two"))?;
+    drop(transaction);
+    same("what is bound", &store.read()?.log_meta("origin")?, &Some("one".to_owned()))
+}
+
+fn log_dropped(mut store: Box<dyn Store>) -> Outcome {
+    let mut transaction = store.write()?;
+    write_log(transaction.as_mut())?;
+    drop(transaction);
+    let read = store.read()?;
+    same("the last checkpoint", &read.last_checkpoint()?, &None)?;
+    same("the stretches", &stretches(read.as_ref(), 0)?, &Vec::new())?;
+    same("a row of the tree", &read.log_tile(0, 0)?, &None)
+}
+
+fn arrivals(mut store: Box<dyn Store>) -> Outcome {
+    let runs = ["b", "a", "c"].map(RunId::new);
+    for run in &runs {
+        write_run(store.as_mut(), run, &chain(run, 3, "n")?)?;
+    }
+    append(store.as_mut(), &runs[1])?;
+    let read = store.read()?;
+    let (mut found, mut ids) = (Vec::new(), Vec::new());
+    read.events_after(0, &mut |id, run, row| {
+        ids.push(id);
+        found.push((run.as_str().unwrap_or_default().to_owned(), row.seq.integer().unwrap_or_default()));
+        Visit::Continue(())
+    })?;
+    let wanted = runs.iter().flat_map(|run| (1..=3).map(|seq| (run.to_string(), seq)));
+    let wanted: Vec<_> = wanted.chain([("a".to_owned(), 4)]).collect();
+    same("the events", &found, &wanted)?;
+    ensure(ids.windows(2).all(|pair| pair[0] < pair[1]) && ids[0] > 0, "their ids do not grow from 1 on")?;
+    let mut later = 0;
+    read.events_after(ids[5], &mut |_, _, _| {
+        later += 1;
+        Visit::Continue(())
+    })?;
+    same("the events after the sixth", &later, &4)?;
+    let mut hashes = Vec::new();
+    let [first, last] = [2, 3].map(Seq::new);
+    let range = first.zip(last).ok_or_else(|| Problem("a seq that is none".to_owned()))?;
+    read.hashes(&runs[0], range.0, range.1, &mut |seq, hash| {
+        hashes.push((seq, hash.as_str().unwrap_or_default().to_owned()));
+        Visit::Continue(())
+    })?;
+    let events = chain(&runs[0], 3, "n")?;
+    let wanted: Vec<_> = (2..).zip(&events[1..]).map(|(seq, event)| (seq, event.hash.to_string())).collect();
+    same("the hashes", &hashes, &wanted)?;
+    same("how many events there are", &read.count_events()?, &10)
+}
+
+fn snapshots(mut store: Box<dyn Store>) -> Outcome {
+    let runs = ["a", "b"].map(RunId::new);
+    write_run(store.as_mut(), &runs[0], &chain(&runs[0], 2, "n")?)?;
+    let snapshots = store.snapshots(3)?;
+    ensure(!snapshots.is_empty(), "there is not even one")?;
+    write_run(store.as_mut(), &runs[1], &chain(&runs[1], 2, "n")?)?;
+    let seen = |snapshots: &[Box<dyn Snapshot>]| -> Outcome<Vec<u64>> {
+        snapshots.iter().map(|it| Ok(it.view().rows()?.events)).collect()
+    };
+    same("what each sees", &seen(&snapshots)?, &vec![2; snapshots.len()])?;
+    drop(snapshots);
+    let later = store.snapshots(1)?;
+    same("what a later one sees", &seen(&later)?, &vec![4])
 }
 
 fn reopened(mut store: Box<dyn Store>) -> Outcome {

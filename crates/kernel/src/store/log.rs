@@ -37,86 +37,61 @@ pub struct StoredCheckpoint {
     pub created_at: String,
 }
 
-/// Reads of the log. A ledger that has none is one whose log is empty; a backend that keeps none need write nothing.
+/// Reads of the log. A ledger that has none is one whose log is empty.
 pub trait LogRead {
     /// What is bound to the log under a key, such as `origin`.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn log_meta(&self, key: &str) -> Result<Option<String>> {
-        let _ = key;
-        Ok(None)
-    }
+    fn log_meta(&self, key: &str) -> Result<Option<String>>;
 
     /// The last checkpoint.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>> {
-        Ok(None)
-    }
+    fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>>;
 
     /// The hashes of a row of the log's tree, 32 bytes each; see `schema.sql`.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn log_tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>> {
-        let _ = (level, index);
-        Ok(None)
-    }
+    fn log_tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>>;
 
     /// The stretches from the one that holds this leaf on, in their order.
     ///
     /// # Errors
     /// Where the backend cannot be read, or a row is none.
-    fn segments(&self, from_leaf: u64, visit: &mut dyn FnMut(Segment) -> Visit) -> Result<()> {
-        let _ = (from_leaf, visit);
-        Ok(())
-    }
+    fn segments(&self, from_leaf: u64, visit: &mut dyn FnMut(Segment) -> Visit) -> Result<()>;
 
     /// The leaf of an event, where the log knows it.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn leaf_of(&self, run: &RunId, seq: Seq) -> Result<Option<u64>> {
-        let _ = (run, seq);
-        Ok(None)
-    }
+    fn leaf_of(&self, run: &RunId, seq: Seq) -> Result<Option<u64>>;
 
     /// How many events of a run the log says that it has.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn covered(&self, run: &RunId) -> Result<u64> {
-        let _ = run;
-        Ok(0)
-    }
+    fn covered(&self, run: &RunId) -> Result<u64>;
 
     /// The seq and recorded hash of a run's events from `first` to `last`, in their order.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn hashes(&self, run: &RunId, first: Seq, last: Seq, visit: &mut dyn FnMut(i64, Cell<'_>) -> Visit) -> Result<()> {
-        let _ = (run, first, last, visit);
-        Err(Error::store("this backend keeps no log"))
-    }
+    fn hashes(&self, run: &RunId, first: Seq, last: Seq, visit: &mut dyn FnMut(i64, Cell<'_>) -> Visit) -> Result<()>;
 
     /// The events of whichever run that came after the one in row `id`, in the order in which they came.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn events_after(&self, id: i64, visit: &mut dyn FnMut(i64, Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()> {
-        let _ = (id, visit);
-        Err(Error::store("this backend keeps no log"))
-    }
+    fn events_after(&self, id: i64, visit: &mut dyn FnMut(i64, Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()>;
 
     /// Exactly how many events there are.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn count_events(&self) -> Result<u64> {
-        Err(Error::store("this backend keeps no log"))
-    }
+    fn count_events(&self) -> Result<u64>;
 }
 
 /// Writes to the log.
@@ -125,37 +100,25 @@ pub trait LogWrite {
     ///
     /// # Errors
     /// Where there is one already.
-    fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<()> {
-        let _ = (key, value);
-        Err(Error::store("this backend keeps no log"))
-    }
+    fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<()>;
 
     /// Writes a row of the log's tree, in place of a shorter one.
     ///
     /// # Errors
     /// Where the backend cannot be written.
-    fn put_log_tile(&mut self, level: u8, index: u64, hashes: &[u8]) -> Result<()> {
-        let _ = (level, index, hashes);
-        Err(Error::store("this backend keeps no log"))
-    }
+    fn put_log_tile(&mut self, level: u8, index: u64, hashes: &[u8]) -> Result<()>;
 
     /// Writes a stretch, in place of a shorter one.
     ///
     /// # Errors
     /// Where the backend cannot be written.
-    fn put_segment(&mut self, segment: &Segment) -> Result<()> {
-        let _ = segment;
-        Err(Error::store("this backend keeps no log"))
-    }
+    fn put_segment(&mut self, segment: &Segment) -> Result<()>;
 
     /// Writes a checkpoint.
     ///
     /// # Errors
     /// Where the backend cannot be written.
-    fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint, now: Timestamp) -> Result<()> {
-        let _ = (checkpoint, now);
-        Err(Error::store("this backend keeps no log"))
-    }
+    fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint, now: Timestamp) -> Result<()>;
 }
 
 fn signed(value: u64) -> Result<i64> {

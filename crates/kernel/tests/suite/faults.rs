@@ -2,17 +2,19 @@
 //! at all, so that no bytes are gone without a receipt and no event speaks of evidence that is not there.
 
 use crate::common::{RECIPIENT, actor};
+use crate::passing::log_reads;
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use receipt_kernel::clock::ManualClock;
+use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
-    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, Visit,
-    VisitRun, WriteTransaction,
+    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction, Segment, Size, Snapshot, Store,
+    StoredCheckpoint, Visit, VisitRun, WriteTransaction,
 };
-use receipt_kernel::{Check, Error, Ledger, Object, Policy, Put, Ttl, Verdict};
+use receipt_kernel::{Anchors, Audit, Check, Error, Ledger, Object, Policy, Publish, Put, Ttl, Verdict};
 use rusqlite::Connection;
 use std::fs;
 use std::io::Read;
@@ -103,6 +105,10 @@ impl FailingTransaction<'_> {
         self.inner.as_ref().unwrap().as_ref()
     }
 
+    fn with<T>(&self, read: &mut dyn FnMut(&dyn ReadTransaction) -> T) -> T {
+        read(self.reads())
+    }
+
     fn write<T>(&mut self, write: impl FnOnce(&mut dyn WriteTransaction) -> Result<T, Error>) -> Result<T, Error> {
         let inner = self.inner.as_mut().unwrap().as_mut();
         self.plan.run(|| write(inner))
@@ -117,8 +123,27 @@ impl Drop for FailingTransaction<'_> {
     }
 }
 
-impl LogRead for FailingTransaction<'_> {}
-impl LogWrite for FailingTransaction<'_> {}
+impl LogRead for FailingTransaction<'_> {
+    log_reads!(self);
+}
+
+impl LogWrite for FailingTransaction<'_> {
+    fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        self.write(|it| it.bind_log_meta(key, value))
+    }
+
+    fn put_log_tile(&mut self, level: u8, index: u64, hashes: &[u8]) -> Result<(), Error> {
+        self.write(|it| it.put_log_tile(level, index, hashes))
+    }
+
+    fn put_segment(&mut self, segment: &Segment) -> Result<(), Error> {
+        self.write(|it| it.put_segment(segment))
+    }
+
+    fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint, now: Timestamp) -> Result<(), Error> {
+        self.write(|it| it.put_checkpoint(checkpoint, now))
+    }
+}
 
 impl ReadTransaction for FailingTransaction<'_> {
     fn runs(&self, visit: VisitRun<'_>) -> Result<(), Error> {
@@ -347,4 +372,33 @@ fn a_transaction_that_is_torn_would_be_found_out() {
         done.map(drop)
     });
     assert_eq!(torn, BLOBS, "once for each, between its bytes and its receipt");
+}
+
+#[test]
+fn a_checkpoint_that_fails_at_any_statement_was_never_made_or_is_the_one_that_is_made_next() {
+    let key = Signing::from_seed("example.com/log".parse().unwrap(), KeyKind::Note, &[1; 32]);
+    for fault in [Fault::Before, Fault::After, Fault::Torn] {
+        let mut broken = 0;
+        let statements = at_every_statement(fault, &mut |plan| {
+            let (_folder, path) = scene(false);
+            let done = failing(&path, plan, 1).checkpoint(&Publish::by(&key));
+            let ledger = Ledger::open(&path).unwrap();
+            let report = Audit::of(&ledger).against(&Anchors::default()).run().unwrap();
+            if fault == Fault::Torn {
+                // The control: rows of the log without their checkpoint are found.
+                broken += u64::from(report.overall_verdict() == Verdict::Fail);
+                return done.map(drop);
+            }
+            assert_eq!(report.overall_verdict(), Verdict::Pass, "{fault:?} at {}", plan.at);
+            let next = ledger.checkpoint(&Publish::by(&key)).unwrap().checkpoint;
+            assert_eq!(next.checkpoint().head.size, report.events);
+            assert!(done.as_ref().is_ok_and(|made| made.checkpoint == next) || plan.was_met());
+            let anchors = Anchors { checkpoints: vec![("next".to_owned(), next)], ..Anchors::default() };
+            let report = Audit::of(&ledger).against(&anchors).run().unwrap();
+            assert_eq!(report.overall_verdict(), Verdict::Pass, "{fault:?} at {}", plan.at);
+            done.map(drop)
+        });
+        assert!(statements >= 5, "{statements} statements");
+        assert_eq!(broken > 0, fault == Fault::Torn);
+    }
 }

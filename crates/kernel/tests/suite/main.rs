@@ -22,6 +22,7 @@ mod hostile;
 mod independent;
 mod ledger;
 mod log;
+mod passing;
 mod redact;
 mod retention;
 mod rules;

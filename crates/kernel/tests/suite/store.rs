@@ -1,6 +1,7 @@
 //! Every backend does what the suite of the store asks, and the one over SQLite does what its file is relied on for.
 
 use crate::common::{actor, decision, new_path, start};
+use crate::passing::log_reads;
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
@@ -8,8 +9,8 @@ use receipt_core::run::EventRow;
 use receipt_kernel::store::memory::MemoryStore;
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
-    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, Visit,
-    VisitRun, WriteTransaction, conformance,
+    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction, Segment, Size, Snapshot, Store,
+    StoredCheckpoint, Visit, VisitRun, WriteTransaction, conformance,
 };
 use receipt_kernel::{Audit, Error, ErrorKind, EvidenceClass, Ledger, Object, Policy, Put, Verdict};
 use rusqlite::Connection;
@@ -75,6 +76,7 @@ enum Fault {
     ListsEventsBackwards,
     ReadsWithoutATransaction,
     HidesTheLastReceipt,
+    CutsTheLog,
 }
 
 struct Broken {
@@ -166,7 +168,9 @@ impl BrokenReads<'_> {
     }
 }
 
-impl LogRead for BrokenReads<'_> {}
+impl LogRead for BrokenReads<'_> {
+    log_reads!(self);
+}
 
 impl ReadTransaction for BrokenReads<'_> {
     reads!(self);
@@ -208,7 +212,9 @@ impl Unsteady {
     }
 }
 
-impl LogRead for Unsteady {}
+impl LogRead for Unsteady {
+    log_reads!(self);
+}
 
 impl ReadTransaction for Unsteady {
     reads!(self);
@@ -232,8 +238,30 @@ impl BrokenTransaction<'_> {
     }
 }
 
-impl LogRead for BrokenTransaction<'_> {}
-impl LogWrite for BrokenTransaction<'_> {}
+impl LogRead for BrokenTransaction<'_> {
+    log_reads!(self);
+}
+
+impl LogWrite for BrokenTransaction<'_> {
+    fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        self.inner().bind_log_meta(key, value)
+    }
+
+    fn put_log_tile(&mut self, level: u8, index: u64, hashes: &[u8]) -> Result<(), Error> {
+        self.inner().put_log_tile(level, index, hashes)
+    }
+
+    fn put_segment(&mut self, segment: &Segment) -> Result<(), Error> {
+        if self.fault == Fault::CutsTheLog && segment.count > 3 {
+            return Ok(());
+        }
+        self.inner().put_segment(segment)
+    }
+
+    fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint, now: Timestamp) -> Result<(), Error> {
+        self.inner().put_checkpoint(checkpoint, now)
+    }
+}
 
 impl ReadTransaction for BrokenTransaction<'_> {
     reads!(self);
@@ -315,6 +343,7 @@ fn a_broken_store_does_not_conform() {
         (Fault::TakesRunsTwice, "a run is inserted once"),
         (Fault::ListsEventsBackwards, "events come back byte for byte, in the order of their seq"),
         (Fault::ReadsWithoutATransaction, "a read transaction sees one instant"),
+        (Fault::CutsTheLog, "the log's rows come back as they were written"),
         (Fault::HidesTheLastReceipt, "each receipt of a removed blob is found, of whichever run"),
     ] {
         let failures = check(fault).expect_err(&format!("{fault:?} was not noticed"));
