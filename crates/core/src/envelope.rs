@@ -6,7 +6,6 @@
 
 use crate::canonical::{self, Form, Scratch};
 use crate::chain::Link;
-use crate::claims::Claims;
 use crate::error::{Error, JsonProblem};
 use crate::id::{self, BlobRef, EventHash, EventRef, RunId, Seq, Timestamp};
 use crate::json::{self, Limits, Object, Text, Value};
@@ -313,7 +312,7 @@ impl Members {
         place_before(&mut text, None);
         let hash = close(&mut text, hash_at);
         let mut scratch = Scratch::default();
-        let envelope = Envelope::read_hashing(&text, &mut scratch, Hashing::Done(hash))?;
+        let envelope = Envelope::read_hashed(&text, &mut scratch, Some(hash))?;
         let problem = || Error::Json { offset: 0, problem: JsonProblem::NotCanonical };
         if envelope.form != Form::Compact || envelope.claimed_hash != hash || !envelope.is_of(link.run_id.as_str()) {
             return Err(problem());
@@ -370,16 +369,6 @@ fn write_list(out: &mut Vec<u8>, before: &[u8], items: impl Iterator<Item = Stri
         }
         write_text(out, &item);
     }
-}
-
-/// When a text that is read is hashed.
-pub(crate) enum Hashing<'h> {
-    /// At once.
-    Now,
-    /// It was hashed when it was written.
-    Done(EventHash),
-    /// With others; until then it is taken to hash to what it claims.
-    Later(&'h mut Claims),
 }
 
 /// The hash of canonical text without its `event_hash` member, whose place (its comma with it) is given.
@@ -446,14 +435,11 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`Error::Json`] for text in neither form; [`Error::Draft`] for one that is not an envelope of version 1.
     pub fn read(stored: &'a [u8], scratch: &'a mut Scratch) -> Result<Self, Error> {
-        Self::read_hashing(stored, scratch, Hashing::Now)
+        Self::read_hashed(stored, scratch, None)
     }
 
-    pub(crate) fn read_hashing(
-        stored: &'a [u8],
-        scratch: &'a mut Scratch,
-        hashing: Hashing<'_>,
-    ) -> Result<Self, Error> {
+    /// The same, of a text whose hash is known.
+    fn read_hashed(stored: &'a [u8], scratch: &'a mut Scratch, known: Option<EventHash>) -> Result<Self, Error> {
         let mut scanned = Scanned::default();
         scan(stored, scratch, &mut scanned)?;
         let Scratch { buffers, frames, claimed } = scratch;
@@ -461,7 +447,7 @@ impl<'a> Envelope<'a> {
             Form::Compact => stored,
             Form::Spaced => buffers.compact(),
         };
-        let envelope = Self::of(text, &scanned, *claimed, hashing)?;
+        let envelope = Self::of(text, &scanned, *claimed, known)?;
         if !scanned.framed {
             frames.learn(stored, text, &scanned);
         }
@@ -471,7 +457,12 @@ impl<'a> Envelope<'a> {
 
     /// `before` is an event hash that `prev_event_hash` is likely to be.
     #[inline]
-    fn of(text: &'a [u8], scanned: &Scanned, before: Option<EventHash>, hashing: Hashing<'_>) -> Result<Self, Error> {
+    fn of(
+        text: &'a [u8],
+        scanned: &Scanned,
+        before: Option<EventHash>,
+        known: Option<EventHash>,
+    ) -> Result<Self, Error> {
         let Scanned { form, places, hash_member, framed, .. } = scanned;
         let field = |member: usize| {
             let value = &text[places[member].clone()];
@@ -493,18 +484,8 @@ impl<'a> Envelope<'a> {
         };
         let prev_json = field(PREV_EVENT_HASH)?;
         let prev = if prev_json == b"null" { None } else { Some(hash(PREV_EVENT_HASH, before)?) };
-        let (real, claimed_hash) = match hashing {
-            Hashing::Now => {
-                let real = hash_around(text, hash_member.clone());
-                (real, hash(EVENT_HASH, Some(real))?)
-            }
-            Hashing::Done(real) => (real, hash(EVENT_HASH, Some(real))?),
-            Hashing::Later(claims) => {
-                let claimed = hash(EVENT_HASH, None)?;
-                claims.add([&text[..hash_member.start], &text[hash_member.end..]], claimed);
-                (claimed, claimed)
-            }
-        };
+        let real = known.unwrap_or_else(|| hash_around(text, hash_member.clone()));
+        let claimed_hash = hash(EVENT_HASH, Some(real))?;
         let envelope = Self {
             text,
             event_type: event_type(field(EVENT_TYPE)?)?,

@@ -10,7 +10,6 @@ pub mod bundle;
 pub mod canonical;
 pub mod chain;
 pub mod checkpoint;
-mod claims;
 pub mod commitment;
 pub mod envelope;
 pub mod error;

@@ -6,7 +6,7 @@
 
 use crate::canonical::{self, Scratch};
 use crate::commitment::Commitment;
-use crate::envelope::{Envelope, EventType, Hashing, no_hashes};
+use crate::envelope::{Envelope, EventType, no_hashes};
 use crate::error::{Error, JsonProblem};
 use crate::evidence::BlobFact;
 use crate::id::{BlobHash, BlobRef, EventHash, EventRef, RunId, Seq};
@@ -19,12 +19,10 @@ use row::Said;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
-mod batch;
 mod event;
 mod part;
 mod row;
 
-pub use batch::BatchReader;
 pub use event::{Bytes, Event, Payload};
 
 /// A column's value as a store holds it, whatever its declared type.
@@ -220,17 +218,13 @@ impl RunReader {
     ///
     /// Gives the envelope where the text is one, even if something is wrong with it; what is wrong is in the facts.
     pub fn read<'s>(&'s mut self, row: &EventRow<'s>) -> Option<Envelope<'s>> {
-        self.read_row(row, Hashing::Now)
-    }
-
-    fn read_row<'s>(&'s mut self, row: &EventRow<'s>, hashing: Hashing<'_>) -> Option<Envelope<'s>> {
         let Self { run_id, scratch, facts, next_seq, prev, stage, policy, meta, said, rows, .. } = self;
         *rows += 1;
         let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
         check.seq(row, next_seq);
         let text = check.envelope_text(row);
-        let Some(envelope) = text.and_then(|text| check.envelope(text, scratch, hashing)) else {
+        let Some(envelope) = text.and_then(|text| check.envelope(text, scratch)) else {
             check.facts.unreadable += 1;
             *prev = None;
             return None;
@@ -247,15 +241,11 @@ impl RunReader {
 
     /// The next event where it stands by itself and not in a row: as [`Self::read`], without columns.
     pub fn read_text<'s>(&'s mut self, text: &'s [u8]) -> Option<Envelope<'s>> {
-        self.read_alone(text, Hashing::Now)
-    }
-
-    fn read_alone<'s>(&'s mut self, text: &'s [u8], hashing: Hashing<'_>) -> Option<Envelope<'s>> {
         let Self { run_id, scratch, facts, next_seq, prev, stage, policy, meta, said, rows, .. } = self;
         *rows += 1;
         let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
-        let Some(envelope) = check.envelope(text, scratch, hashing) else {
+        let Some(envelope) = check.envelope(text, scratch) else {
             check.facts.unreadable += 1;
             *next_seq = next_seq.saturating_add(1);
             *prev = None;
@@ -328,8 +318,8 @@ impl RowCheck<'_> {
     }
 
     #[inline]
-    fn envelope<'s>(&mut self, text: &'s [u8], scratch: &'s mut Scratch, hashing: Hashing<'_>) -> Option<Envelope<'s>> {
-        match Envelope::read_hashing(text, scratch, hashing) {
+    fn envelope<'s>(&mut self, text: &'s [u8], scratch: &'s mut Scratch) -> Option<Envelope<'s>> {
+        match Envelope::read(text, scratch) {
             Ok(envelope) => Some(envelope),
             Err(error) => {
                 self.unreadable(text, &error);
@@ -594,27 +584,27 @@ pub struct Snapshot {
 /// Builds a [`Snapshot`] from rows.
 #[derive(Debug)]
 pub struct SnapshotBuilder {
-    reader: BatchReader,
+    reader: RunReader,
     events: Events,
 }
 
 impl SnapshotBuilder {
-    /// A snapshot of no events yet, each of which is hashed as it is read.
+    /// A snapshot of no events yet.
     pub fn new(run_id: RunId) -> Self {
-        Self { reader: BatchReader::each(RunReader::new(run_id)), events: Events::default() }
+        Self::behind(RunReader::new(run_id))
     }
 
-    /// The same, where many events are hashed at once; whether they hash to what they claim is known to [`Self::settle`].
-    pub fn many(reader: RunReader) -> Self {
-        Self { reader: BatchReader::many(reader), events: Events::default() }
+    /// A snapshot of the events behind those that this reader has read.
+    pub fn behind(reader: RunReader) -> Self {
+        Self { reader, events: Events::default() }
     }
 
-    /// The next event where it stands by itself and not in a row. It is hashed at once.
+    /// The next event where it stands by itself and not in a row.
     pub fn event_text(&mut self, text: &[u8]) {
         if let Some(envelope) = self.reader.read_text(text)
             && self.events.push(&envelope).is_err()
         {
-            self.reader.unreadable();
+            self.reader.facts.unreadable += 1;
         }
     }
 
@@ -623,36 +613,23 @@ impl SnapshotBuilder {
         if let Some(envelope) = self.reader.read(row)
             && self.events.push(&envelope).is_err()
         {
-            self.reader.unreadable();
+            self.reader.facts.unreadable += 1;
         }
-    }
-
-    /// Once all rows have been read: whether every event hashes to what it claims. `None` where one does not: what was
-    /// read until then says nothing, and the rows are to be read again by [`Self::new`].
-    #[must_use]
-    pub fn settle(self) -> Option<Self> {
-        let Self { reader, events } = self;
-        reader.settle().map(|reader| Self { reader: BatchReader::each(reader), events })
     }
 
     /// All parts of a run in their order, each read to its end, as one; `None` where something is wrong, see
     /// [`RunReader::join`].
     #[must_use]
     pub fn join(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
-        let parts = parts.into_iter().map(|part| Some((part.reader.settle()?, part.events)));
-        let (readers, events): (Vec<_>, Vec<_>) = parts.collect::<Option<Vec<_>>>()?.into_iter().unzip();
-        let reader = BatchReader::each(RunReader::join(readers)?);
-        Some(Self { reader, events: events.into_iter().reduce(Events::followed_by)? })
+        let parts = parts.into_iter().map(|part| (part.reader, part.events));
+        let (readers, events): (Vec<_>, Vec<_>) = parts.unzip();
+        Some(Self { reader: RunReader::join(readers)?, events: events.into_iter().reduce(Events::followed_by)? })
     }
 
-    /// All rows have been read; `row` is the run's row in `runs`. Where [`Self::settle`] was to be asked first and was not,
-    /// an event that does not hash to what it claims makes the whole unreadable.
+    /// All rows have been read; `row` is the run's row in `runs`.
     pub fn finish(self, row: Option<&RunRow<'_>>) -> Snapshot {
-        let run_id = self.reader.run_id().clone();
-        let Some(reader) = self.reader.settle() else {
-            return Snapshot::unreadable(run_id, "an event does not hash to what it claims");
-        };
-        let facts = reader.finish(row);
+        let run_id = self.reader.run_id.clone();
+        let facts = self.reader.finish(row);
         Snapshot {
             run_id,
             facts,

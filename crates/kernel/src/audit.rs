@@ -16,7 +16,7 @@ use receipt_core::id::{BlobHash, EventRef, RunId, Seq};
 use receipt_core::json::{Object, Value};
 use receipt_core::merkle::TreeHead;
 use receipt_core::note::KeyName;
-use receipt_core::run::{Area, BatchReader, Cell, EventRow, RunFacts, RunReader};
+use receipt_core::run::{Area, Cell, EventRow, RunFacts, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -628,35 +628,17 @@ impl Shared<'_> {
         }
     }
 
-    /// Mostly every hash is what its event claims, and one pass that hashes many at once shows that all is well.
+    /// A run, read from its first row to its last.
     fn check_run(&self, store: &dyn ReadTransaction, run: &RunId) -> Result<()> {
-        match self.read_run(store, run, BatchReader::many)? {
-            Some((reader, found)) => self.end_run(store, run, reader, found),
-            None => self.check_each(store, run),
-        }
-    }
-
-    /// The same event by event, so that each finding is told.
-    fn check_each(&self, store: &dyn ReadTransaction, run: &RunId) -> Result<()> {
-        let part = self.read_run(store, run, BatchReader::each)?;
-        let (reader, found) = part.ok_or_else(|| Error::store("the events were not hashed"))?;
-        self.end_run(store, run, reader, found)
-    }
-
-    fn read_run(
-        &self,
-        store: &dyn ReadTransaction,
-        run: &RunId,
-        hashing: fn(RunReader) -> BatchReader,
-    ) -> Result<Option<Part>> {
         let seen = Seen::default();
-        let mut rows = Rows::new(hashing(RunReader::new(run.clone())), self, store, &seen);
+        let mut rows = Rows::new(RunReader::new(run.clone()), self, store, &seen);
         let read = store.events(run, &mut |row| rows.next(row, run));
         if let Err(error) = read {
             self.tally.lock().merge(rows.found);
             return Err(error);
         }
-        Ok(rows.end(run))
+        let (reader, found) = rows.end(run);
+        self.end_run(store, run, reader, found)
     }
 
     fn end_run(&self, store: &dyn ReadTransaction, run: &RunId, reader: RunReader, mut found: Findings) -> Result<()> {
@@ -683,7 +665,7 @@ impl Shared<'_> {
                 }
                 self.end_run(store, &long.run, reader, all)
             }
-            None => self.check_each(store, &long.run),
+            None => self.check_run(store, &long.run),
         }
     }
 
@@ -691,9 +673,9 @@ impl Shared<'_> {
         let run = &long.run;
         let (after, until) = long.bounds(index);
         let Some(reader) = reader_behind(store, run, after)? else { return Ok(None) };
-        let mut rows = Rows::new(BatchReader::many(reader), self, store, &long.seen);
+        let mut rows = Rows::new(reader, self, store, &long.seen);
         store.events_between(run, after, until, &mut |row| rows.next(row, run))?;
-        Ok(rows.end(run))
+        Ok(Some(rows.end(run)))
     }
 
     /// Rows are found by an index, which whoever holds the file can take away, and put back once a row has been added. Each
@@ -721,7 +703,7 @@ impl Shared<'_> {
 
 /// A run's rows on their way through a reader, and its evidence looked at by the handful.
 struct Rows<'r> {
-    reader: BatchReader,
+    reader: RunReader,
     shared: &'r Shared<'r>,
     store: &'r dyn ReadTransaction,
     seen: &'r Seen,
@@ -731,7 +713,7 @@ struct Rows<'r> {
 }
 
 impl<'r> Rows<'r> {
-    fn new(reader: BatchReader, shared: &'r Shared<'r>, store: &'r dyn ReadTransaction, seen: &'r Seen) -> Self {
+    fn new(reader: RunReader, shared: &'r Shared<'r>, store: &'r dyn ReadTransaction, seen: &'r Seen) -> Self {
         Self { reader, shared, store, seen, puts: Vec::new(), found: Findings::default(), unreported: 0 }
     }
 
@@ -756,11 +738,10 @@ impl<'r> Rows<'r> {
         self.shared.judge.puts(self.store, run, &mut self.puts, self.seen, committed, &mut self.found);
     }
 
-    /// `None` where an event does not hash to what it claims.
-    fn end(mut self, run: &RunId) -> Option<Part> {
+    fn end(mut self, run: &RunId) -> Part {
         self.look(run);
         self.shared.done(self.unreported);
-        Some((self.reader.settle()?, self.found))
+        (self.reader, self.found)
     }
 }
 

@@ -66,12 +66,12 @@ fn read_half(
 ) -> Result<Option<SnapshotBuilder>> {
     let Some(store) = store.read_at(version)? else { return Ok(None) };
     let Some(reader) = reader_behind(store.as_ref(), run, after)? else { return Ok(None) };
-    let mut builder = SnapshotBuilder::many(reader);
+    let mut builder = SnapshotBuilder::behind(reader);
     store.events_between(run, after, until, &mut |row| {
         builder.event(row);
         Visit::Continue(())
     })?;
-    Ok(builder.settle())
+    Ok(Some(builder))
 }
 
 #[cfg(test)]

@@ -585,12 +585,7 @@ pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: 
 
 /// A run with its events.
 pub(crate) fn read_whole(store: &dyn ReadTransaction, run_id: &RunId) -> Result<SnapshotBuilder> {
-    // Mostly every event hashes to what it claims; where one does not, each is looked at by itself.
-    let many = SnapshotBuilder::many(RunReader::new(run_id.clone()));
-    match read_events(store, run_id, many)?.settle() {
-        Some(builder) => Ok(builder),
-        None => read_events(store, run_id, SnapshotBuilder::new(run_id.clone())),
-    }
+    read_events(store, run_id, SnapshotBuilder::new(run_id.clone()))
 }
 
 /// A run of these events, and what is known of the blobs that they speak of.

@@ -66,7 +66,7 @@ impl EvaluationCompleteness {
         if !self.verify_blobs {
             return;
         }
-        let keys: BTreeSet<&[u8]> = self.required_evidence_keys.iter().map(|key| key.as_bytes()).collect();
+        let keys: BTreeSet<&[u8]> = self.required_evidence_keys.iter().map(String::as_bytes).collect();
         evidence.keep(|put| keys.is_empty() || put.key.is_some_and(|key| keys.contains(key.as_bytes())));
         evidence.report_problems(result);
         for put in &evidence.puts {

@@ -23,7 +23,7 @@ use receipt_core::json::{Object, Value};
 use receipt_core::note::VerifierKey;
 use receipt_core::policy::Invariants;
 use receipt_core::replay::{Replay, Replayed};
-use receipt_core::run::{BatchReader, RunReader, blobs_referred_to};
+use receipt_core::run::{RunReader, blobs_referred_to};
 use receipt_core::verdict::{Reason, Verdict};
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
@@ -141,23 +141,6 @@ impl<'k> Verify<'k> {
         self.run_into(input, &mut ())
     }
 
-    /// The same of a bundle that can be opened again, which is faster: many events are hashed at once, and only where one of
-    /// them does not hash to what it claims is the bundle read again, event by event, to say which.
-    ///
-    /// # Errors
-    /// What `open` gives, and as [`Self::run`].
-    pub fn run_opened<E: From<Error>>(
-        &self,
-        mut open: impl FnMut() -> Result<Box<dyn BufRead>, E>,
-    ) -> Result<BundleReport, E> {
-        let many = Found { many: true, ..self.nothing_found() };
-        let found = self.read(&mut *open()?, many, &mut ())?;
-        match found.settle() {
-            Some(found) => Ok(found.report(self)),
-            None => Ok(self.run(&mut *open()?)?),
-        }
-    }
-
     /// The same, and shows all of it to `sink` as it is read, before it is known whether it is good.
     pub(super) fn run_into(&self, input: &mut dyn BufRead, sink: &mut dyn Sink) -> Result<BundleReport> {
         Ok(self.read(input, self.nothing_found(), sink)?.report(self))
@@ -252,7 +235,6 @@ fn read_all(lines: &mut Lines<'_>, found: &mut Found<'_>, limit: u64, sink: &mut
                 let header = header.take().ok_or(Stop::Malformed(Problem::Header))?;
                 sink.start(&header, &row)?;
                 let reader = RunReader::new(header.run_id.clone());
-                let reader = if found.many { BatchReader::many(reader) } else { BatchReader::each(reader) };
                 found.run = Some(Run { reader, header, row, proved: None, reads: None });
             }
             Some(Item::Event(text)) => found.event(text, limit, sink)?,
@@ -333,7 +315,7 @@ impl Read for Pieces<'_, '_> {
 struct Run {
     header: Header,
     row: Row,
-    reader: BatchReader,
+    reader: RunReader,
     /// The hash of the event that the header's proof is of.
     proved: Option<EventHash>,
     /// The keys of the evidence whose bytes its invariants read, once they were asked for.
@@ -358,8 +340,6 @@ struct Found<'k> {
     told: HashMap<BlobHash, Told>,
     absent: Vec<(Option<String>, BlobHash)>,
     events: Vec<Box<[u8]>>,
-    /// Whether many events are hashed at once.
-    many: bool,
     /// Whether the events are still kept for replay.
     keep: bool,
     kept: u64,
@@ -530,14 +510,6 @@ impl Found<'_> {
         self.findings.find(Check::Evidence, verdict, reason.at(BlobRef(blob)));
     }
 
-    /// Once all is read: the same, if every event hashes to what it claims.
-    fn settle(mut self) -> Option<Self> {
-        if let Some(run) = self.run.take() {
-            self.run = Some(Run { reader: BatchReader::each(run.reader.settle()?), ..run });
-        }
-        Some(self)
-    }
-
     fn report(mut self, asked: &Verify<'_>) -> BundleReport {
         let named = self.told.iter().filter(|(_, told)| self.whole && told.fact.is_none());
         let unlisted: Vec<_> = named.map(|(hash, told)| (*hash, told.put)).collect();
@@ -592,11 +564,6 @@ impl Found<'_> {
     /// What became of the run; whether its end is proved to be in the log.
     fn run(&mut self, run: Run, asked: &Verify<'_>, report: &mut BundleReport) -> bool {
         let Run { header, row, reader, proved, .. } = run;
-        // Asked before, where it could fail.
-        let Some(reader) = reader.settle() else {
-            self.unread(&[Check::Content, Check::Columns, Check::Commitment, Check::Log]);
-            return false;
-        };
         let facts = reader.finish(Some(&row.cells()));
         report.head = facts.head;
         report.recorded = facts.recorded_verdict;

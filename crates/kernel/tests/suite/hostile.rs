@@ -18,7 +18,6 @@ use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::core::note::{KeyKind, Signing, VerifierKey};
 use receipt_kernel::{Actor, BlobHash, Check, Ledger, Object, Policy, Publish, Put, RunId, Value, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -601,8 +600,6 @@ fn each_hostile_bundle_gives_what_it_must() {
         let bytes = std::fs::read(folder().join(&expect.name)).unwrap();
         let verify = Verify::default().keys(&expect.vkeys);
         let report = verify.run(&mut &bytes[..]).unwrap();
-        let open = || -> receipt_kernel::Result<Box<dyn std::io::BufRead>> { Ok(Box::new(Cursor::new(bytes.clone()))) };
-        assert_eq!(verify.run_opened(open).unwrap(), report, "{}: read as a file too", expect.name);
         let well_formed = report.check(Check::Format).unwrap().verdict == Verdict::Pass;
         let counted = report.checks.iter().filter(|it| it.required && it.verdict != Verdict::Pass);
         let found: BTreeMap<String, (String, Vec<String>)> = counted
