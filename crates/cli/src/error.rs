@@ -1,6 +1,7 @@
 //! What a verb can fail with, and the one place that turns it into a message and an exit status.
 
 use crate::context::Context;
+use crate::hints;
 use crate::term::{BAD, HEAD, escape, escape_lines, paint};
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::Limits;
@@ -82,7 +83,7 @@ impl Error {
 
     fn hint(&self) -> &'static str {
         match self {
-            Self::Kernel(error) => error.hint(),
+            Self::Kernel(error) => hints::of_error(error),
             Self::NoRuns => "`receipt exec -- CMD` records one",
             Self::ManyRuns { .. } => "give more of the id; `receipt runs` lists them",
             Self::LedgerName { .. } => "name a file; ./ before the name takes it for a path in this folder",

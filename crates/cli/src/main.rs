@@ -4,6 +4,7 @@ mod args;
 mod cmd;
 mod context;
 mod error;
+mod hints;
 mod input;
 mod keys;
 mod name;

@@ -161,7 +161,7 @@ impl FromStr for VerifierKey {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let refuse = || Error::id("a verifier key (NAME+ID+BASE64, Ed25519, as `receipt keygen` prints it)", text);
+        let refuse = || Error::id("a verifier key (NAME+ID+BASE64, Ed25519)", text);
         let (name, id, kind, public) = parse_key(text).ok_or_else(refuse)?;
         let key = VerifyingKey::from_bytes(&public).ok().filter(|key| !key.is_weak()).ok_or_else(refuse)?;
         let key = Self::new(name, kind, key);

@@ -217,7 +217,7 @@ fn signed_heads(
         is_signed(Some(key), own, "the ledger's last checkpoint", found);
     }
     if anchors.key.is_some() && heads.is_empty() {
-        let msg = "a key alone does not tell an old history from a new one: give --checkpoint too";
+        let msg = "a key alone does not tell an old history from a new one: a checkpoint kept outside would";
         found.find(Check::Key, Verdict::Unknown, "NO_CHECKPOINT", msg);
     }
     heads

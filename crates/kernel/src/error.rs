@@ -365,56 +365,20 @@ impl Error {
         }
     }
 
-    /// What to do next, as a sentence; empty where the message says it all.
+    /// What to do next, as a sentence, if that is the same for every caller; empty if the message says it all. A program
+    /// with commands knows more.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::RunNotFound { .. } => "`receipt runs` lists the runs",
-            Self::RunExists { .. } => {
-                "choose another id, or continue the run with `receipt append`, `put` or `advance`"
-            }
             Self::RunFinalized { .. } => "start a new run and refer to this one",
-            Self::RunUncommitted { .. } => "start a new run in this ledger with `receipt start`",
-            Self::RunBroken { .. } => {
-                "`receipt verify` says what is wrong; `receipt backup` keeps a copy before you mend anything"
-            }
-            Self::VerdictTooGood { .. } => "`receipt evaluate` again, or finalize with the verdict that it allows",
             Self::KeyConflict { .. } => "use a new key for a new event; repeat a key only to retry the same event",
             Self::SecretName { .. } => "choose another, such as a number or a random id",
-            Self::LogBroken { .. } => "`receipt verify` says what is wrong; nothing was signed",
-            Self::WrongKey { .. } => "sign with the ledger's key; for a new one give the old one too, with --previous",
-            Self::NotLogged { .. } => "`receipt checkpoint --key FILE` makes one that does",
-            Self::ForeignCheckpoint { .. } => "`receipt verify --checkpoint FILE` says what does not fit",
-            Self::TooLarge { what: "evidence", .. } => {
-                "`receipt put --by-digest` records it without its bytes; what is secret, encrypt first"
-            }
             Self::SealedByDigest => "encrypt the file yourself, and record the result by digest as public",
-            Self::TooLarge { .. } => "put large data on record as evidence with `receipt put`",
-            Self::EventNotFound { .. } => "`receipt log` shows the events of a run",
-            Self::BlobNotFound { .. } => "`receipt log` shows the blobs of a run",
-            Self::BlobUnavailable { .. } => "`receipt verify` says which evidence is affected",
-            Self::KeyNotPut { .. } => "`receipt log RUN` shows what there is",
             Self::ImportConflict { .. } => "nothing was written; import it into another ledger, and compare the two",
-            Self::NoRecipient => {
-                "`age-keygen -o key.txt` makes a key; `receipt recipients add age1…` names its public half"
-            }
-            Self::BadIdentity { .. } | Self::NotOpened { .. } => {
-                "give the private half of one of the keys that `receipt show` lists for the evidence"
-            }
-            Self::Held { .. } => "`receipt retain release RUN` lets it go",
-            Self::RetentionUnset => "`receipt retain set` makes one; see `receipt retain set --help`",
-            Self::NotFound { .. } => "`receipt init` makes one; --ledger or RECEIPT_LEDGER names one",
             Self::Exists { .. } => "choose another path; nothing is overwritten",
-            Self::NotALedger { .. } => "check the path; --ledger or RECEIPT_LEDGER names a ledger",
             Self::NewerSchema { .. } => "update receipt-kernel",
             Self::OldSqlite { .. } => "build with the bundled SQLite",
             Self::Busy => "try again; if it lasts, look for a process that holds the ledger open",
             Self::Full => "free some space and try again: the ledger is intact",
-            Self::Store { .. } => {
-                "nothing was written; `receipt verify` says whether the ledger is whole; else check the disk and its limits"
-            }
-            Self::WriteIgnored { .. } => {
-                "a trigger or a constraint that is not the kernel's is in the ledger: `receipt verify` names it"
-            }
             Self::Io { .. } => "nothing was written; check the disk, its limits, and the permissions of the folder",
             Self::ReadOnly => "check the permissions of the ledger and of its folder",
             _ => "",

@@ -4,6 +4,7 @@ use super::bundle::{self, Subject};
 use super::proof;
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
+use crate::hints;
 use crate::input;
 use crate::name::WholeName;
 use crate::pin::{Pinning, Remembered};
@@ -320,6 +321,10 @@ const SHOWN: usize = 10;
 pub(crate) fn reasons(context: &Context, reasons: &[Reason], more: u64) -> Result<()> {
     for reason in reasons.iter().take(SHOWN) {
         let mut line = format!("        {} {}", term::escape(&reason.code), term::escape(&reason.msg));
+        if let Some(hint) = hints::of_reason(&reason.code) {
+            line.push_str("; ");
+            line.push_str(hint);
+        }
         if !reason.pointers.is_empty() {
             line.push(' ');
             line.push_str(&term::paint(term::SIDE, &term::escape(&reason.pointers.join(" "))));

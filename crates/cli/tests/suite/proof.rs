@@ -216,6 +216,17 @@ fn an_event_and_a_run_are_proved() {
 }
 
 #[test]
+fn what_to_type_is_said_by_the_command_and_not_by_the_library() {
+    let (place, vkey) = signed();
+    place.ok(&["exec", "--run", "two", "--", "true"]);
+    assert!(place.gives(3, &["verify", "--no-pin", "--vkey", &vkey]).contains("; --checkpoint FILE gives one"));
+    let report = place.json(3, &["verify", "--no-pin", "--vkey", &vkey]).to_string();
+    assert!(report.contains("NO_CHECKPOINT") && !report.contains("--checkpoint"), "{report}");
+    let told = place.run(&["prove", "two"]);
+    assert!(String::from_utf8_lossy(&told.stderr).contains("`receipt checkpoint --key FILE`"), "{told:?}");
+}
+
+#[test]
 fn what_was_verified_once_is_missed_the_next_time() {
     let place = Place::new();
     place.ok(&["exec", "--run", "one", "--", "true"]);

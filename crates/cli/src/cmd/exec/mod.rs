@@ -12,6 +12,7 @@ mod walk;
 
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
+use crate::hints;
 use crate::term::{self, escape};
 use child::{End, Ran, Show, Signals};
 use keep::{Item, Keep, Kept};
@@ -235,8 +236,11 @@ fn document(
         ("evaluation", concluded.map_or(Value::Null, |concluded| concluded.evaluation.to_value())),
     ]);
     if let Some(failure) = failure {
-        let error =
-            Object::from_iter([("kind", failure.code()), ("msg", &failure.to_string()), ("hint", failure.hint())]);
+        let error = Object::from_iter([
+            ("kind", failure.code()),
+            ("msg", &failure.to_string()),
+            ("hint", hints::of_error(failure)),
+        ]);
         document.insert("error", error);
     }
     document.into()
@@ -252,8 +256,9 @@ fn tell(
     let run_id = escape(record.writer.run_id().as_str());
     if let Some(failure) = failure {
         writeln!(out, "error: {}", escape(&failure.to_string()))?;
-        if !failure.hint().is_empty() {
-            writeln!(out, " help: {}", failure.hint())?;
+        let hint = hints::of_error(failure);
+        if !hint.is_empty() {
+            writeln!(out, " help: {hint}")?;
         }
     }
     let Some(Concluded { verdict, evaluation }) = concluded else {
