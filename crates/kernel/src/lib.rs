@@ -27,7 +27,7 @@ pub use audit::{Audit, Check, Report};
 pub use error::{Error, ErrorKind, Result};
 pub use evidence::redact::{Redactor, Rules};
 pub use evidence::retention::{Retained, Retention, Ttl};
-pub use evidence::{Digest256, Put, Source, Spool};
+pub use evidence::{Digest256, Put};
 pub use ledger::Ledger;
 pub use log::{Publish, Published};
 pub use receipt_core as core;
@@ -38,7 +38,7 @@ pub use receipt_core::json::{Object, Value};
 pub use receipt_core::policy::{Evaluation, Policy};
 pub use receipt_core::run::Snapshot;
 pub use receipt_core::verdict::{InvariantResult, Reason, Verdict};
-pub use write::{Append, Appended, RunWriter};
+pub use write::{Append, Appended, RunWriter, Source, Spool};
 
 /// The README's example, run as a doc test.
 #[cfg(doctest)]

@@ -11,21 +11,16 @@ pub mod seal;
 pub mod shred;
 
 use crate::error::{Error, Result};
-use crate::ledger::Ledger;
 use crate::read::imports::{IMPORTS, Imports};
 use crate::read::receipts::each_put;
-use crate::store::sqlite::MAX_BLOB;
 use crate::store::{self, NewBlob, ReadTransaction, WriteTransaction};
-use crate::write::Clean;
+use crate::write::{Clean, Source};
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, Timestamp};
 use receipt_core::json::{Object, Value};
-use redact::{Redactor, Report, StreamRedactor};
-use seal::{Recipients, Sealer};
+use redact::Report;
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
-use std::fs::File;
-use std::io::{BufReader, BufWriter, Cursor, Read, Seek, Write};
+use std::io::Read;
 
 /// The media type of what is stored of sealed evidence.
 pub const SEALED_TYPE: &str = "application/vnd.age";
@@ -132,245 +127,6 @@ impl<R: Read> Read for Digesting<R> {
         self.hasher.update(&out[..read]);
         self.bytes_len += read as u64;
         Ok(read)
-    }
-}
-
-/// Bytes that are redacted and hashed, ready to be stored.
-#[derive(Debug)]
-pub struct Source<'a> {
-    bytes: Bytes<'a>,
-    hash: BlobHash,
-    len: u64,
-    report: Report,
-    /// The public keys that the bytes are encrypted to, where they are.
-    recipients: Vec<String>,
-}
-
-#[derive(Debug)]
-enum Bytes<'a> {
-    Memory(Cow<'a, [u8]>),
-    File(File),
-}
-
-impl<'a> Source<'a> {
-    /// Redacts bytes that are in memory.
-    pub fn redacted(data: &'a [u8]) -> Self {
-        Self::redacted_by(Redactor::builtin(), data)
-    }
-
-    /// Redacts bytes that are in memory by other rules.
-    pub fn redacted_by(redactor: &Redactor, data: &'a [u8]) -> Self {
-        let (bytes, report) = redactor.redact(data);
-        Self::plain(bytes, report)
-    }
-
-    /// Bytes that have been redacted, or are not to be.
-    pub(crate) fn plain(bytes: Cow<'a, [u8]>, report: Report) -> Self {
-        let (hash, len) = (BlobHash::of(&bytes), bytes.len() as u64);
-        Self { hash, len, report, bytes: Bytes::Memory(bytes), recipients: Vec::new() }
-    }
-
-    /// Redacts bytes that are in memory, and seals what is left of them.
-    ///
-    /// # Errors
-    /// Where the machine has no randomness.
-    pub fn sealed(data: &[u8], recipients: &Recipients) -> Result<Source<'static>> {
-        Source::sealed_by(Redactor::builtin(), data, recipients)
-    }
-
-    /// The same by other rules.
-    ///
-    /// # Errors
-    /// As [`Self::sealed`].
-    pub fn sealed_by(redactor: &Redactor, data: &[u8], recipients: &Recipients) -> Result<Source<'static>> {
-        let (bytes, report) = redactor.redact(data);
-        Source::encrypted(&bytes, report, recipients)
-    }
-
-    /// Bytes that have been redacted, or are not to be, encrypted.
-    pub(crate) fn encrypted(bytes: &[u8], report: Report, recipients: &Recipients) -> Result<Source<'static>> {
-        let failed = |error: std::io::Error| Error::store(error.to_string());
-        let mut sealer = recipients.seal(Vec::new()).map_err(failed)?;
-        sealer.push(bytes).map_err(failed)?;
-        let (bytes, hash, len) = sealer.finish().map_err(failed)?;
-        let bytes = Bytes::Memory(Cow::Owned(bytes));
-        Ok(Source { bytes, hash, len, report, recipients: recipients.names().to_vec() })
-    }
-
-    /// The address that the bytes will have.
-    pub fn hash(&self) -> BlobHash {
-        self.hash
-    }
-
-    /// What was redacted.
-    pub fn report(&self) -> &Report {
-        &self.report
-    }
-
-    /// Whether the bytes are encrypted.
-    pub fn is_sealed(&self) -> bool {
-        !self.recipients.is_empty()
-    }
-}
-
-/// Takes in evidence piece by piece, redacts and hashes it, and keeps it in a file until it is put on record. What lies
-/// in the file is redacted; memory does not grow with it.
-#[derive(Debug)]
-pub struct Spool {
-    redactor: StreamRedactor,
-    ready: Vec<u8>,
-    len: u64,
-    out: Out,
-    recipients: Vec<String>,
-}
-
-/// What the redacted bytes go into.
-#[derive(Debug)]
-enum Out {
-    Plain(BufWriter<File>, Sha256),
-    Sealed(Box<Sealer<BufWriter<File>>>),
-}
-
-impl Out {
-    fn push(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        match self {
-            Self::Plain(file, hasher) => {
-                hasher.update(bytes);
-                file.write_all(bytes)
-            }
-            Self::Sealed(sealer) => sealer.push(bytes),
-        }
-    }
-
-    fn finish(self, len: u64) -> std::io::Result<(BufWriter<File>, BlobHash, u64)> {
-        match self {
-            Self::Plain(file, hasher) => Ok((file, BlobHash::from_bytes(hasher.finalize().into()), len)),
-            Self::Sealed(sealer) => sealer.finish(),
-        }
-    }
-}
-
-impl Spool {
-    /// A spool into an empty file that is open for reading and writing.
-    pub fn new(file: File) -> Self {
-        Self {
-            redactor: Redactor::builtin().stream(),
-            ready: Vec::new(),
-            len: 0,
-            out: Out::Plain(BufWriter::new(file), Sha256::new()),
-            recipients: Vec::new(),
-        }
-    }
-
-    /// The same, where what lies in the file is sealed to these recipients.
-    ///
-    /// # Errors
-    /// Where the file cannot be written or the machine has no randomness.
-    pub fn sealed(file: File, recipients: &Recipients) -> std::io::Result<Self> {
-        let out = Out::Sealed(Box::new(recipients.seal(BufWriter::new(file))?));
-        let names = recipients.names().to_vec();
-        Ok(Self { redactor: Redactor::builtin().stream(), ready: Vec::new(), len: 0, out, recipients: names })
-    }
-
-    /// The same, redacting by other rules, for a spool that nothing has been pushed into.
-    #[must_use]
-    pub fn with_redactor(self, redactor: &Redactor) -> Self {
-        Self { redactor: redactor.stream(), ..self }
-    }
-
-    /// How many redacted bytes it holds; some of what was pushed may still be in work.
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Whether it holds none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The next piece.
-    ///
-    /// # Errors
-    /// Where the file cannot be written.
-    pub fn push(&mut self, piece: &[u8]) -> std::io::Result<()> {
-        self.redactor.push(piece, &mut self.ready);
-        self.drain()
-    }
-
-    fn drain(&mut self) -> std::io::Result<()> {
-        self.len += self.ready.len() as u64;
-        self.out.push(&self.ready)?;
-        self.ready.clear();
-        Ok(())
-    }
-
-    /// The whole, ready to be put on record.
-    ///
-    /// # Errors
-    /// Where the file cannot be written or read.
-    pub fn finish(mut self) -> std::io::Result<Source<'static>> {
-        let redactor = std::mem::replace(&mut self.redactor, Redactor::builtin().stream());
-        let report = redactor.finish(&mut self.ready);
-        self.drain()?;
-        let (out, hash, len) = self.out.finish(self.len)?;
-        let mut file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
-        file.rewind()?;
-        Ok(Source { bytes: Bytes::File(file), hash, len, report, recipients: self.recipients })
-    }
-}
-
-/// What is put from memory; more than this goes through a [`Spool`].
-const IN_MEMORY: u64 = 1 << 20;
-
-/// Evidence that was read: all of it, or more than is put from memory.
-pub(crate) enum Taken {
-    Whole(Vec<u8>),
-    Spooled(Source<'static>),
-}
-
-/// Reads evidence to its end, redacts it and seals it where it is to be sealed, in memory that does not grow with it.
-pub(crate) fn take(ledger: &Ledger, class: EvidenceClass, from: &mut dyn Read) -> Result<Taken> {
-    let unread = |source| Error::Io { path: "the evidence".into(), source };
-    let unkept = |source| Error::Io { path: "a temporary file for the evidence".into(), source };
-    let mut piece = Vec::new();
-    from.take(IN_MEMORY).read_to_end(&mut piece).map_err(unread)?;
-    if (piece.len() as u64) < IN_MEMORY {
-        return Ok(Taken::Whole(piece));
-    }
-    let mut spool = ledger.spool(class)?;
-    while !piece.is_empty() {
-        spool.push(&piece).map_err(unkept)?;
-        if spool.len() > MAX_BLOB {
-            return Err(Error::TooLarge { what: "evidence", bytes: spool.len(), limit: MAX_BLOB });
-        }
-        piece.clear();
-        from.take(IN_MEMORY).read_to_end(&mut piece).map_err(unread)?;
-    }
-    Ok(Taken::Spooled(spool.finish().map_err(unkept)?))
-}
-
-impl Ledger {
-    /// A spool for evidence of a class: into a file that has no name, beside the ledger where that is a file. What lies
-    /// in it is redacted, or encrypted, as it will lie in the ledger.
-    ///
-    /// # Errors
-    /// [`Error::NoRecipient`] for sealed evidence in a ledger that has none; as [`Self::redactor`]; [`Error::Io`].
-    pub fn spool(&self, class: EvidenceClass) -> Result<Spool> {
-        let unkept = |source| Error::Io { path: "a temporary file for the evidence".into(), source };
-        let path = self.lock().path().map(std::path::Path::to_owned);
-        let folder = path.as_deref().and_then(std::path::Path::parent).filter(|path| !path.as_os_str().is_empty());
-        let file = match (&path, folder) {
-            (None, _) => tempfile::tempfile(),
-            (Some(_), folder) => tempfile::tempfile_in(folder.unwrap_or(std::path::Path::new("."))),
-        };
-        let file = file.map_err(unkept)?;
-        let spool = match class {
-            EvidenceClass::Public => Spool::new(file),
-            EvidenceClass::Sealed => {
-                Spool::sealed(file, &self.recipients()?.ok_or(Error::NoRecipient)?).map_err(unkept)?
-            }
-        };
-        Ok(spool.with_redactor(&self.redactor()?))
     }
 }
 
@@ -482,16 +238,4 @@ fn is_own(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<bool> {
     let (imports, mut own) = (Imports::read(store)?, false);
     each_put(store, &|put| put == hash, &mut |run, _, _| own |= !imports.contains(run))?;
     Ok(own)
-}
-
-impl Source<'_> {
-    fn read(&mut self, write: &mut dyn FnMut(&mut dyn Read) -> Result<()>) -> Result<()> {
-        match &mut self.bytes {
-            Bytes::Memory(bytes) => write(&mut Cursor::new(bytes)),
-            Bytes::File(file) => {
-                file.rewind().map_err(|error| Error::store(error.to_string()))?;
-                write(&mut BufReader::new(file))
-            }
-        }
-    }
 }

@@ -4,13 +4,13 @@
 //! transaction the redacted bytes are put, the old ones removed, and a BLOB_EXPIRE event names both and the rules. What a
 //! secret in an event says stays there: events are never changed. It has to be revoked where it is valid.
 
+use super::Put;
 use super::redact::{Redactor, Report};
-use super::{Put, Source, Spool};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::store::{self, Visit};
 use crate::write::maintenance::{End, Kind};
-use crate::write::{Clean, OpenRun};
+use crate::write::{Clean, OpenRun, Source, Spool};
 use receipt_core::envelope::{Actor, EventType};
 use receipt_core::evidence::{BlobFact, BlobRecord, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId};

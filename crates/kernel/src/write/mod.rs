@@ -2,6 +2,7 @@
 
 mod append;
 mod gate;
+mod intake;
 pub(crate) mod maintenance;
 mod run;
 mod start;
@@ -9,5 +10,7 @@ mod start;
 pub use append::{Append, Appended};
 pub(crate) use gate::policy_ref;
 pub use gate::{Clean, Gate, Place};
+pub use intake::{PARTS_TYPE, Part, Source, Spool};
+pub(crate) use intake::{Taken, take};
 pub(crate) use run::OpenRun;
 pub use run::RunWriter;

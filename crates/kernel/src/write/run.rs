@@ -1,10 +1,10 @@
 //! A run being written: strict about stages, endings and time.
 
 use crate::error::{Error, Result};
-use crate::evidence::{self, Digest256, Put, Source, Taken};
+use crate::evidence::{self, Digest256, Put};
 use crate::ledger::{Head, Ledger, read_head, take_snapshot};
 use crate::store::WriteTransaction;
-use crate::write::{Appended, Clean, Gate, Place, policy_ref};
+use crate::write::{Appended, Clean, Gate, Place, Source, Taken, policy_ref, take};
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef};
 use receipt_core::evidence::{BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobRef, EventHash, RunId};
@@ -91,7 +91,7 @@ impl RunWriter {
     /// As [`Self::put`]; [`Error::TooLarge`] as soon as more than that has been read (see
     /// [`Digesting`](crate::evidence::Digesting)); [`Error::Io`] where it cannot be read.
     pub fn put_reader(&mut self, key: &str, from: &mut dyn Read, put: Put) -> Result<BlobRecord> {
-        match evidence::take(&self.ledger, put.class, from)? {
+        match take(&self.ledger, put.class, from)? {
             Taken::Whole(bytes) => self.put(key, &bytes, put),
             Taken::Spooled(source) => self.put_source(key, source, put),
         }
@@ -118,7 +118,7 @@ impl RunWriter {
         })
     }
 
-    /// Puts evidence on record from a file that is already redacted; see [`Spool`](crate::evidence::Spool).
+    /// Puts evidence on record from a file that is already redacted; see [`Spool`](crate::write::Spool).
     ///
     /// # Errors
     /// As [`Self::put`].

@@ -7,6 +7,7 @@ use receipt_kernel::core::chain::Link;
 use receipt_kernel::core::envelope::{Envelope, Members};
 use receipt_kernel::core::id::Seq;
 use receipt_kernel::core::note::{KeyKind, Signing};
+use receipt_kernel::write::PARTS_TYPE;
 use receipt_kernel::{
     BlobHash, BlobRef, Digest256, Error, EventRef, EvidenceClass, Ledger, Object, Policy, Publish, Put, RunId,
     RunWriter, Ttl,
@@ -333,4 +334,49 @@ fn sealed_evidence_that_the_file_swallows_is_an_error_too() {
         assert!(matches!(error, Error::WriteIgnored { table: "blobs", rows: 0 }), "{error:?}");
     }
     assert_eq!(count(&ledger, "r"), 1);
+}
+
+#[test]
+fn what_was_spooled_is_put_in_parts_if_it_is_larger_than_one() {
+    let (folder, path, ledger) = new_ledger();
+    ledger.add_recipients([RECIPIENT]).unwrap();
+    let mut run = start(&ledger, "r");
+    let names = || std::fs::read_dir(folder.path()).unwrap().count();
+    let before = names();
+    for class in [EvidenceClass::Public, EvidenceClass::Sealed] {
+        for (data, keys) in [
+            (&b""[..], &["k"][..]),
+            (b"0123", &["k"]),
+            (b"01234", &["k.part-0001", "k.part-0002", "k"]),
+            (b"01234567", &["k.part-0001", "k.part-0002", "k"]),
+        ] {
+            let mut spool = ledger.spool(EvidenceClass::Public).unwrap();
+            data.chunks(3).for_each(|piece| spool.push(piece).unwrap());
+            assert_eq!(names(), before, "a spool has a name");
+            let mut parts = Vec::new();
+            let put = Put::text().of_class(class);
+            run.put_in_parts("k", spool.finish().unwrap(), put, 4, &mut |part| parts.push(part)).unwrap();
+            assert_eq!(parts.iter().map(|part| part.key.as_str()).collect::<Vec<_>>(), keys);
+            let (last, pieces) = parts.split_last().unwrap();
+            assert_eq!(last.len, data.len() as u64);
+            if pieces.is_empty() {
+                assert_eq!(last.record.class, class);
+                continue;
+            }
+            assert_eq!((&*last.record.content_type, last.record.class), (PARTS_TYPE, EvidenceClass::Public));
+            assert!(pieces.iter().all(|part| part.record.class == class));
+            if class == EvidenceClass::Public {
+                let bytes = pieces.iter().map(|part| ledger.blob(&part.record.hash).unwrap().to_vec());
+                assert_eq!(bytes.collect::<Vec<_>>().concat(), data);
+            }
+        }
+    }
+    // What is sealed already is one ciphertext, whatever its size.
+    let mut spool = ledger.spool(EvidenceClass::Sealed).unwrap();
+    spool.push(b"0123456789").unwrap();
+    let mut parts = Vec::new();
+    let put = Put::text().of_class(EvidenceClass::Sealed);
+    run.put_in_parts("s", spool.finish().unwrap(), put, 4, &mut |part| parts.push(part)).unwrap();
+    assert_eq!(parts.len(), 1);
+    assert!(Ledger::open(path).unwrap().audit().unwrap().overall_verdict().is_success());
 }

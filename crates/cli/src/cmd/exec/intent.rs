@@ -1,13 +1,12 @@
 //! What is on record before the command starts: what it is, where, when, and from which state of the work.
 
-use super::keep::random_hex;
 use crate::error::{Error, Result};
 use receipt_kernel::clock::{Clock, SystemClock};
 use receipt_kernel::core::json::Text;
 use receipt_kernel::{Object, Value};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +17,12 @@ pub(super) fn run_id() -> Result<String> {
         now.chars().take_while(|at| *at != '.' && *at != '+').filter(|at| *at != '-' && *at != ':').collect();
     let random = random_hex().map_err(|source| Error::File { what: "random numbers".to_owned(), source })?;
     Ok(format!("{digits}Z-{random}"))
+}
+
+/// Eight random hexadecimal digits.
+fn random_hex() -> io::Result<String> {
+    let random = getrandom::u32().map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(format!("{random:08x}"))
 }
 
 /// The evidence `command`. Of the environment only the names: the values are where secrets are kept.

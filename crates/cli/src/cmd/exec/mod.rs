@@ -15,8 +15,9 @@ use crate::error::{Error, Result};
 use crate::hints;
 use crate::term::{self, escape};
 use child::{End, Ran, Show, Signals};
-use keep::{Item, Keep, Kept};
-use receipt_kernel::{Evaluation, EvidenceClass, Ledger, Object, Policy, Redactor, RunWriter, Value, Verdict};
+use keep::{Keep, Kept};
+use receipt_kernel::write::Part;
+use receipt_kernel::{Evaluation, EvidenceClass, Ledger, Object, Policy, RunWriter, Value, Verdict};
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -53,20 +54,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let run_id = args.run.clone().map_or_else(intent::run_id, Ok)?;
     let ledger = context.open_or_create()?;
     let path = context.ledger_path()?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // All that can be refused is asked for before there is a run.
-    let cannot = |source| receipt_kernel::Error::Io { path: folder.to_owned(), source };
     if args.class == EvidenceClass::Sealed && ledger.recipients()?.is_none() {
         return Err(receipt_kernel::Error::NoRecipient.into());
     }
-    let redactor = ledger.redactor()?;
-    let keep = || Keep::new(folder, &redactor).map_err(cannot);
-    let keeps = [keep()?, keep()?];
+    let keeps = [Keep::new(&ledger)?, Keep::new(&ledger)?];
     let signals = Signals::catch().map_err(|source| Error::File { what: "signals".to_owned(), source })?;
     let meta = Object::from_iter([("recorded_by", "receipt exec")]);
     let mut writer = ledger.start(&run_id, policy, context.actor(), meta)?;
     walk::reach(&mut writer, walk::COLLECT, "recording a command")?;
-    let mut record = Record::new(writer, redactor.clone(), folder.to_owned(), path.clone());
+    let mut record = Record::new(writer, ledger.clone(), path.clone());
     record.class = args.class;
     record.intend(&args.command)?;
 
@@ -103,12 +100,11 @@ fn tell_waiting(context: &Context) {
 #[derive(Debug)]
 struct Record {
     writer: RunWriter,
-    redactor: Redactor,
+    ledger: Ledger,
     /// Of the output and the files.
     class: EvidenceClass,
-    folder: PathBuf,
     ledger_path: PathBuf,
-    items: Vec<Item>,
+    items: Vec<Part>,
     at_best: Verdict,
     /// Why it can be no better.
     limits: Vec<String>,
@@ -118,17 +114,16 @@ struct Record {
 }
 
 impl Record {
-    fn new(writer: RunWriter, redactor: Redactor, folder: PathBuf, ledger_path: PathBuf) -> Self {
+    fn new(writer: RunWriter, ledger: Ledger, ledger_path: PathBuf) -> Self {
         let (items, limits) = (Vec::new(), Vec::new());
         let class = EvidenceClass::Public;
-        Self { writer, redactor, class, folder, ledger_path, items, at_best: Verdict::Pass, limits, failure: None }
+        Self { writer, ledger, class, ledger_path, items, at_best: Verdict::Pass, limits, failure: None }
     }
 
     fn intend(&mut self, command: &[OsString]) -> receipt_kernel::Result<()> {
-        let mut intended = intent::command(command);
         // Here it is still known that these are arguments; as text only the lines of JSON would be.
-        self.redactor.redact_object(&mut intended);
-        outputs::put_json(self, "command", intended)
+        let intended = self.ledger.gate()?.object(intent::command(command));
+        outputs::put_json(self, "command", intended.into_inner())
     }
 
     /// The verdict can be no better than this.
@@ -231,7 +226,7 @@ fn document(
         ("run_id", Value::from(record.writer.run_id().as_str())),
         ("overall_verdict", Value::from(concluded.map(|concluded| concluded.verdict))),
         ("exit_code", Value::from(u32::from(status))),
-        ("evidence", Value::Array(record.items.iter().map(Item::to_value).collect())),
+        ("evidence", Value::Array(record.items.iter().map(keep::item).collect())),
         ("limits", Value::from(record.limits.clone())),
         ("evaluation", concluded.map_or(Value::Null, |concluded| concluded.evaluation.to_value())),
     ]);

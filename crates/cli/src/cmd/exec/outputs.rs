@@ -2,8 +2,9 @@
 
 use super::Record;
 use super::intent::text;
-use super::keep::{Item, Keep, json_bytes};
+use super::keep::{Keep, json_bytes};
 use crate::context::show;
+use receipt_kernel::write::Part;
 use receipt_kernel::{Object, Put, Value, Verdict};
 use rustix::fs::OFlags;
 use std::fs::{self, File, OpenOptions};
@@ -38,7 +39,7 @@ fn put_file(record: &mut Record, key: &str, path: &Path, follow: bool) -> io::Re
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("no longer a file"));
     }
-    let keep = read(&mut file, Keep::new(&record.folder, &record.redactor)?)?;
+    let keep = read(&mut file, Keep::new(&record.ledger).map_err(io::Error::other)?)?;
     record.put_kept(key, keep.finish(), None);
     Ok(())
 }
@@ -72,7 +73,7 @@ fn put_folder(record: &mut Record, key: &str, folder: &Path) -> io::Result<()> {
             entry.insert("type", "file");
             let before = record.items.len();
             put_file(record, &format!("{key}/{}", relative.to_string_lossy()), &path, false)?;
-            describe(&mut entry, record.items.get(before..).and_then(<[Item]>::last));
+            describe(&mut entry, record.items.get(before..).and_then(<[Part]>::last));
         } else {
             entry.insert("type", if kind.is_dir() { "folder" } else { "other" });
         }
@@ -83,7 +84,7 @@ fn put_folder(record: &mut Record, key: &str, folder: &Path) -> io::Result<()> {
 }
 
 /// Where a file lies and how large it is; nothing where it could not be put.
-fn describe(entry: &mut Object, item: Option<&Item>) {
+fn describe(entry: &mut Object, item: Option<&Part>) {
     let Some(item) = item else { return };
     let stored = item.record.to_object();
     for name in ["ref", "sha256"] {
@@ -114,6 +115,6 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub(super) fn put_json(record: &mut Record, key: &str, object: Object) -> receipt_kernel::Result<()> {
     let bytes = json_bytes(object)?;
     let stored = record.writer.put(key, &bytes, Put::json())?;
-    record.items.push(Item { key: key.to_owned(), len: stored.bytes_len, record: stored });
+    record.items.push(Part { key: key.to_owned(), len: stored.bytes_len, record: stored });
     Ok(())
 }
