@@ -8,7 +8,7 @@ REFERENCE := receipt-kernel==0.1.0
 # What tools/verify.py checks signatures with.
 ED25519 := cryptography==50.0.2
 
-.PHONY: test lint unit doc deny python release wheel bench bench-python fuzz reference ed25519 age clean
+.PHONY: test lint unit doc deny trust python release wheel bench bench-python fuzz reference ed25519 age clean
 
 test: reference ed25519 age lint unit doc deny python
 	@echo "all checks passed"
@@ -21,7 +21,7 @@ unit:
 	$(CARGO) test --workspace --locked
 
 doc:
-	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --locked
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" $(CARGO) doc --workspace --no-deps --locked --features receipt-python/as-tested
 
 deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then \
@@ -49,6 +49,11 @@ age:
 	elif [ "$$(id -u)" = 0 ] && apt-get --version >/dev/null 2>&1 && apt-get install -y -q age >/dev/null 2>&1; then :; \
 	else echo "SKIPPED: tests against the age program: it is not installed, and cannot be here (apt-get install age)"; fi
 
+# The long versions of the slow lanes, which a release is held to. It takes hours; `make test` runs the short ones.
+trust: reference ed25519
+	CRASH_CYCLES=10000 FLIPS=200000 INTEROP_RUNS=10000 BUNDLES=10000 BUNDLE_MIB=2048 \
+	$(CARGO) test --workspace --locked --no-fail-fast -- crash:: audit:: interop:: independent:: bundle::
+
 # The Python package: a wheel, installed into an environment of its own, and its tests against what is installed there. What
 # is true of the package that it replaces too is tested on that as well, so that a test which asks too little shows.
 PYENV := $(CURDIR)/target/python-venv
@@ -58,7 +63,7 @@ PYTOOLS := maturin==1.16.0 $(PYTEST) mypy==2.4.1 typing_extensions
 python: reference $(PYENV)/tools
 	@if test -x $(PYENV)/bin/maturin; then \
 	  rm -rf $(WHEELS)/test && \
-	  $(PYENV)/bin/maturin build --quiet --profile dev --locked -m python/Cargo.toml -i $(PYENV)/bin/python --out $(WHEELS)/test && \
+	  $(PYENV)/bin/maturin build --quiet --profile dev --locked --features as-tested -m python/Cargo.toml -i $(PYENV)/bin/python --out $(WHEELS)/test && \
 	  $(PYENV)/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/test/*.whl && \
 	  cd target && RECEIPT_REFERENCE_PYTHON=$(CURDIR)/$(VENV)/bin/python $(PYENV)/bin/python -m pytest -q -rs -c ../python/pyproject.toml --rootdir ../python ../python/tests && \
 	  $(PYENV)/bin/python -m mypy.stubtest receipt_kernel && \

@@ -1,7 +1,7 @@
 //! An acknowledged event survives the death of its writer: a child process appends and acknowledges, the parent kills it
 //! with SIGKILL at a random moment, and looks at what is in the ledger.
 //!
-//! `CRASH_CYCLES` sets how many times (200), `CRASH_SEED` when.
+//! `CRASH_CYCLES` sets how many times (500), `CRASH_SEED` when.
 
 #![cfg(unix)]
 
@@ -300,7 +300,7 @@ fn check_audit(ledger: &Ledger, finished: bool) -> Result<(), String> {
 
 #[test]
 fn every_acknowledged_event_survives_kill_9_and_no_retry_duplicates() {
-    let (cycles, seed) = (number("CRASH_CYCLES", 200), number("CRASH_SEED", 1));
+    let (cycles, seed) = (number("CRASH_CYCLES", 500), number("CRASH_SEED", 1));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ledger.db");
     let mut random = Random(seed);
