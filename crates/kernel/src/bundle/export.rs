@@ -1,7 +1,7 @@
 //! Writes a run out as a bundle.
 
 use super::import::kept_proof;
-use super::verify::{expired_blob, reads};
+use super::verify::{evidence_key, expired_blob, reads};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, read_head_hash};
 use crate::log;
@@ -12,7 +12,6 @@ use receipt_core::canonical;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, RunId};
-use receipt_core::json::{self};
 use receipt_core::run::{RunReader, blobs_cited, blobs_referred_to};
 use receipt_core::verdict::Verdict;
 use sha2::{Digest, Sha256};
@@ -219,12 +218,6 @@ fn list(
         keys_left.remove(&key);
     }
     true
-}
-
-/// The key of an EVIDENCE_PUT.
-pub(super) fn evidence_key(envelope: &Envelope<'_>) -> Option<String> {
-    let key = canonical::member(envelope.payload_json(), "key").filter(|json| json.starts_with(b"\""))?;
-    json::parse(key, json::Limits::READ).ok()?.as_str().map(str::to_owned)
 }
 
 impl Listed {

@@ -1,7 +1,6 @@
 //! Checks a bundle, which anybody may have written, line by line.
 
 use super::aside::Aside;
-use super::export::evidence_key;
 use super::replay::{REPLAY_LIMIT, WORK, evaluator};
 use super::told::{Compared, Told};
 use crate::audit::{Check, CheckReport, Findings};
@@ -19,7 +18,7 @@ use receipt_core::commitment::Commitment;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::BlobFact;
 use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId, Seq};
-use receipt_core::json::{Object, Value};
+use receipt_core::json::{self, Object, Value};
 use receipt_core::note::VerifierKey;
 use receipt_core::policy::Invariants;
 use receipt_core::replay::{Replay, Replayed};
@@ -654,6 +653,12 @@ fn check_proof(header: &Header, event: Option<EventHash>, keys: &[VerifierKey], 
 /// The keys of the evidence whose bytes a run's invariants read.
 pub(super) fn reads(commitment: Option<&Commitment>) -> Vec<&'static str> {
     commitment.map(|commitment| Invariants::of(commitment).reads()).unwrap_or_default()
+}
+
+/// The key of an EVIDENCE_PUT.
+pub(super) fn evidence_key(envelope: &Envelope<'_>) -> Option<String> {
+    let key = canonical::member(envelope.payload_json(), "key").filter(|json| json.starts_with(b"\""))?;
+    json::parse(key, json::Limits::READ).ok()?.as_str().map(str::to_owned)
 }
 
 /// The blob whose bytes a BLOB_EXPIRE says were removed.

@@ -25,6 +25,11 @@ use std::io::Read;
 /// The media type of what is stored of sealed evidence.
 pub const SEALED_TYPE: &str = "application/vnd.age";
 
+/// A key as it is on record: one of SSH without its comment.
+fn name_of(key: &str) -> String {
+    key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
 /// How evidence is to be put on record.
 #[derive(Clone, Debug)]
 pub struct Put {

@@ -52,7 +52,7 @@ impl Recipients {
             let x25519 = line.parse().map(Key::X25519).ok();
             let key = x25519.or_else(|| line.parse().map(Key::Ssh).ok());
             keys.push(key.ok_or_else(|| bad("expected age1…, ssh-ed25519 … or ssh-rsa …, and no other kind of key"))?);
-            names.push(super::shred::name_of(line));
+            names.push(super::name_of(line));
         }
         if keys.is_empty() { Err(Error::NoRecipient) } else { Ok(Self { names, keys }) }
     }

@@ -3,6 +3,7 @@
 //! Whoever seals each period to a key of its own can destroy the period in every copy there is, backups among them, by
 //! destroying that key: the ciphertexts stay, the chains stay provable, and nobody can read them any more.
 
+use super::name_of;
 use super::seal::Recipients;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, finish};
@@ -133,11 +134,6 @@ impl Ledger {
         let (lost, open_to_others) = (lost.len() as u64, open_to_others.len() as u64);
         Ok(Shredded { run_id: run.run_id().clone(), lost, open_to_others })
     }
-}
-
-/// A key as it is on record: one of SSH without its comment.
-pub(super) fn name_of(key: &str) -> String {
-    key.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
 fn read_names(store: &dyn ReadTransaction) -> Result<Vec<String>> {

@@ -1,8 +1,8 @@
 //! The log's rows, in both backends: see `schema.sql` for what each table holds.
 
-use super::Visit;
 use super::memory::MemoryTransaction;
-use super::sqlite::{SqliteTransaction, cell, event_row, one};
+use super::sqlite::{SqliteTransaction, cell, event_row};
+use super::{Visit, one};
 use crate::error::{Error, Result};
 use receipt_core::id::{RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow};

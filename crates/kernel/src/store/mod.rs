@@ -454,6 +454,12 @@ pub fn blob_bytes(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Arc<[u
     }
 }
 
+/// Refuses a write that did not change exactly the row that it was for. SQLite calls a write that a constraint (`ON
+/// CONFLICT IGNORE`) or a trigger (`RAISE(IGNORE)`) swallowed a success.
+fn one(table: &'static str, rows: usize) -> Result<()> {
+    if rows == 1 { Ok(()) } else { Err(Error::WriteIgnored { table, rows }) }
+}
+
 /// A blob that lies in a form that gives no bytes.
 fn unreadable(hash: &BlobHash, problem: &str) -> Error {
     Error::BlobUnavailable { blob: hash.to_string(), problem: problem.to_owned() }

@@ -1,7 +1,7 @@
 //! What is left in spite of the rules, because somebody said so. Each use of an entry is in the report.
 
-use super::pattern::Pattern;
-use super::rules::{Fields, Room, invalid};
+use super::fields::{Fields, invalid};
+use super::pattern::{Pattern, Room};
 use crate::error::Result;
 use data_encoding::HEXLOWER;
 use receipt_core::json::{Object, Value};

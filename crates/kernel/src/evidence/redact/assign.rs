@@ -1,8 +1,8 @@
 //! Names and values: the syntaxes in which a value is assigned to a name.
 
-use super::engine::{CONTEXT, LONGEST};
 use super::escapes;
 use super::rules::marker;
+use super::{CONTEXT, LONGEST};
 
 pub(super) const DOUBLE: u8 = b'"';
 pub(super) const SINGLE: u8 = b'\'';
@@ -352,11 +352,6 @@ pub(super) fn weight(value: &[u8]) -> usize {
         weight -= marker(&value[at..]).unwrap_or(0);
     }
     weight
-}
-
-/// Whether a value already stands in the place of a secret, filled up with blanks or not.
-pub(super) fn is_marker(value: &[u8]) -> bool {
-    marker(value).is_some_and(|length| value[length..].iter().all(|byte| *byte == b' '))
 }
 
 /// Past what already stands in the place of a secret, where a place is inside of it: the colon there separates nothing.

@@ -1,8 +1,8 @@
 //! Values without quotes under names such as `password`: whether this is a line of data that holds a secret, or a line of
 //! a program or of prose that only speaks of one.
 
+use super::LONGEST;
 use super::assign::{Assigned, How, name_before, space};
-use super::engine::LONGEST;
 
 /// How far from a name its line may begin, in what is kept of the text before.
 const INDENT: usize = 60;

@@ -1,23 +1,19 @@
 //! The search: one pass of an automaton finds the keywords, and the rules of each keyword look at its place only.
 
+use super::LONGEST;
 use super::assign::{
     Assigned, DOUBLE, How, SINGLE, assigned, element, ends_value, follows_letter, is_digest, is_flag, is_identifier,
-    is_marker, is_secret_name, name_before, name_rest, next_of_array, past_marker, quoted, unquoted_end, weight,
-    word_end,
+    is_secret_name, name_before, name_rest, next_of_array, past_marker, quoted, unquoted_end, weight, word_end,
 };
 use super::data::{bare_end, data_end, is_query, query_end};
 use super::encoding::FOLDED;
 use super::escapes::{self, ESCAPES};
 use super::keywords::Keywords;
 use super::pattern::Pattern;
-use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape, marker};
+use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape, is_marker, marker};
 use super::steps::Match;
 use std::collections::HashMap;
 
-/// The longest quoted string, block or match that is taken for one secret.
-pub(super) const LONGEST: usize = 32 << 10;
-/// How far a name, or what decides whether a word begins, may be to the left of a keyword.
-pub(super) const CONTEXT: usize = 64;
 /// How much of a match may stand before its keyword.
 const LEAD: usize = 96;
 /// A text shorter than this is not worth being searched side by side, see [`Keywords`].

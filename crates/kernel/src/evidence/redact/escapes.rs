@@ -2,8 +2,8 @@
 //! colours of a terminal between them. They are searched for in
 //! the text that the escapes stand for, one level deep, and found in the text as it is.
 
-use super::assign;
-use super::engine::{CONTEXT, LONGEST};
+use super::rules;
+use super::{CONTEXT, LONGEST};
 
 /// What escapes begin with: first those that two hexadecimal digits follow.
 pub(super) const ESCAPES: [&str; 5] = ["%", "\\u00", "\\x", "\\/", "\u{1b}["];
@@ -46,7 +46,7 @@ pub(super) fn ends_with_one(text: &[u8]) -> bool {
 
 /// Whether what already stands in the place of a secret was written with escapes later.
 pub(super) fn is_marker(text: &[u8]) -> bool {
-    text.len() <= 3 * 64 && text.starts_with(b"%5") && assign::is_marker(&decode(text).0)
+    text.len() <= 3 * 64 && text.starts_with(b"%5") && rules::is_marker(&decode(text).0)
 }
 
 /// The word that an escape is in, with a little of its line before it; where it is a colour, all of its line.

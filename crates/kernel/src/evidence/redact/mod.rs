@@ -19,6 +19,7 @@ mod data;
 mod encoding;
 mod engine;
 mod escapes;
+mod fields;
 mod keywords;
 mod merge;
 mod pattern;
@@ -31,10 +32,10 @@ mod steps;
 mod stream;
 mod write;
 
+pub use pattern::MAX_COMPILED;
 pub use report::{Allowed, Hit, LISTED, Report};
 pub use rules::{
-    MAX_ALLOWED, MAX_COMPILED, MAX_EXPRESSIONS, MAX_FILE, MAX_KEYWORD, MAX_KEYWORD_BYTES, MAX_KEYWORDS, MAX_RULES,
-    Rule, Rules,
+    MAX_ALLOWED, MAX_EXPRESSIONS, MAX_FILE, MAX_KEYWORD, MAX_KEYWORD_BYTES, MAX_KEYWORDS, MAX_RULES, Rule, Rules,
 };
 pub use sniff::Scanned;
 pub use stream::StreamRedactor;
@@ -47,6 +48,11 @@ use merge::{Group, Then, join, merge};
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 use write::Writer;
+
+/// The longest quoted string, block or match that is taken for one secret.
+const LONGEST: usize = 32 << 10;
+/// How far a name, or what decides whether a word begins, may be to the left of a keyword.
+const CONTEXT: usize = 64;
 
 /// Finds secrets and replaces them. See the [module](self) for how. Clones share the rules.
 ///
@@ -80,7 +86,7 @@ impl Redactor {
     /// [`Error::RulesInvalid`] where they are more than can be searched for at once.
     pub fn new(rules: Rules) -> Result<Self> {
         let digest = rules.digest()?;
-        let engine = Engine::build(rules).ok_or_else(|| rules::invalid("the keywords", "they are too many"))?;
+        let engine = Engine::build(rules).ok_or_else(|| fields::invalid("the keywords", "they are too many"))?;
         Ok(Self::of(Some(engine), &digest))
     }
 

@@ -1,6 +1,6 @@
 //! Expressions, compiled when they are first needed; and those with a group in them, found without the cost of groups.
 
-use super::rules::invalid;
+use super::fields::invalid;
 use super::steps::{Match, Steps, end_at_one_place};
 use crate::error::Result;
 use regex_automata::meta::{BuildError, Config, Regex};
@@ -15,6 +15,27 @@ use std::sync::{Arc, OnceLock};
 const MAX_PATTERN: usize = 4 << 20;
 /// How many states and bytes one may have of which the automaton is made in advance, in less than a millisecond.
 const MADE_AT_ONCE: (usize, usize) = (200, 128 << 10);
+
+/// The most bytes that a user's expressions may take together when they are compiled.
+pub const MAX_COMPILED: usize = 128 << 20;
+
+/// What is left of [`MAX_COMPILED`]; none of it for rules that are compiled unchecked.
+pub(super) struct Room(pub(super) Option<usize>);
+
+impl Room {
+    /// Compiles an expression, and takes its room.
+    pub(super) fn take(&mut self, pattern: &Pattern, at: &str) -> Result<()> {
+        let Some(room) = &mut self.0 else { return Ok(()) };
+        *room = room.checked_sub(pattern.check(at)?).ok_or_else(|| {
+            invalid(at, &format!("up to this expression they take more than {MAX_COMPILED} bytes when compiled"))
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn checks(&self) -> bool {
+        self.0.is_some()
+    }
+}
 
 /// An expression that is compiled when it is first needed.
 #[derive(Clone, Debug)]

@@ -1,7 +1,8 @@
 //! PEM and PGP blocks: from their begin line to their end line, and what is left of one that was cut short.
 
 use super::assign::{DOUBLE, SINGLE, unquoted_end};
-use super::engine::{CONTEXT, LONGEST, Scan};
+use super::engine::Scan;
+use super::{CONTEXT, LONGEST};
 
 /// What stands between BEGIN or END and the end of such a line.
 const LABELS: [&[u8]; 8] = [

@@ -4,8 +4,9 @@
 //! of an id that is there replaces it, another one is added, and `off = ["id"]` switches rules off.
 
 use super::allow::Allow;
-use super::pattern::{Grouped, Pattern};
-use crate::error::{Error, Result};
+use super::fields::{Fields, invalid};
+use super::pattern::{Grouped, MAX_COMPILED, Pattern, Room};
+use crate::error::Result;
 use receipt_core::canonical;
 use receipt_core::json::{Limits, Object, Value};
 use sha2::{Digest, Sha256};
@@ -31,8 +32,6 @@ pub const MAX_KEYWORD_BYTES: usize = 128 << 10;
 pub const MAX_KEYWORD: usize = 128;
 /// The most bytes of all expressions together, as they are written.
 pub const MAX_EXPRESSIONS: usize = 1 << 20;
-/// The most bytes that a user's expressions may take together when they are compiled.
-pub const MAX_COMPILED: usize = 128 << 20;
 
 /// What every replacement begins and ends with, so that what was redacted is known again under any rules.
 const MARKER: (&str, &str) = ("[REDACTED:", "]");
@@ -45,24 +44,6 @@ pub struct Rules {
     pub(super) allow: Vec<Allow>,
     /// How many bytes the expressions that were checked take.
     compiled: usize,
-}
-
-/// What is left of [`MAX_COMPILED`]; none of it for rules that are compiled unchecked.
-pub(super) struct Room(Option<usize>);
-
-impl Room {
-    /// Compiles an expression, and takes its room.
-    pub(super) fn take(&mut self, pattern: &Pattern, at: &str) -> Result<()> {
-        let Some(room) = &mut self.0 else { return Ok(()) };
-        *room = room.checked_sub(pattern.check(at)?).ok_or_else(|| {
-            invalid(at, &format!("up to this expression they take more than {MAX_COMPILED} bytes when compiled"))
-        })?;
-        Ok(())
-    }
-
-    fn checks(&self) -> bool {
-        self.0.is_some()
-    }
 }
 
 /// What one kind of secret looks like.
@@ -155,10 +136,6 @@ pub(super) enum Bare {
     Word,
     /// With its line.
     Line,
-}
-
-pub(super) fn invalid(at: &str, problem: &str) -> Error {
-    Error::RulesInvalid { at: at.to_owned(), problem: problem.to_owned() }
 }
 
 impl Rules {
@@ -421,6 +398,11 @@ pub(super) fn marker(text: &[u8]) -> Option<usize> {
     ends.then_some(MARKER.0.len() + name + MARKER.1.len())
 }
 
+/// Whether a value already stands in the place of a secret, filled up with blanks or not.
+pub(super) fn is_marker(value: &[u8]) -> bool {
+    marker(value).is_some_and(|length| value[length..].iter().all(|byte| *byte == b' '))
+}
+
 /// The tables of an array of them, taken out.
 fn tables(table: &mut Table, name: &str) -> Result<Vec<Table>> {
     let expected = || invalid(name, "expected tables, as in [[rule]]");
@@ -437,79 +419,8 @@ fn tables(table: &mut Table, name: &str) -> Result<Vec<Table>> {
     }
 }
 
-/// A table whose members are taken out one by one, so that what is left is unknown.
-pub(super) struct Fields<'t> {
-    pub(super) table: &'t mut Table,
-    pub(super) at: &'t str,
-}
-
+/// What a rule is made of, beside plain values.
 impl Fields<'_> {
-    pub(super) fn invalid(&self, field: &str, problem: &str) -> Error {
-        invalid(&format!("{}: {field}", self.at), problem)
-    }
-
-    pub(super) fn string(&mut self, field: &str) -> Result<Option<String>> {
-        match self.table.remove(field) {
-            None => Ok(None),
-            Some(Toml::String(text)) => Ok(Some(text)),
-            Some(_) => Err(self.invalid(field, "expected a string")),
-        }
-    }
-
-    pub(super) fn strings(&mut self, field: &str) -> Result<Option<Vec<String>>> {
-        let Some(value) = self.table.remove(field) else { return Ok(None) };
-        let Toml::Array(items) = value else { return Err(self.invalid(field, "expected an array of strings")) };
-        let strings = items.into_iter().map(|item| match item {
-            Toml::String(text) => Ok(text),
-            _ => Err(self.invalid(field, "expected an array of strings")),
-        });
-        strings.collect::<Result<Vec<_>>>().map(Some)
-    }
-
-    fn bool(&mut self, field: &str) -> Result<bool> {
-        match self.table.remove(field) {
-            None => Ok(false),
-            Some(Toml::Boolean(value)) => Ok(value),
-            Some(_) => Err(self.invalid(field, "expected true or false")),
-        }
-    }
-
-    fn count(&mut self, field: &str) -> Result<usize> {
-        match self.table.remove(field) {
-            None => Ok(0),
-            Some(Toml::Integer(value)) => {
-                usize::try_from(value).map_err(|_| self.invalid(field, "expected a number from 0 on"))
-            }
-            Some(_) => Err(self.invalid(field, "expected a number from 0 on")),
-        }
-    }
-
-    fn number(&mut self, field: &str) -> Result<Option<f64>> {
-        match self.table.remove(field) {
-            None => Ok(None),
-            Some(Toml::Float(value)) if value.is_finite() => Ok(Some(value)),
-            Some(Toml::Integer(value)) => Ok(i32::try_from(value).ok().map(f64::from)),
-            Some(_) => Err(self.invalid(field, "expected a number")),
-        }
-    }
-
-    /// One of some words, by its place among them.
-    fn word<T: Copy>(&mut self, field: &str, words: &[(&str, T)], otherwise: T) -> Result<T> {
-        let Some(text) = self.string(field)? else { return Ok(otherwise) };
-        let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
-        found.ok_or_else(|| {
-            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            self.invalid(field, &format!("expected one of {}", known.join(", ")))
-        })
-    }
-
-    pub(super) fn end(&self) -> Result<()> {
-        match self.table.keys().next() {
-            None => Ok(()),
-            Some(field) => Err(self.invalid(field, "there is no such field")),
-        }
-    }
-
     fn shape(&mut self, room: &mut Room) -> Result<Shape> {
         let (pattern, value, block) = (self.string("pattern")?, self.string("value")?, self.string("block")?);
         match (pattern, value, block.as_deref()) {

@@ -6,7 +6,7 @@
 use super::pieces::{self, First};
 use super::{
     BlobRow, KeyRow, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, Visit, VisitRun, Visitor,
-    WriteTransaction,
+    WriteTransaction, one,
 };
 use crate::error::{Error, Result};
 use receipt_core::envelope::Sealed;
@@ -593,12 +593,6 @@ impl SqliteTransaction<'_> {
         ])?;
         one("blobs", inserted)
     }
-}
-
-/// Refuses a write that did not change exactly the row that it was for. SQLite calls a write that a constraint (`ON
-/// CONFLICT IGNORE`) or a trigger (`RAISE(IGNORE)`) swallowed a success.
-pub(super) fn one(table: &'static str, rows: usize) -> Result<()> {
-    if rows == 1 { Ok(()) } else { Err(Error::WriteIgnored { table, rows }) }
 }
 
 impl Drop for SqliteTransaction<'_> {
