@@ -11,6 +11,7 @@ Exit status: 0 pass or warn, 1 fail, 3 unknown, of the worst file; 2 where a fil
 """
 
 import base64
+import datetime
 import hashlib
 import json
 import re
@@ -54,6 +55,13 @@ def exact(line, forms=((",", ":"),)):
     except (ValueError, RecursionError, OverflowError):
         pass
     raise Malformed("not canonical JSON")
+
+
+def is_instant(text):
+    try:
+        return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).tzinfo is not None
+    except (AttributeError, ValueError):
+        return False
 
 
 def sha256(data):
@@ -308,7 +316,9 @@ class Bundle:
             if named_blob(ref):
                 self.blobs.setdefault(named_blob(ref), [])
         if it["event_type"] == "BLOB_EXPIRE" and is_hash(payload.get("sha256")):
-            self.expired.add(payload["sha256"])
+            # A receipt has an instant, and says that bytes went.
+            if is_instant(it["ts"]) and payload.get("from_state", "live") in ("live", None):
+                self.expired.add(payload["sha256"])
             self.blobs.setdefault(payload["sha256"], [])
         if it["event_type"] != "EVIDENCE_PUT":
             return

@@ -205,8 +205,3 @@ pub(crate) fn print_replayed(context: &Context, run: &RunId, evaluations: &[Repl
     }
     Ok(())
 }
-
-/// The verdict over evaluations; PASS where there are none to doubt.
-pub(crate) fn overall(evaluations: &[Replayed]) -> Verdict {
-    evaluations.iter().map(|replayed| replayed.verdict).reduce(Verdict::worse).unwrap_or(Verdict::Pass)
-}

@@ -4,8 +4,10 @@ use super::bundle::{self, Subject, Trust};
 use super::verify;
 use crate::context::Context;
 use crate::error::Result;
+use crate::term;
+use receipt_kernel::bundle::Replays;
 use receipt_kernel::core::replay::Replayed;
-use receipt_kernel::{Check, Object, RunId, Value, Verdict};
+use receipt_kernel::{Check, Object, Reason, RunId, Value, Verdict};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -32,8 +34,22 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     };
     let ledger = context.open_read_only()?;
     let run = run.find(&ledger)?;
-    let evaluations = ledger.replay(&run)?;
-    done(context, &run, &evaluations, bundle::overall(&evaluations))
+    let Replays { verdict, reasons, evaluations } = ledger.replay(&run)?;
+    if reasons.is_empty() {
+        return done(context, &run, &evaluations, verdict);
+    }
+    if context.json {
+        let Value::Object(mut document) = document(&run, &evaluations, verdict.into()) else {
+            return Ok(verify::exit_code(verdict));
+        };
+        document.insert("reasons", Value::Array(reasons.iter().map(Reason::to_value).collect()));
+        context.print_json(&document.into())?;
+    } else {
+        let run = term::escape(run.as_str());
+        context.print(&format!("{} run {run} was not computed again", term::verdict_column(verdict)))?;
+        verify::reasons(context, &reasons, 0)?;
+    }
+    Ok(verify::exit_code(verdict))
 }
 
 /// What is wrong with the bundle elsewhere comes first: nothing is computed from what is not sound.

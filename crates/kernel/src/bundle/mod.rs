@@ -13,5 +13,5 @@ mod verify;
 
 pub use export::{Export, Exported};
 pub use import::Imported;
-pub use replay::{REPLAY_LIMIT, evaluator};
+pub use replay::{REPLAY_LIMIT, Replays, evaluator};
 pub use verify::{BundleReport, Verify};

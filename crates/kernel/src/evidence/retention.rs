@@ -4,27 +4,31 @@
 //! in one transaction the bytes go, the state changes, and a BLOB_EXPIRE event of a maintenance run says so. Whoever is
 //! killed at any point leaves bytes that are there, or bytes that are gone and receipted; never anything between.
 //!
-//! A blob is due when *now* is later than its last put plus its time to live plus the grace. All are instants; what is
-//! not one in a row is reported, and the row, or what the row speaks of, is left alone.
+//! A blob is due when *now* is later than its last put plus its time to live plus the grace. When that was, the `ts` of hashed
+//! events says, of runs that verify; what a run speaks of that does not is left alone. No column of a row says it.
 
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, show};
-use crate::store::{self, ReadTransaction, Size, Visit};
+use crate::ledger::{Ledger, finish, show};
+use crate::read::evidence::Evidence;
+use crate::read::imports::Imports;
+use crate::read::receipts::Removals;
+use crate::store::{self, ReadTransaction, Visit};
 use crate::write::maintenance::{End, Kind};
 use crate::write::{Clean, OpenRun, RunWriter};
-use receipt_core::canonical::{self, Scratch};
-use receipt_core::envelope::{Actor, Envelope, EventType};
+use receipt_core::canonical;
+use receipt_core::envelope::{Actor, EventType};
 use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, RunId, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::run::{Cell, EventRow};
+use receipt_core::run::{Cell, RunReader};
 use receipt_core::verdict::Reason;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 /// Under which name the ledger keeps its retention.
 const SETTING: &str = "retention";
 
-/// How many blobs one transaction removes.
+/// How many blobs the first transaction removes.
 const BATCH: usize = 256;
 
 /// How many problems a plan keeps; beyond them it only counts.
@@ -129,16 +133,6 @@ impl Retention {
     /// The last instant at which evidence of a class that was put under a key is kept; `None` as [`Ttl::until`] says.
     pub(crate) fn until(&self, key: &str, class: EvidenceClass, put: Timestamp) -> Option<Timestamp> {
         self.ttl_for_key(key).unwrap_or_else(|| self.ttl_for_class(class)).until(put, self.grace_seconds)
-    }
-
-    /// The shortest time that evidence of a class can have, whatever its keys.
-    fn shortest(&self, class: EvidenceClass) -> Ttl {
-        let seconds = |ttl: &Ttl| match ttl {
-            Ttl::Seconds(seconds) => Some(*seconds),
-            Ttl::Forever => None,
-        };
-        let class = self.ttl_for_class(class);
-        self.keys.values().chain([&class]).filter_map(seconds).min().map_or(Ttl::Forever, Ttl::Seconds)
     }
 
     fn ttl_for_key(&self, key: &str) -> Option<Ttl> {
@@ -315,7 +309,8 @@ impl Ledger {
             let retention = self.retention()?.ok_or(Error::RetentionUnset)?;
             let run = start(self, actor, &retention)?;
             done.run_id = Some(run.run_id().clone());
-            Sweep { run, now, done: &mut done, plan: Plan::default(), seen: None }.run(progress)?;
+            let left = HashSet::new();
+            Sweep { run, now, done: &mut done, retention, left, most: BATCH }.run(progress)?;
         }
         done.scrubbed = self.lock().scrub()?;
         Ok(done)
@@ -340,9 +335,12 @@ struct Sweep<'s> {
     run: RunWriter,
     now: Timestamp,
     done: &'s mut Retained,
-    plan: Plan,
-    /// How much the ledger held, and what its retention was, when the plan was made.
-    seen: Option<(Size, Retention)>,
+    /// What the run commits to: if it is set anew meanwhile, the rest is left for another run.
+    retention: Retention,
+    /// What was left alone, as it stays due.
+    left: HashSet<BlobHash>,
+    /// How many blobs the next transaction removes. Each reads the ledger again, so that each does more than the one before.
+    most: usize,
 }
 
 impl Sweep<'_> {
@@ -363,21 +361,23 @@ impl Sweep<'_> {
 
     /// One transaction: nothing that was put or held in the meantime is removed. Gives how many blobs are left to do.
     fn batch(&mut self, run: &mut OpenRun<'_>) -> Result<u64> {
-        let retention = read_retention(run.transaction)?.ok_or(Error::RetentionUnset)?;
-        let seen = Some((run.transaction.size()?, retention));
-        if seen != self.seen
-            && let Some((_, retention)) = &seen
-        {
-            self.plan = plan(run.transaction, retention, self.now)?;
-            self.plan.due.reverse();
+        if read_retention(run.transaction)?.as_ref() != Some(&self.retention) {
+            let msg = "how long evidence is kept was set anew: the rest is left for the next time";
+            self.done.problems.push(Reason::new("RETENTION_CHANGED", msg));
+            return Ok(0);
         }
-        let rest = self.plan.due.len().saturating_sub(BATCH);
+        let mut due = plan(run.transaction, &self.retention, self.now)?.due;
+        due.retain(|due| !self.left.contains(&due.hash));
+        let rest = due.len().saturating_sub(self.most);
+        due.truncate(self.most);
+        self.most *= 2;
         let (mut expired, mut purged, mut bytes) = (0, 0, 0);
-        for due in self.plan.due.split_off(rest).into_iter().rev() {
+        for due in due {
             match due.from {
                 BlobState::Live => match store::blob_fact(run.transaction, &due.hash, false) {
                     BlobFact::Intact { .. } => (expired, bytes) = (expired + 1, bytes + due.bytes_len),
                     fact => {
+                        self.left.insert(due.hash);
                         self.done.problems.push(left_alone(&due.hash, fact));
                         continue;
                     }
@@ -386,7 +386,6 @@ impl Sweep<'_> {
             }
             remove(run, &due, self.now)?;
         }
-        self.seen = seen.map(|(_, retention)| Ok::<_, Error>((run.transaction.size()?, retention))).transpose()?;
         self.done.expired += expired;
         self.done.purged += purged;
         self.done.bytes += bytes;
@@ -423,10 +422,13 @@ fn remove(run: &mut OpenRun<'_>, due: &Due, now: Timestamp) -> Result<()> {
     run.write(&draft).map(drop)
 }
 
-/// A blob whose time may be over, by its row alone.
+/// A blob whose time may be over.
 struct Candidate {
     due: Due,
-    since: Timestamp,
+    /// When it was put last, or removed, by the event that says so.
+    since: Option<Timestamp>,
+    /// Whether a run that was recorded here put it: what imported runs say of it counts only if none did.
+    own: bool,
     ttl: Option<Ttl>,
     held: bool,
     /// An event that speaks of it cannot be read, so that nobody knows how long it is to be kept.
@@ -437,7 +439,7 @@ struct Candidate {
 
 fn plan(store: &dyn ReadTransaction, retention: &Retention, now: Timestamp) -> Result<Plan> {
     let mut plan = Plan::default();
-    let mut live: HashMap<BlobHash, Candidate> = HashMap::new();
+    let (mut live, mut gone): (HashMap<BlobHash, Candidate>, Vec<Candidate>) = Default::default();
     let mut failed = Ok(());
     store.blobs(&mut |id| {
         let Some(hash) = id.text().and_then(BlobHash::parse_bytes) else {
@@ -449,13 +451,9 @@ fn plan(store: &dyn ReadTransaction, retention: &Retention, now: Timestamp) -> R
         };
         match candidate(store, &hash) {
             Ok(Some(candidate)) if candidate.due.from == BlobState::Live => {
-                // Putting it again, or another key, can only lengthen its time from here: younger ones are not kept in mind.
-                let shortest = retention.shortest(candidate.due.class);
-                if shortest.until(candidate.since, retention.grace_seconds).is_some_and(|until| now > until) {
-                    live.insert(hash, candidate);
-                }
+                live.insert(hash, candidate);
             }
-            Ok(Some(candidate)) => plan.judge(candidate, retention, now),
+            Ok(Some(candidate)) => gone.push(candidate),
             Ok(None) => {}
             Err(Error::BlobUnavailable { problem, .. }) => {
                 plan.problem(Reason::new("BLOB_MALFORMED", format!("left alone: {problem}")).at(BlobRef(hash)));
@@ -468,8 +466,16 @@ fn plan(store: &dyn ReadTransaction, retention: &Retention, now: Timestamp) -> R
         Visit::Continue(())
     })?;
     failed?;
-    // Its last put and the keys that it was put under say the rest.
-    uses(store, retention, &mut live, &mut plan)?;
+    // Its last put and the keys that it was put under say the rest, and of what is gone its receipt.
+    let imports = Arc::new(Imports::read(store)?);
+    uses(store, retention, &imports, &mut live, &mut plan)?;
+    if !gone.is_empty() && retention.hash != Ttl::Forever {
+        let removals = Removals::read(store, true, &imports)?;
+        for mut candidate in gone {
+            candidate.since = removals.excuse(store, &candidate.due.hash, None)?.map(|receipt| receipt.at);
+            plan.judge(candidate, retention, now);
+        }
+    }
     for candidate in live.into_values() {
         plan.judge(candidate, retention, now);
     }
@@ -487,7 +493,9 @@ impl Plan {
     }
 
     fn judge(&mut self, candidate: Candidate, retention: &Retention, now: Timestamp) {
-        let Candidate { mut due, since, ttl, held, unclear, said } = candidate;
+        let Candidate { mut due, since, ttl, held, unclear, said, .. } = candidate;
+        // What no event speaks of, nobody knows the time of: it stays.
+        let Some(since) = since else { return };
         let until = match due.from {
             BlobState::Live => {
                 let ttl = ttl.unwrap_or_else(|| retention.ttl_for_class(due.class));
@@ -523,29 +531,30 @@ fn candidate(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Option<Cand
             let from = BlobState::parse(&state).ok_or_else(|| format!("its state is {state:?}"))?;
             let class = word(row.evidence_class, "class")?;
             let class = EvidenceClass::parse(&class).ok_or_else(|| format!("its class is {class:?}"))?;
-            let (to, since, what) = match from {
-                BlobState::Live => (BlobState::ExpiredHashOnly, row.created_at, "created_at"),
-                BlobState::ExpiredHashOnly => (BlobState::Purged, row.expired_at, "expired_at"),
+            let to = match from {
+                BlobState::Live => BlobState::ExpiredHashOnly,
+                BlobState::ExpiredHashOnly => BlobState::Purged,
                 BlobState::Purged => return Ok(None),
             };
             if (from == BlobState::Live) != row.stored_len.is_some() {
                 return Err(format!("its state is {state:?}, which its bytes contradict"));
             }
-            let since = word(since, what)?;
-            let since = Timestamp::parse(&since).ok_or_else(|| format!("its {what}, {since:?}, is no instant"))?;
             let bytes_len = row.bytes_len.integer().and_then(|length| u64::try_from(length).ok());
             let bytes_len = bytes_len.ok_or("its bytes_len is no length")?;
-            let due = Due { hash: *hash, class, bytes_len, from, to, until: since };
-            Ok(Some(Candidate { due, since, ttl: None, held: false, unclear: false, said: None }))
+            let due = Due { hash: *hash, class, bytes_len, from, to, until: Timestamp::from_micros(0) };
+            let (since, ttl, said) = (None, None, None);
+            Ok(Some(Candidate { due, since, own: false, ttl, held: false, unclear: false, said }))
         })();
     })?;
     found.map_err(|problem: String| Error::BlobUnavailable { blob: hash.to_string(), problem })
 }
 
-/// Reads of every run which of the blobs it put, when and under which key.
+/// Reads of every run which of the blobs it put, when and under which key. What a run speaks of that does not verify is left
+/// alone.
 fn uses(
     store: &dyn ReadTransaction,
     retention: &Retention,
+    imports: &Imports,
     live: &mut HashMap<BlobHash, Candidate>,
     plan: &mut Plan,
 ) -> Result<()> {
@@ -554,52 +563,65 @@ fn uses(
         runs.extend(id.as_str().map(RunId::new));
         Visit::Continue(())
     })?;
+    // Those that were imported come last.
+    runs.sort_by_key(|run| imports.contains(run));
     for run in runs {
         let held = retention.holds.contains_key(run.as_str());
+        let mut reader = RunReader::new(run.clone());
+        let (mut puts, mut unclear) = (Vec::new(), Vec::new());
         store.events(&run, &mut |row| {
             let Some(text) = row.envelope_json.text() else { return Visit::Continue(()) };
-            if held {
-                // Whatever the event says, and however it says it.
-                for hash in named(text) {
-                    if let Some(candidate) = live.get_mut(&hash) {
-                        candidate.held = true;
-                    }
-                }
-            }
-            if row.event_type.as_str() == Some(EventType::EvidencePut.as_str()) {
-                let at = || format!("event://{run}/{}", show(row.seq));
-                match put(row, text) {
-                    Ok((hash, key, class, at)) => {
-                        if let Some(candidate) = live.get_mut(&hash) {
-                            candidate.used(retention, &key, at);
-                            candidate.said = candidate.said.max(class);
-                        }
-                    }
-                    Err(problem) => {
-                        let mut named = named(text).peekable();
-                        if named.peek().is_some() {
-                            let msg = format!("what it speaks of is left alone: {problem}");
-                            plan.problem(Reason::new("EVIDENCE_MALFORMED", msg).at(at()));
-                        }
-                        for hash in named {
-                            if let Some(candidate) = live.get_mut(&hash) {
-                                candidate.unclear = true;
-                            }
-                        }
-                    }
+            // Whatever the event says, and however it says it.
+            let spoken_of = |hash: &BlobHash| live.contains_key(hash);
+            unclear.extend(named(text).filter(spoken_of));
+            let put = reader.read(row).filter(|it| it.event_type == EventType::EvidencePut);
+            if let Some(put) = put.map(|put| Evidence::of(&put)) {
+                let known = put.blob.is_some_and(|(hash, _)| spoken_of(&hash));
+                if known {
+                    puts.push(put);
                 }
             }
             Visit::Continue(())
         })?;
+        let facts = finish(store, &run, |row| reader.finish(row))?;
+        let sound = facts.is_clean();
+        if !sound && !unclear.is_empty() {
+            let why = facts.findings.first().map(|finding| finding.reason.msg.clone()).unwrap_or_default();
+            let msg = format!("what it speaks of is left alone, as the run does not verify: {why}");
+            plan.problem(Reason::new("EVIDENCE_MALFORMED", msg).at(format!("run://{run}")));
+        }
+        for hash in unclear {
+            if let Some(candidate) = live.get_mut(&hash) {
+                candidate.held |= held;
+                candidate.unclear |= !sound;
+            }
+        }
+        for put in puts {
+            let Some(candidate) = put.blob.and_then(|(hash, _)| live.get_mut(&hash)) else { continue };
+            if put.ts.is_none() && !imports.contains(&run) {
+                candidate.unclear = true;
+                let msg = "what it speaks of is left alone: its ts is no instant";
+                plan.problem(Reason::new("EVIDENCE_MALFORMED", msg).at(format!("event://{run}/{}", put.seq)));
+            }
+            candidate.used(retention, &put, imports, &run);
+        }
     }
     Ok(())
 }
 
 impl Candidate {
-    fn used(&mut self, retention: &Retention, key: &str, at: Timestamp) {
+    fn used(&mut self, retention: &Retention, put: &Evidence, imports: &Imports, run: &RunId) {
+        let imported = imports.contains(run);
+        if imported && self.own {
+            return;
+        }
+        self.own = !imported;
+        let at = if imported { imports.at(run) } else { put.ts };
+        let key = put.key.as_deref().unwrap_or_default();
         let ttl = retention.ttl_for_key(key).unwrap_or_else(|| retention.ttl_for_class(self.due.class));
         self.ttl = Some(self.ttl.map_or(ttl, |held| held.longer(ttl)));
         self.since = self.since.max(at);
+        self.said = self.said.max(put.class);
     }
 }
 
@@ -617,19 +639,6 @@ pub(super) fn held_by(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Op
         }
     }
     Ok(None)
-}
-
-/// Which blob an EVIDENCE_PUT put, under which key and class, and when.
-fn put(row: &EventRow<'_>, text: &[u8]) -> Result<(BlobHash, String, Option<EvidenceClass>, Timestamp), &'static str> {
-    let mut scratch = Scratch::default();
-    let envelope = Envelope::read(text, &mut scratch).map_err(|_| "its envelope cannot be read")?;
-    let payload = json::parse(envelope.payload_json(), Limits::READ).map_err(|_| "its payload cannot be read")?;
-    let said = |name| payload.get("evidence").and_then(|evidence| evidence.get(name)).and_then(Value::as_str);
-    let class = said("evidence_class").and_then(EvidenceClass::parse);
-    let hash = said("sha256").and_then(|hash| BlobHash::parse_bytes(hash.as_bytes())).ok_or("it names no blob")?;
-    let key = payload.get("key").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let at = row.created_at.as_str().and_then(Timestamp::parse).ok_or("its created_at is no instant")?;
-    Ok((hash, key, class, at))
 }
 
 /// Every blob that a text refers to.

@@ -328,7 +328,7 @@ fn signing(name: &str, seed: u8) -> Signing {
 #[test]
 fn a_ledger_replays_what_it_recorded() {
     let ledger = scene();
-    let replayed = ledger.replay(&RunId::new("a")).unwrap();
+    let replayed = ledger.replay(&RunId::new("a")).unwrap().evaluations;
     assert_eq!(replayed.len(), 1);
     assert_eq!((replayed[0].verdict, replayed[0].recomputed), (Verdict::Pass, Verdict::Pass), "{replayed:#?}");
 }

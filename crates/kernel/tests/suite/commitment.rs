@@ -66,7 +66,7 @@ fn a_run_under_an_invariant_that_is_not_known_verifies_and_is_unknown_when_it_is
         let result = &evaluation.results.iter().find(|judged| judged.result.invariant_id == "model.signed").unwrap();
         assert_eq!((result.result.verdict, &*result.result.reasons[0].code), (Verdict::Unknown, "UNKNOWN_INVARIANT"));
         // The recorded evaluation has no result of it: that cannot be, whoever judged.
-        let replayed = ledger.replay(&RunId::new("a")).unwrap();
+        let replayed = ledger.replay(&RunId::new("a")).unwrap().evaluations;
         assert_eq!(replayed[0].verdict, Verdict::Fail, "{replayed:?}");
         let mut bundle = Vec::new();
         ledger.export(&Export::of(RunId::new("a")), &mut bundle).unwrap();
@@ -118,7 +118,7 @@ fn a_run_under_an_unknown_invariant_goes_on_and_ends_unknown() {
     let mut run = ledger.resume("a", Actor::new("system", "test")).unwrap();
     assert_eq!(run.evaluate().unwrap().overall_verdict, Verdict::Unknown);
     assert_eq!(run.finalize("released").unwrap(), Verdict::Unknown);
-    let replayed = ledger.replay(&RunId::new("a")).unwrap();
+    let replayed = ledger.replay(&RunId::new("a")).unwrap().evaluations;
     let last = replayed.last().unwrap();
     assert_eq!((last.verdict, last.recorded), (Verdict::Pass, Some(Verdict::Unknown)), "{replayed:?}");
 }

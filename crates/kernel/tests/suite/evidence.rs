@@ -258,8 +258,14 @@ fn an_import_changes_neither_the_class_nor_the_type_nor_the_time_of_what_is_here
         assert_eq!(scene.row(&hash), row);
         assert_eq!(scene.evidence("a"), PASS);
         assert_eq!(scene.evidence("theirs"), PASS);
+        let plan = |day| scene.ledger.plan_retention(at(day)).unwrap();
+        assert_eq!((plan(29).due.len(), plan(31).due.len()), (0, 1), "as was set for public evidence");
         let exported = Bundle::read(&scene.bundle("a"));
         assert_eq!(exported.blobs[0].0.get("state").and_then(Value::as_str), Some("live"));
+        // It goes when its time is over here, and the receipt is good for both runs.
+        scene.retain_on(31);
+        assert_eq!(scene.evidence("a"), PASS);
+        assert_eq!(scene.evidence("theirs"), PASS);
     }
 }
 
@@ -343,4 +349,79 @@ fn the_id_of_a_run_says_nothing_of_what_it_is() {
     forger.execute("DELETE FROM runs WHERE run_id = ?1", [shredded.run_id.as_str()]).unwrap();
     drop(forger);
     assert!(matches!(scene.ledger.add_recipients([RECIPIENT]), Err(Error::BadRecipient { .. })));
+}
+
+#[test]
+fn no_column_says_when_evidence_was_put_or_removed() {
+    let scene = scene();
+    scene.put("a", "log", b"kept for 30 days", Put::text());
+    let forger = Forger::open(&scene.path);
+    forger.sql("UPDATE events SET created_at = '2000-01-01T00:00:00+00:00'");
+    forger.sql("UPDATE blobs SET created_at = '2000-01-01T00:00:00+00:00'");
+    drop(forger);
+    let plan = |day| scene.ledger.plan_retention(at(day)).unwrap().due.len();
+    assert_eq!((plan(0), plan(29), plan(31)), (0, 0, 1));
+    scene.retain_on(31);
+    let set: Result<_, Error> = scene.ledger.set_retention(|retention| {
+        retention.hash = Ttl::Seconds(10 * 86_400);
+        Ok(())
+    });
+    set.unwrap();
+    scene.sql("UPDATE blobs SET expired_at = '2000-01-01T00:00:00+00:00'");
+    assert_eq!((plan(32), plan(42)), (0, 1), "since the receipt");
+}
+
+#[test]
+fn what_a_run_speaks_of_that_does_not_verify_is_not_removed() {
+    let scene = scene();
+    scene.put("a", "log", b"of a run whose end was changed", Put::text());
+    scene.put("b", "log", b"of another one", Put::text());
+    assert_eq!(scene.ledger.plan_retention(at(31)).unwrap().due.len(), 2, "the control");
+    Forger::open(&scene.path).sql("UPDATE events SET event_type = 'DECISION' WHERE seq = 7 AND run_id = 'a'");
+    let plan = scene.ledger.plan_retention(at(31)).unwrap();
+    assert_eq!((plan.due.len(), plan.problems.len()), (1, 1));
+}
+
+#[test]
+fn a_run_of_a_ledger_is_judged_again_only_if_it_verifies() {
+    let fresh = || {
+        let scene = scene();
+        scene.put("a", "log", b"bytes", Put::text());
+        let replays = scene.ledger.replay(&RunId::new("a")).unwrap();
+        assert_eq!((replays.verdict, replays.evaluations.len()), (Verdict::Pass, 1), "the control");
+        scene
+    };
+    let replayed = |scene: &Scene| scene.ledger.replay(&RunId::new("a")).unwrap().verdict;
+    for sql in [
+        "UPDATE events SET envelope_json = replace(envelope_json, '\"over\"', '\"gone\"') WHERE run_id = 'a'",
+        "DELETE FROM events WHERE event_type = 'EVALUATION'",
+        "UPDATE blobs SET data = x'0000000000'",
+        "UPDATE runs SET policy_version = '2'",
+    ] {
+        let scene = fresh();
+        Forger::open(&scene.path).sql(sql);
+        assert_eq!(replayed(&scene), Verdict::Fail, "{sql}");
+    }
+    // Without its evaluation and with every hash computed again, it ended well with nothing that says so.
+    let scene = fresh();
+    scene.edit("a", |events| {
+        events.retain(|event| event.get("event_type").and_then(Value::as_str) != Some("EVALUATION"));
+    });
+    assert_eq!(replayed(&scene), Verdict::Fail);
+}
+
+#[test]
+fn what_judging_a_run_again_costs_is_limited() {
+    let scene = scene();
+    let mut run = start(&scene.ledger, "many");
+    for _ in 0..40 {
+        run.evaluate().unwrap();
+    }
+    let replayed = |limit| scene.ledger.replay_within(&RunId::new("many"), limit).unwrap();
+    let text: u64 = 60_000;
+    assert_eq!(replayed(text).evaluations.len(), 40, "the control");
+    // Enough for the events, and not for reading them again for each evaluation.
+    let small = replayed(14_000);
+    assert_eq!((small.verdict, small.evaluations.len()), (Verdict::Unknown, 0));
+    assert_eq!(small.reasons[0].code, "REPLAY_TOO_LARGE");
 }
