@@ -21,6 +21,7 @@ use receipt_kernel::core::id::NodeHash;
 use receipt_kernel::core::merkle::TreeHead;
 use receipt_kernel::core::note::KeyName;
 use receipt_kernel::{Object, Pinned, Report, Timestamp, Value};
+use std::path::Path;
 
 /// What was verified of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,17 +58,23 @@ impl Pin {
 
     /// How a report speaks of it.
     fn name(&self) -> String {
-        format!("the pin of {}", self.path)
+        format!("the pin of {}", self.near())
     }
 
-    /// The command that forgets it.
-    fn forget(&self) -> String {
-        format!("receipt pin forget {}", quoted(&self.path))
+    /// Its path as a person in this folder would name it.
+    fn near(&self) -> &str {
+        let here = std::env::current_dir().unwrap_or_default();
+        Path::new(&self.path).strip_prefix(here).ok().and_then(Path::to_str).unwrap_or(&self.path)
     }
 
     fn since(&self) -> String {
         self.since.map_or("an unknown day".to_owned(), |since| since.to_string())
     }
+}
+
+/// The command that forgets the pin of a path.
+fn forget(path: &str) -> String {
+    format!("receipt pin forget {}", quoted(path))
 }
 
 /// A word as a shell takes it.
@@ -101,7 +108,7 @@ impl Pinning {
     }
 
     /// Of the ledger at this path.
-    pub(crate) fn of(ledger: &std::path::Path) -> Self {
+    pub(crate) fn of(ledger: &Path) -> Self {
         let mut pinning = Self { names: names(ledger), ..Self::off() };
         if pinning.names.is_empty() {
             pinning.warnings.push("this ledger is not pinned: its path cannot stand on a line".to_owned());
@@ -171,8 +178,8 @@ impl Pinning {
                 "the pin fired: since {} you have verified {} events of {}; if that ledger was replaced on purpose: {}",
                 pin.since(),
                 pin.head.size,
-                pin.path,
-                pin.forget()
+                pin.near(),
+                forget(pin.near())
             )
         };
         self.fired(report).map(line).collect()
@@ -184,7 +191,7 @@ impl Pinning {
         let value = |pin: &Pin| {
             let mut object = pin.to_object();
             object.insert("fired", fired.contains(&pin));
-            object.insert("forget", pin.forget());
+            object.insert("forget", forget(&pin.path));
             Value::from(object)
         };
         Value::Array(self.known.iter().map(value).collect())
