@@ -84,7 +84,7 @@ fn a_row_that_cannot_be_judged_makes_the_status_1() {
     let place = Place::with_ledger();
     place.whole_run("a");
     place.ok(&["retain", "set", "--public", "0s"]);
-    place.tamper("UPDATE blobs SET created_at = 'yesterday'");
+    place.tamper("UPDATE blobs SET bytes_len = 'many'");
     assert!(place.gives(1, &["retain", "--dry-run"]).contains("BLOB_MALFORMED"));
     assert!(place.gives(1, &["retain"]).contains("BLOB_MALFORMED"));
 }
