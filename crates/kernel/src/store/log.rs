@@ -1,14 +1,9 @@
-//! The log's rows, in both backends: see `schema.sql` for what each table holds.
+//! The log's rows: what a backend keeps of them.
 
-use super::memory::MemoryTransaction;
-use super::sqlite::{SqliteTransaction, cell, event_row};
-use super::{Visit, one};
-use crate::error::{Error, Result};
+use super::Visit;
+use crate::error::Result;
 use receipt_core::id::{RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow};
-use rusqlite::{OptionalExtension, Row, params};
-use std::collections::BTreeMap;
-
 /// A stretch of leaves that are consecutive events of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -20,6 +15,19 @@ pub struct Segment {
     pub first_seq: Seq,
     /// How many.
     pub count: u64,
+}
+
+impl Segment {
+    /// The leaf of an event, if the stretch has it.
+    pub(super) fn leaf(&self, seq: Seq) -> Option<u64> {
+        let past = u64::try_from(seq.get().checked_sub(self.first_seq.get())?).ok()?;
+        (past < self.count).then(|| self.first_leaf.checked_add(past)).flatten()
+    }
+
+    /// The seq of the last event.
+    pub(super) fn end(&self) -> u64 {
+        u64::try_from(self.first_seq.get() - 1).unwrap_or(0).saturating_add(self.count)
+    }
 }
 
 /// A checkpoint as it was signed.
@@ -119,259 +127,4 @@ pub trait LogWrite {
     /// # Errors
     /// Where the backend cannot be written.
     fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint, now: Timestamp) -> Result<()>;
-}
-
-fn signed(value: u64) -> Result<i64> {
-    i64::try_from(value).map_err(|error| Error::store(error.to_string()))
-}
-
-fn unsigned(value: i64) -> Result<u64> {
-    u64::try_from(value).map_err(|_| Error::store("a row of the log has a number below 0"))
-}
-
-fn segment(row: &Row<'_>) -> Result<Segment> {
-    let (first, run, seq, count): (i64, String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-    let first_seq = Seq::new(seq).ok_or_else(|| Error::store("a row of the log points at no event"))?;
-    Ok(Segment { first_leaf: unsigned(first)?, run_id: RunId::new(run), first_seq, count: unsigned(count)? })
-}
-
-impl SqliteTransaction<'_> {
-    /// A file of the Python package that was opened to read only has no log.
-    fn has_log(&self) -> Result<bool> {
-        let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN \
-                   ('log_meta', 'log_checkpoints', 'log_segments', 'log_tiles')";
-        Ok(self.prepare(sql)?.query_row([], |row| row.get::<_, i64>(0))? == 4)
-    }
-
-    /// The last stretch of a run that begins at this event or before it.
-    fn segment_up_to(&self, run: &RunId, seq: Seq) -> Result<Option<Segment>> {
-        if !self.has_log()? {
-            return Ok(None);
-        }
-        let sql = "SELECT first_leaf, run_id, first_seq, count FROM log_segments \
-                   WHERE run_id = ?1 AND first_seq <= ?2 ORDER BY first_seq DESC LIMIT 1";
-        let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query(params![run.as_str(), seq.get()])?;
-        rows.next()?.map(segment).transpose()
-    }
-}
-
-impl LogRead for SqliteTransaction<'_> {
-    fn log_meta(&self, key: &str) -> Result<Option<String>> {
-        if !self.has_log()? {
-            return Ok(None);
-        }
-        let mut statement = self.prepare("SELECT value FROM log_meta WHERE key = ?1")?;
-        Ok(statement.query_row([key], |row| row.get(0)).optional()?)
-    }
-
-    fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>> {
-        if !self.has_log()? {
-            return Ok(None);
-        }
-        let sql = "SELECT size, last_event_id, vkey, note, created_at FROM log_checkpoints ORDER BY id DESC LIMIT 1";
-        let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        let Some(row) = rows.next()? else { return Ok(None) };
-        Ok(Some(StoredCheckpoint {
-            size: unsigned(row.get(0)?)?,
-            last_event_id: row.get(1)?,
-            vkey: row.get(2)?,
-            note: row.get(3)?,
-            created_at: row.get(4)?,
-        }))
-    }
-
-    fn log_tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>> {
-        let mut statement = self.prepare("SELECT hashes FROM log_tiles WHERE level = ?1 AND idx = ?2")?;
-        Ok(statement.query_row(params![level, signed(index)?], |row| row.get(0)).optional()?)
-    }
-
-    fn segments(&self, from_leaf: u64, visit: &mut dyn FnMut(Segment) -> Visit) -> Result<()> {
-        if !self.has_log()? {
-            return Ok(());
-        }
-        let sql = "SELECT first_leaf, run_id, first_seq, count FROM log_segments WHERE first_leaf >= \
-                   coalesce((SELECT max(first_leaf) FROM log_segments WHERE first_leaf <= ?1), 0) ORDER BY first_leaf";
-        let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query([signed(from_leaf)?])?;
-        while let Some(row) = rows.next()? {
-            if visit(segment(row)?).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn leaf_of(&self, run: &RunId, seq: Seq) -> Result<Option<u64>> {
-        Ok(self.segment_up_to(run, seq)?.and_then(|found| leaf_in(&found, seq)))
-    }
-
-    fn covered(&self, run: &RunId) -> Result<u64> {
-        Ok(self.segment_up_to(run, Seq::MAX)?.map_or(0, |last| end(&last)))
-    }
-
-    fn hashes(&self, run: &RunId, first: Seq, last: Seq, visit: &mut dyn FnMut(i64, Cell<'_>) -> Visit) -> Result<()> {
-        let sql = "SELECT seq, event_hash FROM events WHERE run_id = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq";
-        let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query(params![run.as_str(), first.get(), last.get()])?;
-        while let Some(row) = rows.next()? {
-            // What is no integer stands outside every range.
-            let Some(seq) = cell(row, 0)?.integer() else { continue };
-            if visit(seq, cell(row, 1)?).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn events_after(&self, id: i64, visit: &mut dyn FnMut(i64, Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()> {
-        let sql = "SELECT id, run_id, seq, event_type, envelope_json, event_hash, prev_event_hash, created_at \
-                   FROM events WHERE id > ?1 ORDER BY id";
-        let mut statement = self.prepare(sql)?;
-        let mut rows = statement.query([id])?;
-        while let Some(row) = rows.next()? {
-            let (id, row) = (row.get(0)?, event_row(row, 1)?);
-            if visit(id, row.run_id, &row).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn count_events(&self) -> Result<u64> {
-        unsigned(self.prepare("SELECT count(*) FROM events")?.query_row([], |row| row.get(0))?)
-    }
-}
-
-fn leaf_in(segment: &Segment, seq: Seq) -> Option<u64> {
-    let past = u64::try_from(seq.get().checked_sub(segment.first_seq.get())?).ok()?;
-    (past < segment.count).then(|| segment.first_leaf.checked_add(past)).flatten()
-}
-
-/// The seq of the last event of a stretch.
-fn end(segment: &Segment) -> u64 {
-    u64::try_from(segment.first_seq.get() - 1).unwrap_or(0).saturating_add(segment.count)
-}
-
-impl LogWrite for SqliteTransaction<'_> {
-    fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<()> {
-        one("log_meta", self.prepare("INSERT INTO log_meta (key, value) VALUES (?1, ?2)")?.execute([key, value])?)
-    }
-
-    fn put_log_tile(&mut self, level: u8, index: u64, hashes: &[u8]) -> Result<()> {
-        let sql = "INSERT INTO log_tiles (level, idx, hashes) VALUES (?1, ?2, ?3) \
-                   ON CONFLICT (level, idx) DO UPDATE SET hashes = excluded.hashes";
-        one("log_tiles", self.prepare(sql)?.execute(params![level, signed(index)?, hashes])?)
-    }
-
-    fn put_segment(&mut self, segment: &Segment) -> Result<()> {
-        let sql = "INSERT INTO log_segments (first_leaf, run_id, first_seq, count) VALUES (?1, ?2, ?3, ?4) \
-                   ON CONFLICT (first_leaf) DO UPDATE SET count = excluded.count";
-        let Segment { first_leaf, run_id, first_seq, count } = segment;
-        let params = params![signed(*first_leaf)?, run_id.as_str(), first_seq.get(), signed(*count)?];
-        one("log_segments", self.prepare(sql)?.execute(params)?)
-    }
-
-    fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint, now: Timestamp) -> Result<()> {
-        let sql =
-            "INSERT INTO log_checkpoints (size, last_event_id, vkey, note, created_at) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let StoredCheckpoint { size, last_event_id, vkey, note, .. } = checkpoint;
-        let params = params![signed(*size)?, last_event_id, vkey, note, now.to_string()];
-        one("log_checkpoints", self.prepare(sql)?.execute(params)?)
-    }
-}
-
-/// The log in memory.
-#[derive(Clone, Debug, Default)]
-pub(super) struct MemoryLog {
-    meta: BTreeMap<String, String>,
-    checkpoints: Vec<StoredCheckpoint>,
-    tiles: BTreeMap<(u8, u64), Vec<u8>>,
-    segments: BTreeMap<u64, Segment>,
-    /// How many events of each run there are.
-    covered: BTreeMap<RunId, u64>,
-}
-
-impl LogRead for MemoryTransaction<'_> {
-    fn log_meta(&self, key: &str) -> Result<Option<String>> {
-        Ok(self.tables.log.meta.get(key).cloned())
-    }
-
-    fn last_checkpoint(&self) -> Result<Option<StoredCheckpoint>> {
-        Ok(self.tables.log.checkpoints.last().cloned())
-    }
-
-    fn log_tile(&self, level: u8, index: u64) -> Result<Option<Vec<u8>>> {
-        Ok(self.tables.log.tiles.get(&(level, index)).cloned())
-    }
-
-    fn segments(&self, from_leaf: u64, visit: &mut dyn FnMut(Segment) -> Visit) -> Result<()> {
-        let segments = &self.tables.log.segments;
-        let from = segments.range(..=from_leaf).next_back().map_or(0, |(first, _)| *first);
-        for segment in segments.range(from..).map(|(_, segment)| segment) {
-            if visit(segment.clone()).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn leaf_of(&self, run: &RunId, seq: Seq) -> Result<Option<u64>> {
-        let mut of_run = self.tables.log.segments.values().filter(|segment| segment.run_id == *run);
-        Ok(of_run.find_map(|segment| leaf_in(segment, seq)))
-    }
-
-    fn covered(&self, run: &RunId) -> Result<u64> {
-        Ok(self.tables.log.covered.get(run).copied().unwrap_or(0))
-    }
-
-    fn hashes(&self, run: &RunId, first: Seq, last: Seq, visit: &mut dyn FnMut(i64, Cell<'_>) -> Visit) -> Result<()> {
-        for ((_, seq), event) in self.tables.events.range((run.clone(), first)..=(run.clone(), last)) {
-            if visit(seq.get(), event.row(run).event_hash).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn events_after(&self, id: i64, visit: &mut dyn FnMut(i64, Cell<'_>, &EventRow<'_>) -> Visit) -> Result<()> {
-        let skip = usize::try_from(id).unwrap_or(0);
-        for (place, id) in self.tables.order.iter().zip(1..).skip(skip) {
-            let Some(event) = self.tables.events.get(place) else { continue };
-            if visit(id, Cell::Text(place.0.as_str().as_bytes()), &event.row(&place.0)).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    fn count_events(&self) -> Result<u64> {
-        Ok(self.tables.events.len() as u64)
-    }
-}
-
-impl LogWrite for MemoryTransaction<'_> {
-    fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<()> {
-        match self.tables.log.meta.insert(key.to_owned(), value.to_owned()) {
-            None => Ok(()),
-            Some(_) => Err(Error::store("the log has that already")),
-        }
-    }
-
-    fn put_log_tile(&mut self, level: u8, index: u64, hashes: &[u8]) -> Result<()> {
-        self.tables.log.tiles.insert((level, index), hashes.to_vec());
-        Ok(())
-    }
-
-    fn put_segment(&mut self, segment: &Segment) -> Result<()> {
-        self.tables.log.covered.insert(segment.run_id.clone(), end(segment));
-        self.tables.log.segments.insert(segment.first_leaf, segment.clone());
-        Ok(())
-    }
-
-    fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint, now: Timestamp) -> Result<()> {
-        self.tables.log.checkpoints.push(StoredCheckpoint { created_at: now.to_string(), ..checkpoint.clone() });
-        Ok(())
-    }
 }

@@ -9,7 +9,6 @@
 pub mod conformance;
 mod log;
 pub mod memory;
-mod pieces;
 pub(crate) mod rows;
 pub mod sqlite;
 

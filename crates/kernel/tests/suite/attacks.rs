@@ -195,7 +195,11 @@ fn what_may_be_pinned_is_exactly_what_was_hashed_while_others_write() {
     thread::scope(|scope| {
         scope.spawn(|| {
             let ledger = Ledger::open(&path).unwrap();
-            (0..).take_while(|_| !done.load(Ordering::Relaxed)).for_each(|n| record(&ledger, &format!("run-{n}")));
+            let mut runs = 0;
+            while !done.load(Ordering::Relaxed) {
+                record(&ledger, &format!("run-{runs}"));
+                runs += 1;
+            }
         });
         let mut grown = 0;
         for _ in 0..60 {
@@ -391,7 +395,8 @@ fn a_table_of_events_without_its_index_is_none() {
 #[cfg(unix)]
 #[test]
 fn a_pipe_a_link_or_a_folder_beside_the_file_holds_nobody_up() {
-    let make: [(&str, &dyn Fn(&Path)); 3] = [
+    type Make<'m> = &'m dyn Fn(&Path);
+    let make: [(&str, Make<'_>); 3] = [
         ("pipe", &|path| {
             assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
         }),

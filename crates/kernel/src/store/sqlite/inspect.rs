@@ -78,7 +78,7 @@ fn known() -> Result<&'static BTreeSet<Object>> {
     if let Some(known) = KNOWN.get() {
         return Ok(known);
     }
-    let ours = format!("{} {}", include_str!("../schema.sql"), pieces::schema());
+    let ours = format!("{} {}", include_str!("schema.sql"), pieces::schema());
     let shared = format!("{} {OF_THE_PACKAGE}", include_str!("../../compatible/schema.sql"));
     let mut known = BTreeSet::new();
     for script in [ours, shared] {

@@ -1,9 +1,11 @@
 //! The store in memory: for tests, and for runs that are only exported.
 
-use super::{
+use crate::store::{
     BlobRow, KeyRow, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, Visit, VisitRun,
     WriteTransaction,
 };
+mod log;
+
 use crate::error::{Error, Result};
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
@@ -22,12 +24,12 @@ pub struct MemoryStore {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
     runs: BTreeMap<RunId, Run>,
-    pub(super) events: BTreeMap<(RunId, Seq), Arc<Event>>,
+    events: BTreeMap<(RunId, Seq), Arc<Event>>,
     blobs: BTreeMap<BlobHash, Arc<Blob>>,
     keys: BTreeMap<(RunId, String), KeyRow>,
     /// The events in the order in which they came; the place of one, from 1 on, is its id.
-    pub(super) order: Vec<(RunId, Seq)>,
-    pub(super) log: super::log::MemoryLog,
+    order: Vec<(RunId, Seq)>,
+    log: log::MemoryLog,
     settings: BTreeMap<String, String>,
 }
 

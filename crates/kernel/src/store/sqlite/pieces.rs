@@ -4,8 +4,8 @@
 //! Pieces are of 1 MiB, so that neither way takes memory that grows with a blob, and a frame that would unpack to more
 //! than its row says is refused before it does.
 
-use super::{one, unreadable};
 use crate::error::{Error, Result};
+use crate::store::{one, unreadable};
 use receipt_core::id::BlobHash;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};

@@ -1,0 +1,317 @@
+//! Opening a file: what it must be, how it is made, and what each connection is set to.
+
+use super::{BUSY_LIMIT, Layout, Mode, SqliteStore, pieces, rollback};
+
+use crate::error::{Error, Result};
+use crate::store::Store;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+/// The store schema that this kernel writes, as `schema_meta` names it.
+const SCHEMA_VERSION: u32 = 1;
+
+/// The oldest library without the WAL-reset race: 3.51.3.
+const MIN_SQLITE: i32 = 3_051_003;
+
+/// The size of a page in a new file.
+const PAGE: i64 = 8192;
+impl SqliteStore {
+    /// Makes a new file, readable by its owner only, and its folder where there is none.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], [`Error::Io`].
+    pub fn create(path: &Path) -> Result<Self> {
+        Self::create_as(path, Layout::Shared)
+    }
+
+    /// The same, of a file that holds evidence compressed where that pays. The Python package cannot read it, and is
+    /// refused. Sealed evidence, which is encrypted, lies as it is.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_compressed(path: &Path) -> Result<Self> {
+        Self::create_as(path, Layout::Compressed)
+    }
+
+    fn create_as(path: &Path, layout: Layout) -> Result<Self> {
+        let io = |source: std::io::Error| Error::Io { path: path.to_owned(), source };
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+            private_folder().create(folder).map_err(io)?;
+        }
+        private_file().create_new(true).open(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::AlreadyExists => Error::Exists { path: path.to_owned() },
+            _ => io(source),
+        })?;
+        let store = Self::open_mode(path, Mode::ReadWrite, layout)?;
+        // Another process could have been the one to fill the file.
+        if store.layout == layout { Ok(store) } else { Err(Error::Exists { path: path.to_owned() }) }
+    }
+
+    /// Opens a file that is there, to read and to write. One that the Python package wrote gets the tables and triggers
+    /// of this kernel beside its own.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::NotALedger`], [`Error::NewerSchema`].
+    pub fn open(path: &Path) -> Result<Self> {
+        Self::existing(path)?;
+        Self::open_mode(path, Mode::ReadWrite, Layout::Shared)
+    }
+
+    /// Opens a file that is there, to read only: nothing in it changes, and nothing in its schema is trusted.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_read_only(path: &Path) -> Result<Self> {
+        Self::existing(path)?;
+        Self::open_mode(path, Mode::ReadOnly, Layout::Shared)
+    }
+
+    fn existing(path: &Path) -> Result<()> {
+        match fs::metadata(path) {
+            Ok(meta) if meta.is_file() => Self::beside(path),
+            Ok(_) => Err(Error::NotALedger { path: path.to_owned(), problem: "it is not a file".to_owned() }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(Error::NotFound { path: path.to_owned() })
+            }
+            Err(source) => Err(Error::Io { path: path.to_owned(), source }),
+        }
+    }
+
+    /// SQLite opens the files beside a database without looking what they are: a pipe in place of one would be waited for,
+    /// and a link would be followed. It finds them beside the file that a link leads to.
+    fn beside(path: &Path) -> Result<()> {
+        let real = fs::canonicalize(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        for ending in ["-journal", "-wal", "-shm"] {
+            let mut name = real.clone().into_os_string();
+            name.push(ending);
+            if fs::symlink_metadata(&name).is_ok_and(|meta| !meta.is_file()) {
+                let problem = format!("{ending} beside it is not a plain file");
+                return Err(Error::NotALedger { path: path.to_owned(), problem });
+            }
+        }
+        Ok(())
+    }
+
+    /// `layout` is that of a file that is still empty.
+    fn open_mode(path: &Path, mode: Mode, layout: Layout) -> Result<Self> {
+        if rusqlite::version_number() < MIN_SQLITE {
+            return Err(Error::OldSqlite { found: rusqlite::version() });
+        }
+        let opened = match mode {
+            Mode::ReadWrite => connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, mode),
+            Mode::ReadOnly => connect_read_only(path),
+        };
+        let connection = opened.map_err(|error| not_a_ledger(path, error))?;
+        let mut store = Self { connection, path: path.to_owned(), mode, layout };
+        if mode == Mode::ReadWrite {
+            store.initialize().map_err(|error| not_a_ledger(path, error))?;
+        }
+        store.layout = read_layout(&store.connection)?.unwrap_or(Layout::Shared);
+        Ok(store)
+    }
+
+    /// Makes what is missing of the schema, in one transaction; a file of a newer schema is left alone.
+    fn initialize(&mut self) -> Result<()> {
+        // Before anything is written: a file of a newer schema, or of something else, stays as it is.
+        read_layout(&self.connection)?;
+        self.check_owner()?;
+        // Both take effect in a file that is still empty. Rows of a kilobyte leave a fifth of a page of 4 KiB unused; pages
+        // larger than this save little more, and each durable append writes whole pages.
+        self.connection.pragma_update(None, "page_size", PAGE)?;
+        // Pages that retention frees go back to the disk.
+        self.connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        switch_to_wal(&self.connection)?;
+        let found = read_layout(&self.connection)?;
+        let is_new = found.is_none();
+        self.layout = found.unwrap_or(self.layout);
+        let complete: i64 = self.connection.query_row(
+            "SELECT count(*) FROM sqlite_master WHERE name IN ('runs', 'events', 'blobs', 'schema_meta', \
+             'idempotency_keys', 'settings', 'events_are_not_updated', 'events_are_not_deleted', 'log_meta', \
+             'log_checkpoints', 'log_segments', 'log_segments_of_run', 'log_tiles')",
+            [],
+            |row| row.get(0),
+        )?;
+        if complete < 13 {
+            let compressed = if is_new && self.layout == Layout::Compressed { pieces::schema() } else { "" };
+            let script = format!("BEGIN IMMEDIATE; {} {compressed} COMMIT;", include_str!("schema.sql"));
+            if let Err(error) = self.connection.execute_batch(&script) {
+                rollback(&self.connection);
+                return Err(error.into());
+            }
+        }
+        // Whatever else stands in the schema would take part in each of our writes.
+        match self.inspect()?.into_iter().next() {
+            None => Ok(()),
+            Some(problem) => Err(Error::NotALedger { path: self.path.clone(), problem: problem.msg }),
+        }
+    }
+
+    fn check_owner(&self) -> Result<()> {
+        let sql = "SELECT count(*), count(*) FILTER (WHERE name IN ('runs', 'events', 'blobs', 'schema_meta')) \
+                   FROM sqlite_master WHERE type IN ('table', 'view')";
+        let counts = |row: &Row<'_>| -> rusqlite::Result<(i64, i64)> { Ok((row.get(0)?, row.get(1)?)) };
+        match self.connection.query_row(sql, [], counts)? {
+            (1.., 0) => {
+                let problem = "it is a database of something else".to_owned();
+                Err(Error::NotALedger { path: self.path.clone(), problem })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+/// How evidence lies in a file, by its version; `None` where it has no version yet.
+pub(super) fn read_layout(connection: &Connection) -> Result<Option<Layout>> {
+    let has_meta = connection
+        .query_row("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'schema_meta'", [], |_| Ok(()))
+        .optional()?;
+    if has_meta.is_none() {
+        return Ok(None);
+    }
+    let query = "SELECT CAST(value AS TEXT) FROM schema_meta WHERE key = 'store_schema_version'";
+    let found: Option<String> = connection.query_row(query, [], |row| row.get(0)).optional()?;
+    match found {
+        None => Ok(None),
+        Some(found) if found == SCHEMA_VERSION.to_string() => Ok(Some(Layout::Shared)),
+        Some(found) if found == pieces::VERSION => Ok(Some(Layout::Compressed)),
+        Some(found) => Err(Error::NewerSchema { found, supported: SCHEMA_VERSION }),
+    }
+}
+
+/// The switch does not wait in the busy handler.
+fn switch_to_wal(connection: &Connection) -> Result<()> {
+    let deadline = Instant::now() + BUSY_LIMIT;
+    while let Err(error) = connection.pragma_update(None, "journal_mode", "WAL") {
+        let error = Error::from(error);
+        if !matches!(error, Error::Busy) || Instant::now() > deadline {
+            return Err(error);
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+pub(super) fn private_file() -> fs::OpenOptions {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut options = fs::OpenOptions::new();
+    options.write(true).mode(0o600);
+    options
+}
+
+#[cfg(not(unix))]
+pub(super) fn private_file() -> fs::OpenOptions {
+    let mut options = fs::OpenOptions::new();
+    options.write(true);
+    options
+}
+
+fn private_folder() -> fs::DirBuilder {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+fn not_a_ledger(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Store { message, .. } => Error::NotALedger { path: path.to_owned(), problem: message },
+        error => error,
+    }
+}
+
+/// A file in a folder that cannot be written has no room for SQLite's shared memory; without a log beside it, it is
+/// whole by itself and is opened as unchanging.
+fn connect_read_only(path: &Path) -> Result<Connection> {
+    let error = match connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Mode::ReadOnly) {
+        Ok(connection) => return Ok(connection),
+        Err(error) => error,
+    };
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if Path::new(&log).exists() {
+        return Err(error);
+    }
+    let escaped: String = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let uri = PathBuf::from(format!("file:{escaped}?immutable=1"));
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    connect(&uri, flags, Mode::ReadOnly).map_err(|_| error)
+}
+
+pub(super) fn connect(path: &Path, flags: OpenFlags, mode: Mode) -> Result<Connection> {
+    let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Before anything else: every statement after this one may meet another writer.
+    connection.busy_handler(Some(wait))?;
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    // Parameters are unbound behind each use of a statement, and a plan that had looked at their values would then be made
+    // anew at the next (https://www.sqlite.org/queryplanner-ng.html#qpsg).
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if mode == Mode::ReadWrite {
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.pragma_update(None, "secure_delete", true)?;
+    } else {
+        // Most readers go through the file once, and do that fastest in memory that stays in the processor's cache. KiB.
+        connection.pragma_update(None, "cache_size", -512)?;
+    }
+    // The first read: here a file that is no database says so.
+    connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// Waits a little longer each time, with the process id in it so that many waiting writers do not march in step.
+pub(super) fn wait(tries: i32) -> bool {
+    let tries = u64::try_from(tries).unwrap_or(0);
+    let step = 200 + u64::from(std::process::id() % 16) * 37;
+    let pause = |tries: u64| Duration::from_micros(step * tries.clamp(1, 16));
+    // Sixteen growing pauses, then equal ones.
+    let waited = pause(tries.min(16)) * u32::try_from(tries.min(16)).unwrap_or(16) / 2
+        + pause(16) * u32::try_from(tries.saturating_sub(16)).unwrap_or(u32::MAX);
+    if waited > BUSY_LIMIT {
+        return false;
+    }
+    thread::sleep(pause(tries));
+    true
+}
+
+/// A connection for the compatible store. Nothing that the kernel's triggers forbid is forbidden on it.
+///
+/// # Errors
+/// [`Error::NotFound`], [`Error::Io`], [`Error::OldSqlite`], [`Error::NotALedger`]; [`Error::NewerSchema`] also for a file that holds evidence
+/// compressed, which raw SQL cannot read.
+pub(crate) fn connect_compatible(path: &Path, create: bool) -> Result<Connection> {
+    if rusqlite::version_number() < MIN_SQLITE {
+        return Err(Error::OldSqlite { found: rusqlite::version() });
+    }
+    if path != Path::new(":memory:") {
+        let made = if create { private_file().create_new(true).open(path).map(drop) } else { Ok(()) };
+        match made {
+            Err(source) if source.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(Error::Io { path: path.to_owned(), source });
+            }
+            _ => SqliteStore::existing(path)?,
+        }
+    }
+    let connection =
+        connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Mode::ReadWrite).map_err(|error| not_a_ledger(path, error))?;
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    if read_layout(&connection)? == Some(Layout::Compressed) {
+        return Err(Error::NewerSchema { found: pieces::VERSION.to_owned(), supported: SCHEMA_VERSION });
+    }
+    Ok(connection)
+}
+
+/// Makes the tables of the compatible store where they are missing.
+pub(crate) fn initialize_compatible(connection: &Connection, script: &str) -> Result<()> {
+    read_layout(connection)?;
+    switch_to_wal(connection)?;
+    let script = format!("BEGIN IMMEDIATE; {script} COMMIT;");
+    connection.execute_batch(&script).map_err(|error| {
+        rollback(connection);
+        error.into()
+    })
+}
