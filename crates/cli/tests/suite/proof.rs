@@ -257,7 +257,7 @@ fn the_drill_commits_every_act_and_each_is_seen() {
     let before = place.ok(&["log", "one", "--json"]);
     let drill = place.json(0, &["drill"]);
     let acts = drill["acts"].as_array().unwrap();
-    assert_eq!(acts.len(), 28);
+    assert_eq!(acts.len(), 31);
     for act in acts {
         assert_eq!((&act["committed"], &act["as_expected"]), (&true.into(), &true.into()), "{act}");
     }

@@ -369,6 +369,21 @@ fn whatever_in_the_schema_is_not_ours_keeps_writers_out_and_is_a_finding() {
         assert!(verdict != Verdict::Pass && found[0].starts_with("FOREIGN_"), "{act}: {report:#?}");
         assert!(matches!(Ledger::open(&path), Err(Error::NotALedger { .. })), "{act}");
     }
+    // Whoever has the file open already does not write either, until it is gone.
+    let (_folder, path, _) = scene();
+    let ledger = Ledger::open(&path).unwrap();
+    let mut run = start(&ledger, "open");
+    let count = || -> i64 {
+        let sql = "SELECT count(*) FROM events WHERE run_id = 'open'";
+        Connection::open(&path).unwrap().query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let thief = "CREATE TRIGGER thief AFTER INSERT ON events BEGIN DELETE FROM events WHERE id = new.id; END";
+    Connection::open(&path).unwrap().execute_batch(&format!("DROP TRIGGER events_are_not_deleted; {thief}")).unwrap();
+    assert!(matches!(run.append(decision("one")), Err(Error::NotALedger { .. })));
+    assert_eq!(count(), 1);
+    Connection::open(&path).unwrap().execute_batch("DROP TRIGGER thief").unwrap();
+    run.append(decision("two")).unwrap();
+    assert_eq!(count(), 2);
     // The schema of the Python package, and tables that have nothing to do with a ledger, are no concern of ours.
     let (_folder, path, _) = scene();
     rewrite_schema(

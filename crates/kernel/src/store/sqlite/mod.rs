@@ -33,6 +33,9 @@ use std::time::{Duration, Instant};
 /// How long a writer waits for others before it gives up.
 const BUSY_LIMIT: Duration = Duration::from_secs(60);
 
+/// How often a writer looks at a schema that somebody changes at the same time.
+const SCHEMA_TRIES: u32 = 8;
+
 /// How long a store that is to be scrubbed waits for readers of what was before.
 const SCRUB_LIMIT: Duration = Duration::from_secs(2);
 
@@ -66,6 +69,8 @@ pub struct SqliteStore {
     path: PathBuf,
     mode: Mode,
     layout: Layout,
+    /// The schema that was inspected (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
+    schema: i64,
 }
 
 impl Store for SqliteStore {
@@ -77,7 +82,18 @@ impl Store for SqliteStore {
         if self.mode == Mode::ReadOnly {
             return Err(Error::ReadOnly);
         }
-        Ok(Box::new(self.begin("BEGIN IMMEDIATE")?))
+        for _ in 0..SCHEMA_TRIES {
+            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            let schema = schema_version(&self.connection);
+            if schema.as_ref().is_ok_and(|schema| *schema == self.schema) {
+                return Ok(Box::new(self.begun()));
+            }
+            // Somebody has changed it since: what is there now would take part in each write.
+            rollback(&self.connection);
+            schema?;
+            self.accept_schema()?;
+        }
+        Err(Error::Busy)
     }
 
     fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
@@ -129,7 +145,12 @@ impl SqliteStore {
 
     fn begin(&self, begin: &str) -> Result<SqliteTransaction<'_>> {
         self.connection.prepare_cached(begin)?.execute([])?;
-        Ok(SqliteTransaction { connection: &self.connection, layout: self.layout, own: true, insert_event: None })
+        Ok(self.begun())
+    }
+
+    /// The transaction that has just begun on its connection.
+    fn begun(&self) -> SqliteTransaction<'_> {
+        SqliteTransaction { connection: &self.connection, layout: self.layout, own: true, insert_event: None }
     }
 }
 /// Removed content is overwritten where it lay (secure_delete); the log is emptied into the file, and free pages are given
@@ -158,6 +179,11 @@ pub(crate) fn scrub(connection: &mut Connection) -> Result<bool> {
     };
     connection.busy_handler(Some(wait))?;
     done
+}
+
+/// A number that is another one once the schema has changed.
+fn schema_version(connection: &Connection) -> Result<i64> {
+    Ok(connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))?)
 }
 
 pub(crate) fn rollback(connection: &Connection) {

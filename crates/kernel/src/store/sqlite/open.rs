@@ -1,6 +1,6 @@
 //! Opening a file: what it must be, how it is made, and what each connection is set to.
 
-use super::{BUSY_LIMIT, Layout, Mode, SqliteStore, pieces, rollback};
+use super::{BUSY_LIMIT, Layout, Mode, SqliteStore, pieces, rollback, schema_version};
 
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -104,7 +104,7 @@ impl SqliteStore {
             Mode::ReadOnly => connect_read_only(path),
         };
         let connection = opened.map_err(|error| not_a_ledger(path, error))?;
-        let mut store = Self { connection, path: path.to_owned(), mode, layout };
+        let mut store = Self { connection, path: path.to_owned(), mode, layout, schema: 0 };
         if mode == Mode::ReadWrite {
             store.initialize().map_err(|error| not_a_ledger(path, error))?;
         }
@@ -141,11 +141,18 @@ impl SqliteStore {
                 return Err(error.into());
             }
         }
-        // Whatever else stands in the schema would take part in each of our writes.
+        self.accept_schema()
+    }
+
+    /// Whatever stands in the schema and is not ours would take part in each of our writes.
+    pub(super) fn accept_schema(&mut self) -> Result<()> {
+        // Before it is looked at: a change after this is noticed by the next write.
+        let schema = schema_version(&self.connection)?;
         match self.inspect()?.into_iter().next() {
-            None => Ok(()),
-            Some(problem) => Err(Error::NotALedger { path: self.path.clone(), problem: problem.msg }),
+            None => self.schema = schema,
+            Some(problem) => return Err(Error::NotALedger { path: self.path.clone(), problem: problem.msg }),
         }
+        Ok(())
     }
 
     fn check_owner(&self) -> Result<()> {
