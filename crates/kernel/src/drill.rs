@@ -6,8 +6,9 @@
 mod acts;
 mod retell;
 
-use crate::anchor::Anchors;
-use crate::audit::{Audit, Check, Report};
+use crate::check::anchors::Anchors;
+use crate::check::audit::Audit;
+use crate::check::report::{Check, Report};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::log::Publish;

@@ -5,9 +5,8 @@
 //! written, walks an explicit stage graph, evaluates invariants, and re-checks all of it on demand
 //! ([`Ledger::audit`]).
 
-pub mod anchor;
-pub mod audit;
 pub mod bundle;
+pub mod check;
 pub mod clock;
 pub mod compatible;
 pub mod drill;
@@ -16,14 +15,15 @@ pub mod evidence;
 mod halves;
 pub mod ledger;
 pub mod log;
-pub mod proof;
 mod read;
 pub mod store;
 mod unnamed;
 pub mod write;
 
-pub use anchor::{Anchors, Pinned};
-pub use audit::{Audit, Check, Report};
+pub use check::anchors::{Anchors, Pinned};
+pub use check::audit::Audit;
+pub use check::report::{Check, Coverage, Report};
+pub use check::{anchors as anchor, audit, proof};
 pub use error::{Error, ErrorKind, Result};
 pub use evidence::redact::{Redactor, Rules};
 pub use evidence::retention::{Retained, Retention, Ttl};

@@ -1,7 +1,7 @@
 //! Replay: the recorded evaluations of a run, of a ledger or of a bundle, computed again.
 
 use super::verify::reads;
-use crate::audit::Findings;
+use crate::check::findings::Findings;
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, finish, has_row};
 use crate::read::evidence::{Evidence, Judge, Seen};

@@ -3,11 +3,12 @@
 use super::aside::Aside;
 use super::replay::{REPLAY_LIMIT, WORK, evaluator};
 use super::told::{Compared, Told};
-use crate::audit::{Check, CheckReport, Findings};
+use crate::check::findings::Findings;
+use crate::check::proof::unsigned;
+use crate::check::report::{Check, CheckReport};
 use crate::error::{Error, Result};
 use crate::evidence::Digest256;
 use crate::evidence::retention::Retention;
-use crate::proof::unsigned;
 use crate::read::evidence::Evidence;
 use crate::read::receipts::{Receipt, Receipts, kept};
 use crate::store::MAX_BYTES_IN_MEMORY;

@@ -2,7 +2,7 @@
 
 use super::retell::{self, Edit};
 use super::{Actor, the_run};
-use crate::audit::Check;
+use crate::check::report::Check;
 
 /// One act.
 pub(super) struct Act {

@@ -2,7 +2,8 @@
 
 use super::imports::Imports;
 use super::receipts::{PutBy, Removals, each_put};
-use crate::audit::{Check, Findings};
+use crate::check::findings::Findings;
+use crate::check::report::Check;
 use crate::error::Result;
 use crate::evidence::Digest256;
 use crate::store::{self, ReadTransaction};

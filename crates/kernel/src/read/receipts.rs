@@ -6,7 +6,8 @@
 
 use super::evidence::{Evidence, Judge, Seen};
 use super::imports::Imports;
-use crate::audit::{Check, Findings};
+use crate::check::findings::Findings;
+use crate::check::report::Check;
 use crate::error::Result;
 use crate::evidence::retention::Retention;
 use crate::ledger::finish;

@@ -1,6 +1,6 @@
 //! Proofs checked with no ledger at hand: an event is in the log of a checkpoint, or a log only added to an older one.
 
-use crate::audit::{Check, CheckReport};
+use super::report::{Check, CheckReport};
 use receipt_core::checkpoint::{Checkpoint, ConsistencyProof, InclusionProof, SignedCheckpoint};
 use receipt_core::id::EventHash;
 use receipt_core::merkle::ProofProblem;

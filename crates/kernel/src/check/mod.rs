@@ -1,0 +1,12 @@
+//! Re-checking a ledger: one verify over one instant.
+//!
+//! [`audit`] deals out the work and [`report`] has what came of it; [`anchors`] settles what a ledger alone cannot, by a
+//! [`walk`] over its log; [`proof`] needs no ledger at all.
+
+pub mod anchors;
+pub mod audit;
+pub(crate) mod findings;
+mod parts;
+pub mod proof;
+pub mod report;
+mod walk;
