@@ -10,6 +10,7 @@ pub mod bundle;
 pub mod canonical;
 pub mod chain;
 pub mod checkpoint;
+pub mod code;
 pub mod commitment;
 pub mod envelope;
 pub mod error;
