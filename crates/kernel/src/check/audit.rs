@@ -13,12 +13,14 @@ use crate::error::{Error, Result};
 use crate::evidence::Digest256;
 use crate::ledger::{Ledger, finish, reader_behind, show};
 use crate::read::evidence::{Evidence, Judge, Seen};
+use crate::read::imports::{Import, Imports};
 use crate::read::pool::{self, Pool};
 use crate::store::{ReadTransaction, Size, Visit};
 use receipt_core::envelope::EventType;
 use receipt_core::id::{BlobHash, RunId};
 use receipt_core::run::{EventRow, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -152,7 +154,14 @@ impl<'a> Audit<'a> {
         let size = pool.view().size()?;
         let total = size.events + if self.runs.is_none() { size.blobs } else { 0 };
         let judge = Judge::new(self.runs.is_none(), &self.files);
-        let shared = Shared { tally, judge: &judge, total, progress: self.progress, rows: Mutex::default() };
+        let shared = Shared {
+            tally,
+            judge: &judge,
+            total,
+            progress: self.progress,
+            rows: Mutex::default(),
+            imports: Mutex::default(),
+        };
         // One thread has no use for parts.
         let budget = if self.threads > 1 { size.events } else { 0 };
         let mut listed = Size::default();
@@ -231,6 +240,8 @@ struct Shared<'a> {
     progress: Option<&'a (dyn Fn(Progress) + Sync)>,
     /// How many rows each table has, once they were counted.
     rows: Mutex<Option<Size>>,
+    /// The imports that runs are the records of.
+    imports: Mutex<Vec<Import>>,
 }
 
 impl Shared<'_> {
@@ -259,6 +270,7 @@ impl Shared<'_> {
     /// What only shows once everything was looked at.
     fn end(&self, store: &dyn ReadTransaction, listed: Size) -> Result<()> {
         self.check_rows(listed);
+        self.check_imports(store)?;
         let mut found = Findings::default();
         let ended = self.judge.end(store, &mut found);
         self.tally.lock().merge(found);
@@ -322,6 +334,18 @@ impl Shared<'_> {
         Ok(Some(rows.end(run)))
     }
 
+    /// A run that is on record as imported is there, at least as far as it was then.
+    fn check_imports(&self, store: &dyn ReadTransaction) -> Result<()> {
+        let records = std::mem::take(&mut *self.imports.lock().unwrap_or_else(PoisonError::into_inner));
+        let broken: BTreeSet<_> = Imports::settle(store, records)?.broken.into_iter().collect();
+        for (by, run) in broken {
+            let msg = format!("run {run} was imported, and is not there as it was then");
+            let reason = Reason::new("IMPORT_CHANGED", msg).at(format!("run://{by}"));
+            self.tally.lock().find(Check::Content, Verdict::Fail, reason);
+        }
+        Ok(())
+    }
+
     /// Rows are found by an index, which whoever holds the file can take away, and put back once a row has been added. Each
     /// row that was read is another one of its table, or there is a finding; so if a table has as many rows as were read,
     /// those were all of them.
@@ -362,10 +386,13 @@ impl<'r> Rows<'r> {
     }
 
     fn next(&mut self, row: &EventRow<'_>, run: &RunId) -> Visit {
-        if let Some(envelope) = self.reader.read(row)
-            && envelope.event_type == EventType::EvidencePut
-        {
-            self.puts.push(Evidence::of(&envelope));
+        match self.reader.read(row) {
+            Some(envelope) if envelope.event_type == EventType::EvidencePut => self.puts.push(Evidence::of(&envelope)),
+            Some(envelope) if envelope.event_type == EventType::RunStart => {
+                let record = Import::of(run, &envelope);
+                self.shared.imports.lock().unwrap_or_else(PoisonError::into_inner).extend(record);
+            }
+            _ => {}
         }
         self.unreported += 1;
         if self.unreported == 4096 {

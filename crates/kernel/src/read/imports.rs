@@ -50,7 +50,7 @@ pub(crate) fn maintenance(envelope: &Envelope<'_>) -> Option<Value> {
 }
 
 impl Import {
-    fn of(by: &RunId, envelope: &Envelope<'_>) -> Option<Self> {
+    pub(crate) fn of(by: &RunId, envelope: &Envelope<'_>) -> Option<Self> {
         let said = maintenance(envelope)?;
         if said.get("kind")?.as_str()? != Kind::Import.as_str() {
             return None;
@@ -107,7 +107,8 @@ impl Imports {
         Self::settle(store, found)
     }
 
-    fn settle(store: &dyn ReadTransaction, found: Vec<Import>) -> Result<Self> {
+    /// Those of these records.
+    pub(crate) fn settle(store: &dyn ReadTransaction, found: Vec<Import>) -> Result<Self> {
         let mut holding = Vec::with_capacity(found.len());
         for import in found {
             holding.push((import.holds(store)?, import));

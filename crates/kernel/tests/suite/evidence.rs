@@ -330,6 +330,33 @@ fn an_imported_run_still_has_the_proof_of_the_ledger_that_it_came_from() {
 }
 
 #[test]
+fn an_imported_run_that_is_gone_or_another_contradicts_the_record_of_its_import() {
+    let stranger = scene();
+    stranger.put("theirs", "log", b"bytes", Put::text());
+    let bundle = stranger.bundle("theirs");
+    for act in ["nothing", "gone", "another"] {
+        let scene = scene();
+        scene.ledger.import(&Verify::default(), &mut &bundle[..]).unwrap();
+        let forger = Forger::open(&scene.path);
+        match act {
+            "gone" => {
+                forger.sql("DELETE FROM events WHERE run_id = 'theirs'; DELETE FROM runs WHERE run_id = 'theirs'")
+            }
+            "another" => {
+                forger.edit("theirs", |events| set(events.last_mut().unwrap(), &["ts"], "2026-02-03T00:00:00+00:00"))
+            }
+            _ => {}
+        }
+        drop(forger);
+        let report = scene.ledger.audit().unwrap();
+        let content = report.check(Check::Content).unwrap();
+        let codes: Vec<&str> = content.reasons.iter().map(|reason| reason.code.as_ref()).collect();
+        let wanted = if act == "nothing" { (Verdict::Pass, vec![]) } else { (Verdict::Fail, vec!["IMPORT_CHANGED"]) };
+        assert_eq!((content.verdict, codes), wanted, "{act}: {report:#?}");
+    }
+}
+
+#[test]
 fn the_id_of_a_run_says_nothing_of_what_it_is() {
     let scene = scene();
     let meta = Object::from_iter([("recipient", RECIPIENT)]);
