@@ -322,14 +322,25 @@ class Bundle:
             self.blobs.setdefault(payload["sha256"], [])
         if it["event_type"] != "EVIDENCE_PUT":
             return
-        put = payload.get("evidence")
-        put = put if isinstance(put, dict) else {}
+        said = payload.get("evidence")
+        put = said if isinstance(said, dict) else {}
         name = put.get("sha256")
-        if is_hash(name) and put.get("ref") == "blob://sha256:" + name and is_int(put.get("bytes_len"), 0, 2**64 - 1):
+        named = is_hash(name) and put.get("ref") == "blob://sha256:" + name and is_int(put.get("bytes_len"), 0)
+        if named:
             self.blobs.setdefault(name, []).append(put)
             self.expired.discard(name)  # what was put again is not what was removed before
-        elif self.commitment or put:
-            self.find("evidence", "EVIDENCE_MALFORMED")
+        texts = [put[member] for member in ("content_type", "evidence_class") if put.get(member) is not None]
+        if not (named and all(isinstance(text, str) for text in texts)):
+            if self.commitment or said not in (None, {}):
+                self.find("evidence", "EVIDENCE_MALFORMED")
+        elif self.commitment:
+            # One of ours always has a key, and a type and a class that can be compared with the record's.
+            meta = payload.get("meta")
+            kind = meta.get("evidence_kind") if isinstance(meta, dict) else None
+            well_formed = isinstance(payload.get("key"), str) and (meta is None or isinstance(meta, dict)) \
+                and (kind is None or isinstance(kind, str)) and (put.get("content_type") is None or is_text(put["content_type"]))
+            if not well_formed or put.get("evidence_class") not in (None, "public", "sealed"):
+                self.find("evidence", "EVIDENCE_MALFORMED")
 
     def blob(self, listed):
         record = self.object(

@@ -10,8 +10,9 @@ use crate::envelope::EventType;
 use crate::evidence::BlobFact;
 use crate::id::{BlobHash, EventHash, RunId, Seq};
 use crate::json::{Limits, Object, Value};
+use crate::payload::EvidencePut;
 use crate::policy::{Evaluation, Invariants, Judged};
-use crate::run::{Event, RunRow, Snapshot, SnapshotBuilder, evidence_hash};
+use crate::run::{Event, RunRow, Snapshot, SnapshotBuilder};
 use crate::verdict::{Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -292,8 +293,8 @@ impl Comparison<'_> {
 
 /// Which blob an EVIDENCE_PUT put, and how long it says that is.
 fn what_was_put(event: &Event) -> Option<(BlobHash, u64)> {
-    let bytes_len = event.payload.get("evidence")?.get("bytes_len").and_then(Value::as_i64);
-    Some((evidence_hash(event)?, bytes_len.and_then(|length| u64::try_from(length).ok()).unwrap_or_default()))
+    let put = EvidencePut::of_event(event);
+    Some((put.hash.ok()?, put.bytes_len.unwrap_or_default()))
 }
 
 /// Whether an evaluation is the recorded one in all that follows from the events and the evidence.

@@ -11,7 +11,7 @@ use crate::error::{Error, JsonProblem};
 use crate::evidence::BlobFact;
 use crate::id::{BlobHash, BlobRef, EventHash, EventRef, RunId, Seq};
 use crate::json::{self, Limits, Object, Text, Value};
-use crate::payload::RunStart;
+use crate::payload::{EvidencePut, RunStart};
 use crate::stage::{Stage, StageGraph};
 use crate::verdict::{Reason, Verdict};
 use event::Events;
@@ -717,8 +717,9 @@ impl Snapshot {
     pub fn wanted(&self, keys: &[&str]) -> Vec<Wanted> {
         let mut wanted: BTreeMap<BlobHash, bool> = BTreeMap::new();
         for event in self.of_type(EventType::EvidencePut) {
-            let bytes = event.payload.get("key").and_then(Value::as_str).is_some_and(|key| keys.contains(&key));
-            if let Some(hash) = evidence_hash(event) {
+            let put = EvidencePut::of_event(event);
+            let bytes = put.key().is_some_and(|key| keys.contains(&key));
+            if let Ok(hash) = put.hash {
                 *wanted.entry(hash).or_default() |= bytes;
             }
         }
@@ -749,23 +750,18 @@ impl Snapshot {
         self.blobs.get(hash).unwrap_or(&BlobFact::Missing)
     }
 
-    /// Whether the blob of every EVIDENCE_PUT is there as it was put, was removed by retention, or was recorded by digest.
+    /// Whether every EVIDENCE_PUT is well-formed, and its blob is there as it was put, was removed by retention, or was
+    /// recorded by digest.
     pub fn evidence_is_complete(&self) -> bool {
         self.of_type(EventType::EvidencePut).all(|event| {
-            let fact = evidence_hash(event).map(|hash| self.blob(&hash));
+            let put = EvidencePut::of_event(event);
+            let is_sound = put.flaw(self.facts.commitment.is_some()).is_none();
             matches!(
-                fact,
+                put.hash.ok().filter(|_| is_sound).map(|hash| self.blob(&hash)),
                 Some(BlobFact::Intact { .. } | BlobFact::TooLarge { .. } | BlobFact::Expired | BlobFact::Elsewhere)
             )
         })
     }
-}
-
-/// The address in an EVIDENCE_PUT event, where it has exactly one: `evidence.sha256`, and `evidence.ref` of the same.
-pub fn evidence_hash(event: &Event) -> Option<BlobHash> {
-    let evidence = event.payload.get("evidence")?;
-    let hash = BlobHash::parse_bytes(evidence.get("sha256")?.as_str()?.as_bytes())?;
-    (BlobRef::parse(evidence.get("ref")?.as_str()?)? == BlobRef(hash)).then_some(hash)
 }
 
 /// Every blob that the bytes of a blob name, where they are JSON; what [`Snapshot::wanted`] follows.
@@ -781,11 +777,6 @@ pub fn blobs_referred_to(envelope: &Envelope<'_>) -> Vec<BlobHash> {
     let refs = json::parse(envelope.refs_json(), Limits::READ).unwrap_or_default();
     let items = refs.get("blobs").and_then(Value::as_array).unwrap_or_default();
     items.iter().filter_map(Value::as_text).filter_map(hash_in).collect()
-}
-
-/// Whether an EVIDENCE_PUT event recorded its blob by digest alone: `meta.by_digest` is an object.
-pub fn is_by_digest(event: &Event) -> bool {
-    event.payload.get("meta").and_then(|meta| meta.get("by_digest")).is_some_and(|note| note.as_object().is_some())
 }
 
 /// The blob that a text names, as a reference or as bare hexadecimal digits.

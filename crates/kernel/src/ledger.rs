@@ -18,9 +18,9 @@ use receipt_core::envelope::{Actor, Envelope, EventType};
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, EventHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::payload::RunStart;
+use receipt_core::payload::{EvidencePut, RunStart};
 use receipt_core::policy::{Evaluation, Invariants, Policy};
-use receipt_core::run::{self, Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
+use receipt_core::run::{Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
 use std::collections::BTreeSet;
@@ -596,8 +596,8 @@ pub(crate) fn snapshot_of(
     reads: &[&str],
 ) -> Result<Snapshot> {
     let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
-    let puts = snapshot.of_type(EventType::EvidencePut).filter(|event| run::is_by_digest(event));
-    let by_digest: BTreeSet<BlobHash> = puts.filter_map(run::evidence_hash).collect();
+    let puts = snapshot.of_type(EventType::EvidencePut).map(EvidencePut::of_event).filter(|put| put.by_digest);
+    let by_digest: BTreeSet<BlobHash> = puts.filter_map(|put| put.hash.ok()).collect();
     let mut removed = OfRun::new(store, run_id);
     loop {
         let wanted = snapshot.wanted(reads);

@@ -6,7 +6,7 @@ use crate::input;
 use crate::name::ReadName;
 use data_encoding::BASE64;
 use receipt_kernel::core::json::{self, Limits};
-use receipt_kernel::core::run::evidence_hash;
+use receipt_kernel::core::payload::EvidencePut;
 use receipt_kernel::evidence::seal::{self, Identities};
 use receipt_kernel::{BlobHash, BlobRef, Error as KernelError, EventType, Ledger, Object, RunId, Value};
 use std::io::{self, Seek};
@@ -131,9 +131,10 @@ fn by_key(context: &Context, ledger: &Ledger, name: &ReadName, key: &str) -> Res
         if event.event_type != EventType::EvidencePut {
             return;
         }
-        let name = event.payload.get("key").and_then(Value::as_str).unwrap_or_default();
+        let put = EvidencePut::of_event(&event);
+        let name = put.key().unwrap_or_default();
         if name == key {
-            found = evidence_hash(&event);
+            found = put.hash.ok();
         } else if !known.iter().any(|other| other == name) {
             known.push(name.to_owned());
         }

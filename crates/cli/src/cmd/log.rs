@@ -5,6 +5,7 @@ use crate::error::{Error, Result};
 use crate::name::ReadName;
 use crate::term::{self, BAD, HEAD, ODD, SIDE, escape, paint};
 use receipt_kernel::core::json::Text;
+use receipt_kernel::core::payload::EvidencePut;
 use receipt_kernel::core::run::{Event, Finding, RunFacts};
 use receipt_kernel::{EventType, Object, RunId, Timestamp, Value, Verdict};
 use std::io::{self, Write};
@@ -158,20 +159,13 @@ fn about(event: &Event) -> String {
 }
 
 fn evidence(event: &Event) -> String {
-    let inner = |part: &str, key: &str| event.payload.get(part).and_then(|part| part.get(key)).cloned();
-    let text =
-        |value: Option<Value>| value.as_ref().and_then(Value::as_text).map(ToString::to_string).unwrap_or_default();
-    let key = text(event.payload.get("key").cloned());
-    let bytes =
-        inner("evidence", "bytes_len").and_then(|value| value.as_i64()).and_then(|value| u64::try_from(value).ok());
-    let hash: String = text(inner("evidence", "sha256")).chars().take(12).collect();
-    let kind = text(inner("meta", "evidence_kind"));
-    let kind = if kind.is_empty() { kind } else { format!(" [{kind}]") };
-    let beside = format!(
-        "{} {hash} {}{kind}",
-        bytes.map(term::size).unwrap_or_default(),
-        text(inner("evidence", "content_type"))
-    );
+    let put = EvidencePut::of_event(event);
+    let key = put.key.map(|key| key.to_string()).unwrap_or_default();
+    let hash: String = put.hash.map(|hash| hash.to_hex().chars().take(12).collect()).unwrap_or_default();
+    let kind = event.payload.get("meta").and_then(|meta| meta.get("evidence_kind")).and_then(Value::as_text);
+    let kind = kind.filter(|kind| !kind.as_bytes().is_empty()).map(|kind| format!(" [{kind}]")).unwrap_or_default();
+    let (size, content_type) = (put.bytes_len.map(term::size), put.content_type);
+    let beside = format!("{} {hash} {}{kind}", size.unwrap_or_default(), content_type.unwrap_or_default());
     format!("{} {}", escape(&key), paint(SIDE, &escape(&beside)))
 }
 

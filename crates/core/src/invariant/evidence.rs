@@ -4,7 +4,8 @@ use super::InvariantResult;
 use crate::envelope::EventType;
 use crate::evidence::{BlobFact, EvidenceStrength};
 use crate::id::{BlobHash, BlobRef, Seq};
-use crate::json::{self, Limits, Object, Text, Value};
+use crate::json::{self, Limits, Text, Value};
+use crate::payload::{EvidencePut, Flaw};
 use crate::run::{Event, Snapshot};
 use crate::verdict::{Reason, Verdict};
 use std::collections::BTreeMap;
@@ -179,19 +180,19 @@ impl<'r> Evidence<'r> {
 
 impl<'r> Put<'r> {
     fn of(run: &Snapshot, event: &'r Event, late: bool) -> Self {
-        let payload = &event.payload;
-        let meta = payload.get("meta").and_then(Value::as_object);
+        let said = EvidencePut::of_event(event);
+        let meta = event.payload.get("meta").and_then(Value::as_object);
         let kind = meta.and_then(|meta| meta.get("evidence_kind"));
-        let hash = address(payload);
-        let problem = shape_problem(payload).or_else(|| hash.err()).or_else(|| contradiction(run, event, hash.ok()?));
+        let committed = run.facts().commitment.is_some();
+        let problem = said.flaw(committed).or_else(|| contradiction(run, event, &said));
         Self {
             seq: event.seq,
-            key: payload.get("key").and_then(Value::as_text),
-            hash: hash.ok(),
+            key: event.payload.get("key").and_then(Value::as_text),
+            hash: said.hash.ok(),
             kind: kind.and_then(Value::as_str),
             oracle_class: meta.and_then(|meta| meta.get("oracle_class")).filter(|class| !class.is_null()),
             late,
-            problem: problem.map(|(code, msg)| Reason::new(code, msg).at(run.event_ref(event))),
+            problem: problem.map(|flaw| Reason::new(flaw.code, flaw.msg).at(run.event_ref(event))),
         }
     }
 
@@ -200,72 +201,17 @@ impl<'r> Put<'r> {
     }
 }
 
-type Problem = (&'static str, &'static str);
-
-fn malformed(msg: &'static str) -> Problem {
-    ("EVIDENCE_MALFORMED", msg)
-}
-
-/// Whether a member is there and is not `null`.
-fn given<'o>(object: &'o Object, key: &str) -> Option<&'o Value> {
-    object.get(key).filter(|value| !value.is_null())
-}
-
-/// The blob that an EVIDENCE_PUT names, by its address and by its reference.
-fn address(payload: &Object) -> Result<BlobHash, Problem> {
-    let nothing = ("NO_EVIDENCE", "payload.evidence names no blob");
-    let evidence = match given(payload, "evidence") {
-        None => return Err(nothing),
-        Some(evidence) => evidence.as_object().ok_or(malformed("payload.evidence must be an object"))?,
-    };
-    let sha256 = match given(evidence, "sha256") {
-        None => return Err(nothing),
-        Some(sha256) => sha256.as_str().ok_or(malformed("evidence.sha256 must be text"))?,
-    };
-    if sha256.is_empty() {
-        return Err(nothing);
-    }
-    let hash =
-        BlobHash::parse_bytes(sha256.as_bytes()).ok_or(malformed("evidence.sha256 must be 64 lower-case digits"))?;
-    let blob = evidence.get("ref").and_then(Value::as_str).and_then(BlobRef::parse);
-    match blob {
-        None => Err(malformed("evidence.ref must be blob://sha256: and 64 digits")),
-        Some(blob) if blob.0 == hash => Ok(hash),
-        Some(_) => Err(("EVIDENCE_MISMATCH", "evidence.ref and evidence.sha256 name two blobs")),
-    }
-}
-
-fn shape_problem(payload: &Object) -> Option<Problem> {
-    if payload.get("key").and_then(Value::as_text).is_none() {
-        return Some(malformed("payload.key must be text"));
-    }
-    if let Some(meta) = given(payload, "meta") {
-        let Some(meta) = meta.as_object() else { return Some(malformed("payload.meta must be an object")) };
-        if given(meta, "evidence_kind").is_some_and(|kind| kind.as_text().is_none()) {
-            return Some(malformed("payload.meta.evidence_kind must be text"));
-        }
-    }
-    let evidence = payload.get("evidence").and_then(Value::as_object)?;
-    let bad_len = given(evidence, "bytes_len").is_some_and(|len| len.as_i64().is_none_or(|len| len < 0));
-    let bad_text = ["content_type", "evidence_class"]
-        .into_iter()
-        .any(|key| given(evidence, key).is_some_and(|value| value.as_text().is_none()));
-    (bad_len || bad_text)
-        .then_some(malformed("evidence.bytes_len must be a count, content_type and evidence_class texts"))
-}
-
 /// What an EVIDENCE_PUT says of its blob that something else contradicts. `refs.blobs` may be empty.
-fn contradiction(run: &Snapshot, event: &Event, hash: BlobHash) -> Option<Problem> {
+fn contradiction(run: &Snapshot, event: &Event, said: &EvidencePut) -> Option<Flaw> {
+    let hash = said.hash.ok()?;
+    let mismatch = |msg| Some(Flaw { code: "EVIDENCE_MISMATCH", msg });
     let blob = BlobRef(hash).to_string();
     if event.blobs.iter().any(|text| text != blob.as_str()) {
-        return Some(("EVIDENCE_MISMATCH", "refs.blobs names another blob than payload.evidence"));
+        return mismatch("refs.blobs names another blob than payload.evidence");
     }
-    let said = event.payload.get("evidence")?.get("bytes_len")?.as_i64()?;
     match run.blob(&hash) {
-        BlobFact::Intact { bytes_len, .. } | BlobFact::TooLarge { bytes_len }
-            if u64::try_from(said) != Ok(*bytes_len) =>
-        {
-            Some(("EVIDENCE_MISMATCH", "evidence.bytes_len is not the length of the blob"))
+        BlobFact::Intact { bytes_len, .. } | BlobFact::TooLarge { bytes_len } if *bytes_len != said.bytes_len? => {
+            mismatch("evidence.bytes_len is not the length of the blob")
         }
         _ => None,
     }

@@ -67,6 +67,13 @@ impl Payload {
     }
 }
 
+impl Payload {
+    /// Its canonical text.
+    pub fn json(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 impl Deref for Payload {
     type Target = Object;
 

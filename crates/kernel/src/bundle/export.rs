@@ -1,7 +1,7 @@
 //! Writes a run out as a bundle.
 
 use super::import::kept_proof;
-use super::verify::{evidence_key, expired_blob, reads};
+use super::verify::{expired_blob, reads};
 use crate::error::{Error, Result};
 use crate::ledger::{Ledger, read_head_hash};
 use crate::log;
@@ -199,7 +199,7 @@ fn list(
         return false;
     }
     let put = Evidence::of(envelope);
-    let Some((hash, bytes_len)) = put.blob else { return false };
+    let Some((hash, bytes_len)) = put.blob() else { return false };
     let named = blobs.entry(hash).or_default();
     named.put = true;
     named.class = named.class.max(put.class);
@@ -208,14 +208,15 @@ fn list(
         named.content_type.clone_from(&put.content_type);
     }
     if put.by_digest {
-        let (class, content_type) = (put.class.unwrap_or(EvidenceClass::Public), put.content_type.unwrap_or_default());
+        let class = put.class.unwrap_or(EvidenceClass::Public);
+        let content_type = put.content_type.clone().unwrap_or_default();
         named.by_digest.get_or_insert(Blob { hash, state: State::Withheld, bytes_len, class, content_type });
     }
-    if let Some(key) = evidence_key(envelope)
-        && export.withhold.contains(&key)
+    if let Some(key) = put.key()
+        && export.withhold.contains(key)
     {
         named.withheld = true;
-        keys_left.remove(&key);
+        keys_left.remove(key);
     }
     true
 }
@@ -226,8 +227,9 @@ impl Listed {
         let mut scratch = canonical::Scratch::default();
         let Ok(envelope) = Envelope::read(text, &mut scratch) else { return };
         let reads = self.reads.get_or_insert_with(|| reads(reader.commitment()));
-        let read = evidence_key(&envelope).is_some_and(|key| reads.contains(&key.as_str()));
-        let Some((hash, _)) = Evidence::of(&envelope).blob.filter(|_| read) else { return };
+        let put = Evidence::of(&envelope);
+        let read = put.key().is_some_and(|key| reads.contains(&key));
+        let Some((hash, _)) = put.blob().filter(|_| read) else { return };
         if let BlobFact::Intact { bytes: Some(bytes), .. } = store::blob_fact(store, &hash, true) {
             for cited in blobs_cited(&bytes) {
                 self.blobs.entry(cited).or_default();

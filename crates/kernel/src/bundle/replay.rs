@@ -122,8 +122,8 @@ impl Read {
             kept = kept.saturating_add(text.len() as u64);
             if let Some(put) = put {
                 let wanted = wanted.get_or_insert_with(|| reads(reader.commitment()));
-                if put.key.as_deref().is_some_and(|key| wanted.contains(&key)) {
-                    kept = kept.saturating_add(put.blob.map_or(0, |(_, length)| length));
+                if put.key().is_some_and(|key| wanted.contains(&key)) {
+                    kept = kept.saturating_add(put.blob().map_or(0, |(_, length)| length));
                 }
                 judge.puts(store, run, &mut vec![put], &seen, reader.commitment().is_some(), &mut found);
             }

@@ -19,7 +19,7 @@ use receipt_core::commitment::Commitment;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::BlobFact;
 use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId, Seq};
-use receipt_core::json::{self, Object, Value};
+use receipt_core::json::{Object, Value};
 use receipt_core::note::VerifierKey;
 use receipt_core::policy::Invariants;
 use receipt_core::replay::{Replay, Replayed};
@@ -364,7 +364,7 @@ impl Found<'_> {
         let mut put = None;
         match envelope.event_type {
             EventType::EvidencePut => {
-                put = Some((Evidence::of(&envelope), evidence_key(&envelope)));
+                put = Some(Evidence::of(&envelope));
             }
             EventType::RunStart => self.retention = kept(&envelope),
             EventType::BlobExpire => {
@@ -382,16 +382,16 @@ impl Found<'_> {
             }
             _ => {}
         }
-        if let Some((put, key)) = put {
+        if let Some(put) = put {
             let committed = run.reader.commitment().is_some();
             let reads = run.reads.get_or_insert_with(|| reads(run.reader.commitment()));
-            let read = key.as_deref().is_some_and(|key| reads.contains(&key));
+            let read = put.key().is_some_and(|key| reads.contains(&key));
             let pointer = format!("event://{}/{}", run.header.run_id, put.seq);
-            if let Some((hash, _)) = put.blob {
-                let covered = self.elsewhere.and_then(|it| it.cover(&hash, key.as_deref(), put.ts)).is_some();
+            if let Some((hash, _)) = put.blob() {
+                let covered = self.elsewhere.and_then(|it| it.cover(&hash, put.key(), put.ts)).is_some();
                 self.told.entry(hash).or_default().uncovered |= !covered;
             }
-            self.put(put, key, read, committed, pointer);
+            self.put(&put, read, committed, pointer);
         }
         if self.told.len() as u64 > MAX_BLOBS {
             return Err(Stop::Malformed(Problem::ManyBlobs));
@@ -410,13 +410,11 @@ impl Found<'_> {
         }
     }
 
-    fn put(&mut self, put: Evidence, key: Option<String>, read: bool, committed: bool, pointer: String) {
-        let Some((hash, bytes_len)) = put.blob else {
-            if let Some(reason) = put.malformed(committed) {
-                self.findings.find(Check::Evidence, Verdict::Fail, reason.at(pointer));
-            }
-            return;
-        };
+    fn put(&mut self, put: &Evidence, read: bool, committed: bool, pointer: String) {
+        if let Some(reason) = put.malformed(committed) {
+            self.findings.find(Check::Evidence, Verdict::Fail, reason.at(pointer));
+        }
+        let Some((hash, bytes_len)) = put.blob() else { return };
         let told = self.told.entry(hash).or_default();
         told.read |= read;
         told.by_digest |= put.by_digest;
@@ -426,9 +424,9 @@ impl Found<'_> {
             told.contradicted |= before != bytes_len;
         } else {
             told.put = Some((put.seq, bytes_len));
-            told.key = key.map(|key| key.chars().take(MAX_KEY).collect());
+            told.key = put.key().map(|key| key.chars().take(MAX_KEY).collect());
         }
-        if let Some(said) = put.content_type.filter(|_| committed) {
+        if let Some(said) = put.content_type.as_ref().filter(|_| committed) {
             let said = BlobHash::of(said.as_bytes());
             told.contradicted |= told.content_type.is_some_and(|before| before != said);
             told.content_type.get_or_insert(said);
@@ -654,12 +652,6 @@ fn check_proof(header: &Header, event: Option<EventHash>, keys: &[VerifierKey], 
 /// The keys of the evidence whose bytes a run's invariants read.
 pub(super) fn reads(commitment: Option<&Commitment>) -> Vec<&'static str> {
     commitment.map(|commitment| Invariants::of(commitment).reads()).unwrap_or_default()
-}
-
-/// The key of an EVIDENCE_PUT.
-pub(super) fn evidence_key(envelope: &Envelope<'_>) -> Option<String> {
-    let key = canonical::member(envelope.payload_json(), "key").filter(|json| json.starts_with(b"\""))?;
-    json::parse(key, json::Limits::READ).ok()?.as_str().map(str::to_owned)
 }
 
 /// The blob whose bytes a BLOB_EXPIRE says were removed.

@@ -568,15 +568,22 @@ fn uses(
     for run in runs {
         let held = retention.holds.contains_key(run.as_str());
         let mut reader = RunReader::new(run.clone());
-        let (mut puts, mut unclear) = (Vec::new(), Vec::new());
+        let (mut puts, mut unclear, mut malformed) = (Vec::new(), Vec::new(), Vec::new());
         store.events(&run, &mut |row| {
             let Some(text) = row.envelope_json.text() else { return Visit::Continue(()) };
             // Whatever the event says, and however it says it.
             let spoken_of = |hash: &BlobHash| live.contains_key(hash);
+            let all = unclear.len();
             unclear.extend(named(text).filter(spoken_of));
             let put = reader.read(row).filter(|it| it.event_type == EventType::EvidencePut);
             if let Some(put) = put.map(|put| Evidence::of(&put)) {
-                let known = put.blob.is_some_and(|(hash, _)| spoken_of(&hash));
+                // Such an event cannot be trusted to say how long its blob is to be kept.
+                let is_own = !imports.contains(&run);
+                if is_own && let Some(reason) = put.malformed(reader.commitment().is_some()) {
+                    let of_event = unclear.iter().skip(all).copied().collect::<Vec<_>>();
+                    malformed.push((of_event, reason.at(format!("event://{run}/{}", put.seq))));
+                }
+                let known = put.blob().is_some_and(|(hash, _)| spoken_of(&hash));
                 if known {
                     puts.push(put);
                 }
@@ -596,8 +603,14 @@ fn uses(
                 candidate.unclear |= !sound;
             }
         }
+        for (hashes, reason) in malformed.into_iter().filter(|(hashes, _)| !hashes.is_empty()) {
+            plan.problem(reason);
+            for hash in hashes {
+                live.entry(hash).and_modify(|candidate| candidate.unclear = true);
+            }
+        }
         for put in puts {
-            let Some(candidate) = put.blob.and_then(|(hash, _)| live.get_mut(&hash)) else { continue };
+            let Some(candidate) = put.blob().and_then(|(hash, _)| live.get_mut(&hash)) else { continue };
             if put.ts.is_none() && !imports.contains(&run) {
                 candidate.unclear = true;
                 let msg = "what it speaks of is left alone: its ts is no instant";
@@ -617,7 +630,7 @@ impl Candidate {
         }
         self.own = !imported;
         let at = if imported { imports.at(run) } else { put.ts };
-        let key = put.key.as_deref().unwrap_or_default();
+        let key = put.key().unwrap_or_default();
         let ttl = retention.ttl_for_key(key).unwrap_or_else(|| retention.ttl_for_class(self.due.class));
         self.ttl = Some(self.ttl.map_or(ttl, |held| held.longer(ttl)));
         self.since = self.since.max(at);

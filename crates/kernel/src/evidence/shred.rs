@@ -14,6 +14,7 @@ use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::{Actor, Envelope, EventType};
 use receipt_core::id::{BlobHash, BlobRef, RunId, Seq};
 use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::payload::EvidencePut;
 use receipt_core::run::RunReader;
 use std::collections::BTreeSet;
 
@@ -199,15 +200,15 @@ fn sealed_to(store: &dyn ReadTransaction, name: &str) -> Result<(BTreeSet<BlobHa
             let mut scratch = Scratch::default();
             let envelope = row.envelope_json.text().and_then(|text| Envelope::read(text, &mut scratch).ok());
             let put = envelope.filter(|envelope| envelope.event_type == EventType::EvidencePut);
+            let hash = put.as_ref().and_then(|put| EvidencePut::of_envelope(put).hash.ok());
             let payload = put.and_then(|put| json::parse(put.payload_json(), Limits::READ).ok());
             let found = payload.as_ref().and_then(|payload| {
                 let recipients = payload.get("meta")?.get("sealed")?.get("recipients")?.as_array()?;
-                let hash = payload.get("evidence")?.get("sha256")?.as_str()?;
                 let named = |recipient: &&Value| recipient.as_str() == Some(name);
                 let others = recipients.iter().filter(|recipient| !named(recipient));
                 let left = others.filter(|other| other.as_str().is_none_or(|other| !gone.contains(other))).count();
                 recipients.iter().find(named)?;
-                Some((BlobHash::parse_bytes(hash.as_bytes())?, left))
+                Some((hash?, left))
             });
             let Some((hash, left)) = found.filter(|(hash, _)| !imported || !own.contains(hash)) else {
                 return Visit::Continue(());

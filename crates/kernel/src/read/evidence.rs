@@ -7,15 +7,15 @@ use crate::check::report::Check;
 use crate::error::Result;
 use crate::evidence::Digest256;
 use crate::store::{self, ReadTransaction};
-use receipt_core::canonical;
 use receipt_core::envelope::Envelope;
 use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, RunId, Timestamp};
-use receipt_core::json::{self, Limits};
+use receipt_core::payload::EvidencePut;
 use receipt_core::verdict::{Reason, Verdict};
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Arguments;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Of how many blobs it is remembered that their row is not what an event says.
@@ -83,12 +83,10 @@ impl<'a> Judge<'a> {
     ) {
         for said in puts.drain(..) {
             let pointer = format_args!("event://{run}/{}", said.seq);
-            let Some((hash, bytes_len)) = said.blob else {
-                if let Some(reason) = said.malformed(committed) {
-                    found.find(Check::Evidence, Verdict::Fail, reason.at(pointer));
-                }
-                continue;
-            };
+            if let Some(reason) = said.malformed(committed) {
+                found.find(Check::Evidence, Verdict::Fail, reason.at(pointer));
+            }
+            let Some((hash, bytes_len)) = said.blob() else { continue };
             let put = Put { pointer, run, said: &said, bytes_len };
             let first = seen.first(hash, bytes_len);
             if first.is_some_and(|first| first != bytes_len) {
@@ -130,7 +128,7 @@ impl<'a> Judge<'a> {
     /// Evidence that was recorded by digest and has no row, as it should: it is compared with the file that was given for
     /// its key.
     fn elsewhere(&self, hash: &BlobHash, put: Put<'_>, found: &mut Findings) {
-        let key = put.said.key.as_deref();
+        let key = put.said.key();
         if let Some(key) = key {
             self.unused.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
         }
@@ -290,7 +288,7 @@ impl<'a> Judge<'a> {
             rows.insert(*hash, (Row::read(store, hash)?, Together::default()));
         }
         each_put(store, &|hash| doubts.contains_key(hash), &mut |run, put, sound| {
-            let hash = put.blob.map(|(hash, _)| hash).filter(|_| sound);
+            let hash = put.blob().map(|(hash, _)| hash).filter(|_| sound);
             if let Some((row, together)) = hash.and_then(|hash| rows.get_mut(&hash)) {
                 together.add(put, row, imports.contains(run));
             }
@@ -387,69 +385,34 @@ impl Seen {
     }
 }
 
-/// What `payload.evidence` has, in the order in which [`Evidence::of`] takes it apart.
-const FIELDS: [&str; 5] = ["bytes_len", "evidence_class", "content_type", "ref", "sha256"];
-
-/// What an EVIDENCE_PUT says that it put.
+/// An EVIDENCE_PUT: where it stands, and what it says.
 pub(crate) struct Evidence {
     pub(crate) seq: i64,
-    pub(crate) blob: Option<(BlobHash, u64)>,
-    pub(crate) class: Option<EvidenceClass>,
-    pub(crate) content_type: Option<String>,
-    pub(crate) says_something: bool,
-    pub(crate) key: Option<String>,
-    pub(crate) by_digest: bool,
     pub(crate) ts: Option<Timestamp>,
+    said: EvidencePut,
+}
+
+impl Deref for Evidence {
+    type Target = EvidencePut;
+
+    fn deref(&self) -> &EvidencePut {
+        &self.said
+    }
 }
 
 impl Evidence {
-    /// Why it is wrong that the event names no blob, where that is wrong: the Python package lets an EVIDENCE_PUT say
-    /// anything, and one of ours always says which blob.
+    pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
+        let said = EvidencePut::of_envelope(envelope);
+        Self { seq: envelope.seq.get(), ts: store::instant(envelope), said }
+    }
+
+    /// What is wrong with what the event claims, if something is.
     pub(crate) fn malformed(&self, committed: bool) -> Option<Reason> {
-        let msg = "payload.evidence does not name one blob by ref and sha256, with its length";
-        (committed || self.says_something).then(|| Reason::new("EVIDENCE_MALFORMED", msg))
+        self.said.claim_flaw(committed).map(|flaw| Reason::new("EVIDENCE_MALFORMED", flaw.msg))
     }
 
     /// The event, of this run, as a receipt is compared with it.
     pub(crate) fn by<'p>(&'p self, run: &'p RunId) -> PutBy<'p> {
-        PutBy { run, seq: self.seq, key: self.key.as_deref(), ts: self.ts }
-    }
-
-    pub(crate) fn of(envelope: &Envelope<'_>) -> Self {
-        let (mut key, mut evidence, mut meta) = (None, None, None);
-        for (name, value) in canonical::members(envelope.payload_json()) {
-            match name {
-                b"key" => key = Some(value),
-                b"evidence" => evidence = Some(value).filter(|json| json.starts_with(b"{")),
-                b"meta" => meta = Some(value).filter(|json| json.starts_with(b"{")),
-                _ => {}
-            }
-        }
-        let mut fields = [None; FIELDS.len()];
-        for (key, value) in evidence.into_iter().flat_map(canonical::members) {
-            if let Some(index) = FIELDS.iter().position(|name| name.as_bytes() == key) {
-                fields[index] = Some(value);
-            }
-        }
-        let [bytes_len, evidence_class, content_type, blob, sha256] = fields;
-        // Parsed as JSON, each by itself, only where it is not plain.
-        let text = |field: Option<&'_ [u8]>| match field?.strip_prefix(b"\"")?.strip_suffix(b"\"")? {
-            plain if !plain.contains(&b'\\') => std::str::from_utf8(plain).ok().map(str::to_owned),
-            _ => json::parse(field?, Limits::READ).ok()?.as_str().map(str::to_owned),
-        };
-        let hash = text(sha256).and_then(|sha256| BlobHash::parse_bytes(sha256.as_bytes()));
-        let named = hash.filter(|hash| text(blob).and_then(|blob| BlobRef::parse(&blob)) == Some(BlobRef(*hash)));
-        let bytes_len = bytes_len.and_then(|json| std::str::from_utf8(json).ok()?.parse().ok());
-        let note = meta.and_then(|meta| canonical::member(meta, "by_digest"));
-        Self {
-            key: text(key),
-            ts: store::instant(envelope),
-            by_digest: note.is_some_and(|note| note.starts_with(b"{")),
-            seq: envelope.seq.get(),
-            blob: named.zip(bytes_len),
-            class: text(evidence_class).and_then(|class| EvidenceClass::parse(&class)),
-            content_type: text(content_type),
-            says_something: evidence.is_some_and(|evidence| evidence != b"{}"),
-        }
+        PutBy { run, seq: self.seq, key: self.key(), ts: self.ts }
     }
 }

@@ -213,7 +213,7 @@ impl Removals {
         let mut own: BTreeSet<BlobHash> = self.receipts.0.keys().copied().collect();
         own.extend(self.own.values().flat_map(HashMap::keys));
         each_put(store, &|hash| own.contains(hash), &mut |run, put, _| {
-            if let Some((hash, _)) = put.blob.filter(|_| !self.imports.contains(run)) {
+            if let Some((hash, _)) = put.blob().filter(|_| !self.imports.contains(run)) {
                 let last = last.entry(hash).or_insert(put.ts);
                 *last = last.zip(put.ts).map(|(last, ts)| last.max(ts));
             }
@@ -264,7 +264,7 @@ fn puts_of<'e>(events: impl IntoIterator<Item = &'e [u8]>) -> HashMap<BlobHash, 
     for text in events {
         let envelope = Envelope::read(text, &mut scratch).ok();
         let put = envelope.filter(|it| it.event_type == EventType::EvidencePut).map(|it| Evidence::of(&it));
-        if let Some((put, (hash, _))) = put.and_then(|put| put.blob.map(|blob| (put, blob))) {
+        if let Some((put, (hash, _))) = put.and_then(|put| put.blob().map(|blob| (put, blob))) {
             puts.entry(hash).or_default().push(put);
         }
     }
@@ -328,7 +328,7 @@ pub(crate) fn each_put(
         store.events(&run, &mut |row| {
             let put = reader.read(row).filter(|it| it.event_type == EventType::EvidencePut);
             let put = put.map(|put| Evidence::of(&put));
-            puts.extend(put.filter(|put| put.blob.is_some_and(|(hash, _)| wanted(&hash))));
+            puts.extend(put.filter(|put| put.blob().is_some_and(|(hash, _)| wanted(&hash))));
             Visit::Continue(())
         })?;
         let sound = finish(store, &run, |row| reader.finish(row))?.is_clean();

@@ -62,9 +62,10 @@ use crate::evidence::redact::Redactor;
 use crate::ledger::MAX_EVENT;
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef, Sealed};
+use receipt_core::evidence::BlobRecord;
 use receipt_core::id::{BlobRef, EventRef, Timestamp};
 use receipt_core::json::{Object, Value};
-use receipt_core::payload::RunStart;
+use receipt_core::payload::{EvidencePut, RunStart};
 use receipt_core::policy::Policy;
 use receipt_core::stage::Stage;
 use std::ops::Deref;
@@ -108,6 +109,13 @@ impl Clean<Object> {
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.0.remove(name);
         self
+    }
+}
+
+impl Clean<Object> {
+    /// The payload of an EVIDENCE_PUT.
+    pub(crate) fn evidence_put(key: Clean<String>, record: &BlobRecord, meta: Self) -> Self {
+        Self(EvidencePut::to_object(key.0, record, meta.0))
     }
 }
 

@@ -254,8 +254,7 @@ impl OpenRun<'_> {
 
     /// Says that evidence was put.
     pub(crate) fn put(&mut self, key: Clean<String>, record: &BlobRecord, meta: Clean<Object>) -> Result<Appended> {
-        let evidence = Clean::ours(record.to_object());
-        let payload = Clean::ours(Object::new()).with("key", key).with("evidence", evidence).with("meta", meta);
+        let payload = Clean::evidence_put(key, record, meta);
         self.put = None;
         self.write(&self.draft(EventType::EvidencePut, payload).blobs([BlobRef(record.hash)]))
     }

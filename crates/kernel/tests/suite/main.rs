@@ -24,6 +24,7 @@ mod independent;
 mod ledger;
 mod log;
 mod passing;
+mod payloads;
 mod redact;
 mod retention;
 mod rules;

@@ -1,0 +1,256 @@
+//! The payload of EVIDENCE_PUT.
+
+use crate::canonical;
+use crate::envelope::Envelope;
+use crate::evidence::{BlobRecord, EvidenceClass};
+use crate::id::{BlobHash, BlobRef};
+use crate::json::{self, Object, Text, Value};
+use crate::run::Event;
+
+/// Why a payload is not one that a writer left: a reason code, and what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// The reason code.
+    pub code: &'static str,
+    /// The message beside it.
+    pub msg: &'static str,
+}
+
+const NOTHING: Flaw = Flaw { code: "NO_EVIDENCE", msg: "payload.evidence names no blob" };
+const TWO_BLOBS: Flaw = Flaw { code: "EVIDENCE_MISMATCH", msg: "evidence.ref and evidence.sha256 name two blobs" };
+
+const fn malformed(msg: &'static str) -> Flaw {
+    Flaw { code: "EVIDENCE_MALFORMED", msg }
+}
+
+/// The blob that a run put on record, and what it says of that blob: `{"key", "evidence", "meta"}`.
+///
+/// The Python package lets an event say anything here. So a payload always has a reading, and [`Self::flaw`] and
+/// [`Self::claim_flaw`] say what is wrong with it. A run with a commitment is held to more than one without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidencePut {
+    /// The key that the blob was put under.
+    pub key: Option<Text>,
+    /// The blob, if `evidence.sha256` and `evidence.ref` name one and the same.
+    pub hash: Result<BlobHash, Flaw>,
+    /// How many bytes the blob has: an integer from 0 to 2⁶³ − 1.
+    pub bytes_len: Option<u64>,
+    /// The class of the blob.
+    pub class: Option<EvidenceClass>,
+    /// The media type of the blob.
+    pub content_type: Option<String>,
+    /// Whether the blob was recorded by its digest alone: `meta.by_digest` is an object.
+    pub by_digest: bool,
+    /// Whether `evidence` is missing, `null` or empty.
+    is_silent: bool,
+    /// What is wrong with `key` and `meta`.
+    frame: Option<Flaw>,
+    /// What is wrong with the length, the type and the class, whoever wrote them.
+    record: Option<Flaw>,
+    /// What else is wrong with them in a run with a commitment.
+    strict: Option<Flaw>,
+}
+
+/// The members of `evidence`.
+#[derive(Default)]
+struct Members<'p> {
+    blob: Option<&'p [u8]>,
+    sha256: Option<&'p [u8]>,
+    bytes_len: Option<&'p [u8]>,
+    content_type: Option<&'p [u8]>,
+    class: Option<&'p [u8]>,
+}
+
+impl EvidencePut {
+    /// The payload that says that a blob was put.
+    pub fn to_object(key: impl Into<Text>, record: &BlobRecord, meta: Object) -> Object {
+        let evidence = Value::from(record.to_object());
+        Object::from_iter([("key", Value::from(key.into())), ("evidence", evidence), ("meta", Value::from(meta))])
+    }
+
+    /// From an envelope.
+    pub fn of_envelope(envelope: &Envelope<'_>) -> Self {
+        Self::parse(envelope.payload_json())
+    }
+
+    /// From an event of a snapshot.
+    pub fn of_event(event: &Event) -> Self {
+        Self::parse(event.payload.json())
+    }
+
+    /// From the canonical text of the payload, of which no values are built.
+    ///
+    /// Canonical text has no escapes in what needs none and no member twice. Other text that has them is malformed here.
+    pub fn parse(payload: &[u8]) -> Self {
+        let (mut key, mut evidence, mut meta, mut twice) = (None, None, None, false);
+        for (name, value) in canonical::members(payload) {
+            match name {
+                b"key" => set(&mut key, value, &mut twice),
+                b"evidence" => set(&mut evidence, value, &mut twice),
+                b"meta" => set(&mut meta, value, &mut twice),
+                _ => {}
+            }
+        }
+        let key = key.and_then(text);
+        let (by_digest, meta) = read_meta(meta);
+        let evidence = given(evidence);
+        let members = Members::of(evidence.unwrap_or_default(), &mut twice);
+        let is_object = evidence.is_none_or(is_object);
+        let hash = match evidence {
+            _ if twice => Err(malformed("a member of payload.evidence stands twice")),
+            Some(_) if !is_object => Err(malformed("payload.evidence must be an object")),
+            _ => members.address(),
+        };
+        let bytes_len = members.bytes_len.and_then(count);
+        let class =
+            members.class.and_then(plain).and_then(|word| EvidenceClass::parse(std::str::from_utf8(word).ok()?));
+        let content_type = members.content_type.and_then(text).and_then(|text| text.as_str().map(str::to_owned));
+        let strict = if bytes_len.is_none() {
+            Some("payload.evidence must say how many bytes the blob has")
+        } else if members.class.is_some() != class.is_some() {
+            Some("evidence.evidence_class must be public or sealed")
+        } else if members.content_type.is_some() != content_type.is_some() {
+            Some("evidence.content_type must be Unicode text")
+        } else {
+            None
+        };
+        Self {
+            frame: key.is_none().then_some(malformed("payload.key must be text")).or(meta),
+            record: members.flaw(),
+            strict: strict.map(malformed),
+            is_silent: evidence.is_none_or(|evidence| evidence == b"{}"),
+            key,
+            hash,
+            bytes_len,
+            class,
+            content_type,
+            by_digest,
+        }
+    }
+
+    /// The key, if it is Unicode.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_ref()?.as_str()
+    }
+
+    /// The blob and its length, if the event says both.
+    pub fn blob(&self) -> Option<(BlobHash, u64)> {
+        self.hash.ok().zip(self.bytes_len)
+    }
+
+    /// What is wrong with the event. A run without a `commitment` may leave the length out and make classes up.
+    pub fn flaw(&self, commitment: bool) -> Option<Flaw> {
+        self.frame.or(self.record).or(self.hash.err()).or(self.strict.filter(|_| commitment))
+    }
+
+    /// What is wrong with what the event claims of a blob. In a run without a `commitment` an event may claim nothing, and
+    /// `key` and `meta` may be anything; one that claims something must say which blob, and how long it is.
+    pub fn claim_flaw(&self, commitment: bool) -> Option<Flaw> {
+        if commitment {
+            return self.flaw(true);
+        }
+        let length = malformed("payload.evidence must say how many bytes the blob has");
+        let flaw = self.record.or(self.hash.err()).or(self.bytes_len.is_none().then_some(length));
+        flaw.filter(|_| !self.is_silent)
+    }
+}
+
+impl<'p> Members<'p> {
+    fn of(evidence: &'p [u8], twice: &mut bool) -> Self {
+        let mut found = Self::default();
+        for (name, value) in canonical::members(evidence) {
+            let place = match name {
+                b"ref" => &mut found.blob,
+                b"sha256" => &mut found.sha256,
+                b"bytes_len" => &mut found.bytes_len,
+                b"content_type" => &mut found.content_type,
+                b"evidence_class" => &mut found.class,
+                _ => continue,
+            };
+            set(place, value, twice);
+        }
+        for place in [&mut found.bytes_len, &mut found.content_type, &mut found.class, &mut found.sha256] {
+            *place = given(*place);
+        }
+        found
+    }
+
+    /// The blob, by its address and by its reference.
+    fn address(&self) -> Result<BlobHash, Flaw> {
+        let sha256 = self.sha256.filter(|json| *json != br#""""#).ok_or(NOTHING)?;
+        if !is_text(sha256) {
+            return Err(malformed("evidence.sha256 must be text"));
+        }
+        let hash = plain(sha256).and_then(BlobHash::parse_bytes);
+        let hash = hash.ok_or(malformed("evidence.sha256 must be 64 lower-case digits"))?;
+        let blob = self.blob.and_then(plain).and_then(|text| BlobRef::parse(std::str::from_utf8(text).ok()?));
+        match blob {
+            None => Err(malformed("evidence.ref must be blob://sha256: and 64 digits")),
+            Some(blob) if blob.0 == hash => Ok(hash),
+            Some(_) => Err(TWO_BLOBS),
+        }
+    }
+
+    fn flaw(&self) -> Option<Flaw> {
+        let bad_len = self.bytes_len.is_some_and(|json| count(json).is_none());
+        let bad_text = [self.content_type, self.class].into_iter().flatten().any(|json| !is_text(json));
+        let msg = "evidence.bytes_len must be a count, content_type and evidence_class texts";
+        (bad_len || bad_text).then_some(malformed(msg))
+    }
+}
+
+/// Whether `meta` says that the blob was recorded by digest, and what is wrong with `meta`.
+fn read_meta(meta: Option<&[u8]>) -> (bool, Option<Flaw>) {
+    let Some(meta) = given(meta) else { return (false, None) };
+    if !is_object(meta) {
+        return (false, Some(malformed("payload.meta must be an object")));
+    }
+    let (mut by_digest, mut flaw) = (false, None);
+    for (name, value) in canonical::members(meta) {
+        match name {
+            b"by_digest" => by_digest = is_object(value),
+            b"evidence_kind" if !is_text(value) && given(Some(value)).is_some() => {
+                flaw = Some(malformed("payload.meta.evidence_kind must be text"));
+            }
+            _ => {}
+        }
+    }
+    (by_digest, flaw)
+}
+
+fn set<'p>(place: &mut Option<&'p [u8]>, value: &'p [u8], twice: &mut bool) {
+    *twice |= place.replace(value).is_some();
+}
+
+/// A member that is there and is not `null`.
+fn given(json: Option<&[u8]>) -> Option<&[u8]> {
+    json.filter(|json| *json != b"null")
+}
+
+fn is_object(json: &[u8]) -> bool {
+    json.starts_with(b"{")
+}
+
+fn is_text(json: &[u8]) -> bool {
+    json.starts_with(b"\"")
+}
+
+/// The text between the quotes, if nothing in it is escaped.
+fn plain(json: &[u8]) -> Option<&[u8]> {
+    json.strip_prefix(b"\"")?.strip_suffix(b"\"").filter(|text| !text.contains(&b'\\'))
+}
+
+/// A text, which is parsed only if something in it is escaped.
+fn text(json: &[u8]) -> Option<Text> {
+    match plain(json) {
+        Some(plain) => std::str::from_utf8(plain).ok().map(Text::from),
+        None => json::parse_string(json),
+    }
+}
+
+/// An integer from 0 to 2⁶³ − 1, as canonical text has it.
+fn count(json: &[u8]) -> Option<u64> {
+    let digits =
+        std::str::from_utf8(json).ok().filter(|json| json.starts_with(|first: char| first.is_ascii_digit()))?;
+    digits.parse().ok().filter(|count| i64::try_from(*count).is_ok())
+}
