@@ -35,6 +35,9 @@ pub struct Commitment {
     unknown: Arc<[String]>,
 }
 
+/// The largest event that commits to something, in bytes of its compact text: what a line of a bundle may have.
+pub const MAX_START: usize = 4 << 20;
+
 /// The members of a policy that this version knows.
 const MEMBERS: [&str; 4] = ["id", "version", "stage_graph", "invariants"];
 

@@ -5,7 +5,7 @@
 //! not fit is a [`Finding`], never an error. [`Snapshot`] keeps the typed events as well, for invariants to judge.
 
 use crate::canonical::{self, Scratch};
-use crate::commitment::Commitment;
+use crate::commitment::{Commitment, MAX_START};
 use crate::envelope::{Envelope, EventType, no_hashes};
 use crate::error::{Error, JsonProblem};
 use crate::evidence::BlobFact;
@@ -464,6 +464,14 @@ impl RowCheck<'_> {
     fn commitment(&mut self, envelope: &Envelope<'_>) -> Object {
         if canonical::member(envelope.payload_json(), "commitment").is_none() {
             // A run of the Python package may say as much as it likes: nothing of it is parsed.
+            return Object::new();
+        }
+        let bytes = envelope.compact().len();
+        if bytes > MAX_START {
+            // Its values would take several times the memory of its text, and no writer of a commitment writes one.
+            let msg =
+                format!("a RUN_START with a commitment has {bytes} bytes, which is over the limit of {MAX_START}");
+            self.find(Area::Content, "COMMITMENT_MALFORMED", msg);
             return Object::new();
         }
         match payload(envelope).and_then(|payload| RunStart::from_object(&payload)) {

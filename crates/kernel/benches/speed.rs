@@ -238,8 +238,8 @@ fn verifies(folder: &Path) -> Outcome<Vec<Row>> {
     let mut rows = vec![at_least(
         "verify on one core / reading and hashing",
         median(to_bare),
-        0.55,
-        ">= 0.55",
+        0.60,
+        ">= 0.60",
         format!("{rate:.0} events/s"),
     )];
     if cores > 1 {

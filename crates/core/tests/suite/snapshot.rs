@@ -837,6 +837,18 @@ fn any_byte_of_any_envelope_changed_is_a_finding_that_points_at_it() {
     assert!(tried > 5000, "{tried}");
 }
 
+/// Its values would take several times the memory of its text.
+#[test]
+fn a_start_that_commits_to_something_and_is_over_the_limit_is_not_taken_apart() {
+    for (bytes, wanted) in [(1 << 20, &[][..]), (5 << 20, &["COMMITMENT_MALFORMED"])] {
+        let mut story = story();
+        story[0].payload.insert("more", "x".repeat(bytes));
+        let facts = record("run/1", &story).facts();
+        let codes: Vec<&str> = facts.findings.iter().map(|found| found.reason.code.as_ref()).collect();
+        assert_eq!((codes.as_slice(), facts.commitment.is_some()), (wanted, wanted.is_empty()));
+    }
+}
+
 /// A run of the Python package, two of whose events name another policy than the others.
 fn uncommitted() -> Run {
     let mut story = story();
