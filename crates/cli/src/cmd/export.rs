@@ -50,15 +50,15 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     }
     if args.output.as_os_str() == "-" {
         let mut out = BufWriter::new(io::stdout().lock());
-        ledger.export(&export, &mut out)?;
+        let exported = ledger.export(&export, &mut out)?;
         out.flush().map_err(Error::output)?;
         let report = Audit::of(&ledger).runs(vec![run]).run()?;
-        return Ok(tell_doubts(context, &report));
+        return Ok(tell_doubts(context, &report, exported.unproved.as_deref()));
     }
     let exported = to_file(&ledger, &export, &args.output)?;
     // After the export: whatever is in the file was in the ledger that is judged here.
     let report = Audit::of(&ledger).runs(vec![run.clone()]).run()?;
-    let Exported { events, blobs, withheld, sealed, removed } = exported;
+    let Exported { events, blobs, withheld, sealed, removed, unproved } = exported;
     let document = Object::from_iter([
         ("run", Value::from(run.as_str())),
         ("file", Value::from(args.output.to_string_lossy().as_ref())),
@@ -67,6 +67,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         ("withheld", withheld.into()),
         ("sealed", sealed.into()),
         ("removed", removed.into()),
+        ("unproved", unproved.as_deref().map_or(Value::Null, Value::from)),
         ("ledger_verdict", report.overall_verdict().into()),
         ("ledger_checks", Value::Array(doubts(&report).map(CheckReport::to_value).collect())),
     ]);
@@ -77,7 +78,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
         "{file}: run {name}, {events} events, {blobs} blobs, {withheld} of them withheld, {sealed} sealed{gone}"
     );
     context.done(document, &line)?;
-    Ok(tell_doubts(context, &report))
+    Ok(tell_doubts(context, &report, unproved.as_deref()))
 }
 
 /// The checks of the run in its ledger that count and did not pass.
@@ -86,11 +87,15 @@ fn doubts(report: &Report) -> impl Iterator<Item = &CheckReport> {
 }
 
 /// Says what is wrong with the run in its ledger, on standard error, as the bundle may be on standard output. The exit
-/// status is 1 if that is FAIL: the file is written, and is none to be relied on.
-fn tell_doubts(context: &Context, report: &Report) -> ExitCode {
+/// status is 1 if that is FAIL, or if a broken log gave no proof: the file is written, and is none to be relied on.
+fn tell_doubts(context: &Context, report: &Report, unproved: Option<&str>) -> ExitCode {
+    if let Some(why) = unproved {
+        context.warn(&format!("no proof of the log is written with the run: {why}"));
+    }
     let verdict = report.overall_verdict();
+    let status = if verdict == Verdict::Fail || unproved.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     if verdict.is_success() {
-        return ExitCode::SUCCESS;
+        return status;
     }
     context.warn(&format!("the run is written, and the ledger's verify of it is {verdict}"));
     for check in doubts(report) {
@@ -98,7 +103,7 @@ fn tell_doubts(context: &Context, report: &Report) -> ExitCode {
             context.warn(&format!("{}: {} {}", check.check, reason.code, reason.msg));
         }
     }
-    if verdict == Verdict::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    status
 }
 
 /// Writes beside the file, and gives it its name when it is whole and on disk.

@@ -260,3 +260,62 @@ fn the_export_of_a_run_that_fails_in_its_ledger_says_so() {
     assert_eq!(out.status.code(), Some(1));
     assert_eq!(out.stdout, std::fs::read(place.path().join("false.receipt")).unwrap());
 }
+
+#[test]
+fn a_tampered_run_is_exported_as_it_lies_there_and_its_bundle_fails_too() {
+    let edit = |from: &str, to: &str, at: &str| {
+        format!("UPDATE events SET envelope_json = replace(envelope_json, '{from}', '{to}') WHERE {at}")
+    };
+    let (last, middle) = ("event_type = 'RUN_FINALIZE'", "seq = 4");
+    let row = |column: &str| format!("UPDATE runs SET {column} = 'other'");
+    let acts = [
+        ("an event", edit("\"seq\":4", "\"seq\":5", middle), "content"),
+        ("its claimed hash", edit("\"event_hash\":\"sha256:", "\"event_hash\":\"sha256:0", middle), "error"),
+        ("the finalize", edit("\"overall_verdict\":\"pass\"", "\"overall_verdict\":\"warn\"", last), "content"),
+        ("the order", "UPDATE events SET seq = 1000 WHERE seq = 4".to_owned(), "content"),
+        ("a removed event", "DELETE FROM events WHERE seq = 4".to_owned(), "content"),
+        ("the removed beginning", "DELETE FROM events WHERE seq = 1".to_owned(), "content"),
+        ("the run's row", row("policy_version"), "columns"),
+        ("evidence", "UPDATE blobs SET data = zeroblob(bytes_len) WHERE bytes_len > 0".to_owned(), "evidence"),
+        ("removed evidence", "DELETE FROM blobs".to_owned(), "evidence"),
+        // No bundle has an event's columns: its bytes are sound.
+        ("a column", format!("UPDATE events SET event_type = 'DECISION' WHERE {middle}"), "sound"),
+        ("a column of the last", format!("UPDATE events SET event_hash = 'sha256:0' WHERE {last}"), "sound"),
+        ("no envelope", format!("UPDATE events SET envelope_json = 'none' WHERE {middle}"), "error"),
+    ];
+    for (act, sql, check) in acts {
+        let place = exported();
+        place.ok(&["keygen", "example.org/log", "log.key"]);
+        place.ok(&["checkpoint", "--key", "log.key"]);
+        assert_eq!(place.json(0, &["verify", "build-1"])["overall_verdict"], "pass", "the control");
+        place.tamper(&sql);
+        assert_eq!(place.json(1, &["verify", "build-1"])["overall_verdict"], "fail", "{act}: the control");
+        let export = ["export", "build-1", "-o", "it.receipt"];
+        if check == "error" {
+            assert_eq!(place.error(4, &export), "run_broken", "{act}");
+            assert!(!place.path().join("it.receipt").exists(), "{act}");
+            continue;
+        }
+        let output = place.run(&export);
+        assert_eq!(output.status.code(), Some(1), "{act}: {output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("verify of it is FAIL"), "{act}: {output:?}");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stderr).contains("no proof of the log"),
+            act.ends_with("finalize") || act.ends_with("last"),
+            "{act}: {output:?}"
+        );
+        let part = place.run(&["export", "build-1", "-o", "part.receipt", "--withhold", "stdout"]);
+        let refused = check == "content";
+        assert_eq!(part.status.code(), Some(if refused { 4 } else { 1 }), "{act}: {part:?}");
+        assert_eq!(place.path().join("part.receipt").exists(), !refused, "{act}");
+        if check == "sound" {
+            assert_eq!(place.json(0, &["verify", "it.receipt"])["overall_verdict"], "pass", "{act}");
+            continue;
+        }
+        let report = place.json(1, &["verify", "it.receipt"]);
+        let failed = |named: &&serde_json::Value| named["verdict"] == "fail";
+        let checks = report["checks"].as_array().unwrap().iter().filter(failed);
+        let names: Vec<_> = checks.map(|found| found["check"].as_str().unwrap()).collect();
+        assert!(names.contains(&check) && !names.contains(&"format"), "{act}: {report}");
+    }
+}

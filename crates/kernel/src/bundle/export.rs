@@ -3,7 +3,7 @@
 use super::import::kept_proof;
 use super::verify::{expired_blob, reads};
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, read_head_hash};
+use crate::ledger::Ledger;
 use crate::log;
 use crate::read::evidence::Evidence;
 use crate::store::{self, ReadTransaction, Visit};
@@ -11,10 +11,9 @@ use receipt_core::bundle::{self, Blob, Header, LinesDigest, MAX_BLOBS, MAX_LINE,
 use receipt_core::canonical;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
-use receipt_core::id::{BlobHash, RunId};
-use receipt_core::run::{RunReader, blobs_cited, blobs_referred_to};
+use receipt_core::id::{BlobHash, EventHash, RunId};
+use receipt_core::run::{Area, RunReader, blobs_cited, blobs_referred_to};
 use receipt_core::verdict::Verdict;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
@@ -40,6 +39,8 @@ pub struct Exported {
     pub sealed: u64,
     /// How many of them are listed without their bytes, which retention or a redaction has removed.
     pub removed: u64,
+    /// Why no proof is in it though the ledger has a checkpoint that covers the run: the run or the log is broken.
+    pub unproved: Option<String>,
 }
 
 impl Export {
@@ -66,18 +67,21 @@ impl Export {
 
 impl Ledger {
     /// Writes a run out as a bundle, as it is at one instant. What was written is a bundle only if this returns no
-    /// error.
+    /// error. A run that does not verify is written as it lies there, its events byte by byte, so that its bundle does not
+    /// verify either; what only columns of its events say is in no bundle.
     ///
     /// # Errors
-    /// [`Error::RunNotFound`]; [`Error::RunBroken`] for a run that does not verify, and [`Error::BlobUnavailable`] for
-    /// evidence that is not as it was put: a bundle is made of what is sound. [`Error::KeyNotPut`] for a key to be
+    /// [`Error::RunNotFound`]; [`Error::RunBroken`] for rows that cannot be read as a run and its events, and for events
+    /// that do not verify if something is to be withheld, as an edited event may name another key;
+    /// [`Error::BlobUnavailable`] for evidence whose bytes no bundle can hold. [`Error::KeyNotPut`] for a key to be
     /// withheld that is not there, [`Error::TooLarge`] over a limit of the format, [`Error::Io`] where `out` fails.
     pub fn export(&self, export: &Export, out: &mut dyn Write) -> Result<Exported> {
         let mut store = self.lock();
         let transaction = store.read()?;
         let mut lines = Lines { out, digest: LinesDigest::default() };
         let listed = write_run(transaction.as_ref(), export, &mut lines)?;
-        let mut exported = Exported { events: listed.events, blobs: listed.blobs.len() as u64, ..Exported::default() };
+        let (events, unproved) = (listed.events, listed.unproved);
+        let mut exported = Exported { events, unproved, blobs: listed.blobs.len() as u64, ..Exported::default() };
         if exported.blobs > MAX_BLOBS {
             return Err(Error::TooLarge { what: "a list of blobs", bytes: exported.blobs, limit: MAX_BLOBS });
         }
@@ -105,8 +109,6 @@ fn output(source: std::io::Error) -> Error {
 /// How a run speaks of a blob.
 #[derive(Default)]
 struct Named {
-    /// An event put it.
-    put: bool,
     /// It was put under a key that is to be withheld.
     withheld: bool,
     /// Its record, where an event recorded it by digest: the ledger may never have had its bytes.
@@ -120,6 +122,7 @@ struct Named {
 /// What a run's events showed.
 struct Listed {
     events: u64,
+    unproved: Option<String>,
     blobs: BTreeMap<BlobHash, Named>,
     /// The keys of the evidence whose bytes the run's invariants read, once they were asked for.
     reads: Option<Vec<&'static str>>,
@@ -128,21 +131,24 @@ struct Listed {
 fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>) -> Result<Listed> {
     let run = &export.run;
     let broken = |problem: &str| Error::RunBroken { run: run.to_string(), problem: problem.to_owned() };
-    let (seq, head) = read_head_hash(store, run)?;
+    let (events, head) = extent(store, run)?;
     let mut row = None;
     store.run(run, &mut |cells| row = Row::from_cells(cells))?;
     let row = row.ok_or_else(|| broken("its row is missing, or holds no text"))?;
-    let events = seq.get().unsigned_abs();
-    let proof = match &export.proof {
-        Some(proof) => Some(proof.clone()),
-        None => proof_of(store, run)?,
+    let (proof, unproved) = match &export.proof {
+        Some(proof) => (Some(proof.clone()), None),
+        // A broken log or run proves nothing; the run is written all the same.
+        None => match proof_of(store, run) {
+            Err(error @ (Error::RunBroken { .. } | Error::LogBroken { .. })) => (None, Some(error.to_string())),
+            proof => (proof?, None),
+        },
     };
     let header = Header { run_id: run.clone(), events, head, proof };
     for line in [header.to_line(), row.to_line()] {
         lines.digest.line(&line);
         lines.write(&line)?;
     }
-    let mut listed = Listed { events, blobs: BTreeMap::new(), reads: None };
+    let mut listed = Listed { events, unproved, blobs: BTreeMap::new(), reads: None };
     let mut reader = RunReader::new(run.clone());
     let mut keys_left = export.withhold.clone();
     let mut written = Ok(());
@@ -157,16 +163,38 @@ fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>
     })?;
     written?;
     let facts = reader.finish(Some(&row.cells()));
-    if let Some(finding) = facts.findings.iter().find(|finding| finding.verdict == Verdict::Fail) {
-        return Err(broken(&finding.reason.msg));
+    if facts.unreadable > 0 {
+        return Err(broken(&format!("{} of its rows cannot be read as events", facts.unreadable)));
     }
-    if facts.unreadable > 0 || facts.events != events || facts.head != Some((seq, head)) {
-        return Err(broken("its last event is not its last"));
+    let edited = facts.findings.iter().any(|found| found.area == Area::Content && found.verdict == Verdict::Fail);
+    if !export.withhold.is_empty() && (edited || facts.more_findings > 0) {
+        // An edited event may name another key for what was to be withheld, and its bytes would leave.
+        return Err(broken("its events do not verify, so that nothing says what was put under a key to be withheld"));
     }
     match keys_left.pop_first() {
         Some(key) => Err(Error::KeyNotPut { run: run.to_string(), key }),
         None => Ok(listed),
     }
+}
+
+/// How many events a run has, and the hash of the last one's bytes, whatever the event itself says that it is.
+fn extent(store: &dyn ReadTransaction, run: &RunId) -> Result<(u64, EventHash)> {
+    let mut head = None;
+    store.head(run, &mut |row| {
+        let text = row.envelope_json.text().unwrap_or_default();
+        head = Some(Envelope::read(text, &mut canonical::Scratch::default()).map(|envelope| envelope.hash));
+    })?;
+    let head = head.ok_or_else(|| Error::RunNotFound { run: run.to_string() })?;
+    let head = head.map_err(|error| {
+        let problem = format!("its last row cannot be read as an event: {error}");
+        Error::RunBroken { run: run.to_string(), problem }
+    })?;
+    let mut events = 0;
+    store.events(run, &mut |_| {
+        events += 1;
+        Visit::Continue(())
+    })?;
+    Ok((events, head))
 }
 
 /// What proves the run to be in the log of the ledger that it was imported from, or in this one's, as far as a checkpoint
@@ -201,7 +229,6 @@ fn list(
     let put = Evidence::of(envelope);
     let Some((hash, bytes_len)) = put.blob() else { return false };
     let named = blobs.entry(hash).or_default();
-    named.put = true;
     named.class = named.class.max(put.class);
     named.bytes_len.get_or_insert(bytes_len);
     if named.content_type.is_none() {
@@ -246,7 +273,6 @@ fn record(store: &dyn ReadTransaction, hash: BlobHash, named: &Named) -> Result<
         BlobFact::Missing => {
             return match &named.by_digest {
                 Some(elsewhere) => Ok(elsewhere.clone()),
-                None if named.put => Err(Error::BlobNotFound { blob: hash.to_string() }),
                 None => Ok(Blob::missing(hash)),
             };
         }
@@ -300,7 +326,7 @@ impl Lines<'_> {
         self.out.write_all(line).and_then(|()| self.out.write_all(b"\n")).map_err(output)
     }
 
-    /// Writes a blob's record and its bytes, which are hashed on the way.
+    /// Writes a blob's record and its bytes.
     fn blob(&mut self, store: &dyn ReadTransaction, blob: &Blob) -> Result<()> {
         let record = blob.to_line();
         self.digest.blob(&record);
@@ -308,11 +334,11 @@ impl Lines<'_> {
         if blob.state != State::Live {
             return Ok(());
         }
-        let mut hasher = Sha256::new();
+        let mut bytes_len = 0;
         let (mut rest, mut line) = (Vec::with_capacity(PIECE), Vec::new());
         let mut written = Ok(());
         store.blob_bytes(&blob.hash, &mut |mut piece| {
-            hasher.update(piece);
+            bytes_len += piece.len() as u64;
             while !piece.is_empty() && written.is_ok() {
                 let (part, behind) = piece.split_at(piece.len().min(PIECE - rest.len()));
                 rest.extend_from_slice(part);
@@ -329,7 +355,9 @@ impl Lines<'_> {
             bundle::write_piece(&mut line, &rest);
             self.write(&line)?;
         }
-        if BlobHash::from_bytes(hasher.finalize().into()) == blob.hash {
+        // Other bytes than were put are written as they are, for the bundle's reader to find; but a record says how many
+        // follow.
+        if bytes_len == blob.bytes_len {
             return Ok(());
         }
         let error = store::unavailable(&blob.hash, &BlobFact::Corrupt);

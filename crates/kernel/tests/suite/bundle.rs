@@ -246,7 +246,7 @@ fn evidence_of_class_sealed_that_nobody_encrypted_does_not_leave_its_ledger() {
 }
 
 #[test]
-fn a_run_that_is_not_sound_is_not_exported() {
+fn a_run_that_is_not_there_is_not_exported() {
     let ledger = scene();
     let mut out = Vec::new();
     let error = ledger.export(&of("no such run"), &mut out).unwrap_err();

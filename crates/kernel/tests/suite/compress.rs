@@ -177,7 +177,14 @@ fn a_piece_that_is_not_what_was_put_fails_the_audit_and_is_not_given_out() {
         assert!(matches!(scene.ledger.blob(&hash), Err(Error::BlobUnavailable { .. })), "{sql}");
         let mut out = Vec::new();
         assert!(scene.ledger.copy_blob(&hash, &mut out).is_err() && out.is_empty(), "{sql}");
-        assert!(scene.ledger.export(&Export::of(RunId::new("r")), &mut Vec::new()).is_err(), "{sql}");
+        let mut bundle = Vec::new();
+        match scene.ledger.export(&Export::of(RunId::new("r")), &mut bundle) {
+            Err(error) => assert!(matches!(error, Error::BlobUnavailable { .. }), "{sql}: {error}"),
+            Ok(_) => {
+                let report = Verify::default().run(&mut &bundle[..]).unwrap();
+                assert_eq!(report.check(Check::Evidence).unwrap().verdict, Verdict::Fail, "{sql}: {report:#?}");
+            }
+        }
     }
 }
 
