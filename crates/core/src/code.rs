@@ -106,6 +106,7 @@ codes! {
     HEAD_MISMATCH, "content", "The last event is not the one that the bundle's header names.";
     HIGH_CONFIDENCE_WEAK_EVIDENCE, "confidence.sanity", "A claim has high confidence, and its evidence is weak by provenance.";
     ILLEGAL_TRANSITION, "path", "A STAGE_ADVANCE goes where the stage graph does not allow.";
+    IMPORT_CHANGED, "content", "A run on record as imported is not there, or not as it was then.";
     INDEX_MISMATCH, "content, columns, evidence", "An index of the file does not lead to the rows of its table.";
     KILLED_BY_SIGNAL, "exec.exit_status", "A signal killed the command.";
     LEAF_CHANGED, "key", "An event is not the one that the log covers in its place.";

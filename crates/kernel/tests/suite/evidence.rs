@@ -340,10 +340,10 @@ fn an_imported_run_that_is_gone_or_another_contradicts_the_record_of_its_import(
         let forger = Forger::open(&scene.path);
         match act {
             "gone" => {
-                forger.sql("DELETE FROM events WHERE run_id = 'theirs'; DELETE FROM runs WHERE run_id = 'theirs'")
+                forger.sql("DELETE FROM events WHERE run_id = 'theirs'; DELETE FROM runs WHERE run_id = 'theirs'");
             }
             "another" => {
-                forger.edit("theirs", |events| set(events.last_mut().unwrap(), &["ts"], "2026-02-03T00:00:00+00:00"))
+                forger.edit("theirs", |events| set(events.last_mut().unwrap(), &["ts"], "2026-02-03T00:00:00+00:00"));
             }
             _ => {}
         }
