@@ -1,6 +1,7 @@
 //! Evidence is removed when its time is over and not before, with a receipt for each blob, and no copy of it stays.
 
 use crate::common::{RECIPIENT, actor};
+use crate::forge::{Forger, set};
 use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
 use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::clock::ManualClock;
@@ -218,6 +219,25 @@ fn what_an_event_speaks_of_that_cannot_be_read_is_left_alone_and_stops_nothing()
         let done = scene.retain_on(100);
         assert_eq!((done.expired, codes(&done.problems)), (1, vec!["EVIDENCE_MALFORMED".to_owned()]), "{change}");
         assert_eq!((scene.state(&left), scene.state(&good)), ("live".to_owned(), "expired_hash_only".to_owned()));
+    }
+}
+
+#[test]
+fn what_a_malformed_event_put_is_left_alone_though_another_event_put_it_well() {
+    for (member, value) in [("bytes_len", Value::from(-6)), ("evidence_class", "secret".into()), ("sha256", "".into())]
+    {
+        let scene = scene();
+        let shared = scene.put("bad", "k", "shared", EvidenceClass::Public);
+        assert_eq!(scene.put("well", "k", "shared", EvidenceClass::Public), shared);
+        let good = scene.put("good", "k", "good", EvidenceClass::Public);
+        assert_eq!(scene.plan_on(100).due.len(), 2, "both are due before the event is changed");
+        Forger::open(&scene.path).edit("bad", |events| {
+            let is_put = |event: &&mut Object| event.get("event_type").and_then(Value::as_str) == Some("EVIDENCE_PUT");
+            set(events.iter_mut().find(is_put).unwrap(), &["payload", "evidence", member], value);
+        });
+        let done = scene.retain_on(100);
+        assert_eq!((done.expired, codes(&done.problems)), (1, vec!["EVIDENCE_MALFORMED".to_owned()]), "{member}");
+        assert_eq!((scene.state(&shared), scene.state(&good)), ("live".to_owned(), "expired_hash_only".to_owned()));
     }
 }
 
