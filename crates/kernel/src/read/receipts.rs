@@ -44,7 +44,8 @@ impl Receipt {
         let payload = json::parse(envelope.payload_json(), Limits::READ).ok()?;
         let text = |name: &str| payload.get(name).and_then(Value::as_str);
         // From `expired_hash_only` to `purged` no bytes go.
-        if text("from_state").is_some_and(|from| from != BlobState::Live.as_str()) {
+        let from = payload.get("from_state").filter(|from| !from.is_null());
+        if from.is_some_and(|from| from.as_str() != Some(BlobState::Live.as_str())) {
             return None;
         }
         let until = text("kept_until").and_then(Timestamp::parse);

@@ -1,7 +1,7 @@
 //! Payloads that no writer leaves: the parser, the audit, the invariants and the bundle verifier give the same answer.
 
 use crate::common::new_path;
-use crate::forge::{Bundle, Forger, object, text};
+use crate::forge::{Bundle, Forger, event_like, object, text};
 use receipt_core::invariant;
 use receipt_core::payload::EvidencePut;
 use receipt_core::run::Snapshot;
@@ -237,5 +237,27 @@ fn a_payload_that_is_not_canonical_names_no_blob() {
         assert_eq!((run.events().len(), run.facts().is_clean()), (2, false), "{to}");
         let report = verify(with_trailer(&good.replacen(&event, &forged, 1)).as_bytes());
         assert_eq!(report.check(Check::Content).unwrap().verdict, Verdict::Fail, "{to}");
+    }
+}
+
+#[test]
+fn a_blob_expire_whose_from_state_is_not_live_is_no_receipt() {
+    let (_folder, _path, whole) = scene();
+    let cases =
+        [("\"live\"", true), ("null", true), ("\"purged\"", false), ("5", false), ("[\"live\"]", false), ("{}", false)];
+    for (from, is_receipt) in cases {
+        let mut bundle = whole.clone();
+        let hash = BlobHash::of(LOG);
+        let payload = object(format!("{{\"from_state\":{from},\"sha256\":\"{hash}\"}}").as_bytes());
+        let expire = event_like(&bundle.events[2], "BLOB_EXPIRE", "COLLECT", payload);
+        bundle.events.push(expire);
+        bundle.rechain();
+        bundle.blobs[0].0.insert("state", "expired");
+        bundle.blobs[0].1 = None;
+        let report = verify(&bundle.write());
+        let found = report.check(Check::Evidence).unwrap();
+        let is_open = found.reasons.iter().any(|reason| reason.code == "EXPIRY_UNPROVED");
+        assert_eq!(is_open, !is_receipt, "{from}: {found:?}");
+        assert_eq!(found.verdict == Verdict::Pass, is_receipt, "{from}: {found:?}");
     }
 }
