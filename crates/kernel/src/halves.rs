@@ -2,7 +2,7 @@
 //! instant that a third sees.
 
 use crate::error::{Error, Result};
-use crate::ledger::reader_behind;
+use crate::read::run::reader_behind;
 use crate::store::sqlite::{self, SqliteStore};
 use crate::store::{ReadTransaction, Visit};
 use receipt_core::id::{RunId, Seq};
@@ -77,7 +77,7 @@ fn read_half(
 #[cfg(test)]
 mod tests {
     use super::{Halves, LONG};
-    use crate::ledger::read_whole;
+    use crate::read::run::read_whole;
     use crate::store::sqlite;
     use crate::{Actor, Append, EventType, Ledger, Object, Policy, RunId};
     use receipt_core::run::SnapshotBuilder;

@@ -3,32 +3,29 @@
 //! Every write goes the same way, inside one write transaction: the head is read and checked, the stage graph is asked,
 //! the draft is sealed behind the head, its bytes are stored, and the call returns when they are durable.
 
+use crate::read::head::read_commitment;
+use crate::read::head::sound_event;
+use crate::read::run::{finish, has_row, read_facts, take_snapshot};
+
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::evidence::redact::{Redactor, Rules};
 use crate::read::imports::Imports;
-use crate::read::receipts::{OfRun, Removals};
-use crate::store::rows::Batch;
+use crate::read::receipts::Removals;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{self, ReadTransaction, Store, Visit, WriteTransaction, memory::MemoryStore};
+use crate::store::{self, Store, Visit, WriteTransaction, memory::MemoryStore};
 use crate::write::{Gate, RunWriter};
 use receipt_core::canonical::{self, Scratch};
-use receipt_core::chain::Link;
-use receipt_core::envelope::{Actor, Envelope, EventType};
+use receipt_core::envelope::Actor;
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
-use receipt_core::id::{BlobHash, EventHash, RunId, Seq, Timestamp};
+use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::payload::{EvidencePut, RunStart};
 use receipt_core::policy::{Evaluation, Invariants, Policy};
-use receipt_core::run::{Cell, Event, EventRow, RunFacts, RunReader, Snapshot, SnapshotBuilder};
-use receipt_core::stage::Stage;
+use receipt_core::run::{Event, RunFacts, RunReader, Snapshot};
 use receipt_core::verdict::Verdict;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
-
 /// The largest event, in bytes of its canonical text, that this kernel writes.
 pub const MAX_EVENT: u64 = 1 << 20;
 
@@ -452,212 +449,5 @@ impl Ledger {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-}
-
-/// Where the next event of a run goes.
-#[derive(Clone, Debug)]
-pub(crate) struct Head {
-    /// The place behind the last event.
-    pub(crate) next: Link,
-    /// The stage that the run is in.
-    pub(crate) stage: Stage,
-    /// When the last event was, where its ts is an instant.
-    pub(crate) ts: Option<Timestamp>,
-}
-
-/// Reads and checks the last event of a run that is still open. It costs the same however long the run is.
-pub(crate) fn read_head(store: &dyn ReadTransaction, run_id: &RunId) -> Result<Head> {
-    let mut head = None;
-    store.head(run_id, &mut |row| head = Some(check_head(run_id, row)))?;
-    head.unwrap_or_else(|| Err(Error::RunNotFound { run: run_id.to_string() }))
-}
-
-/// The place and hash of a run's last event, which is checked; whether or not the run is still open.
-pub(crate) fn read_head_hash(store: &dyn ReadTransaction, run_id: &RunId) -> Result<(Seq, EventHash)> {
-    let mut head = None;
-    store.head(run_id, &mut |row| {
-        let mut scratch = Scratch::default();
-        head = Some(sound_event(run_id, row, &mut scratch).map(|envelope| (envelope.seq, envelope.hash)));
-    })?;
-    head.unwrap_or_else(|| Err(Error::RunNotFound { run: run_id.to_string() }))
-}
-
-fn check_head(run_id: &RunId, row: &EventRow<'_>) -> Result<Head> {
-    let mut scratch = Scratch::default();
-    let envelope = sound_event(run_id, row, &mut scratch)?;
-    if envelope.event_type == EventType::RunFinalize {
-        return Err(Error::RunFinalized { run: run_id.to_string() });
-    }
-    let here = Link { run_id: run_id.clone(), seq: envelope.seq, prev: envelope.prev };
-    let next = here.after(envelope.hash).ok_or_else(|| broken(run_id, "the run is full"))?;
-    let ts = envelope.ts().as_str().and_then(Timestamp::parse);
-    Ok(Head { next, stage: envelope.stage(), ts })
-}
-
-/// One event by itself: its text hashes to what it and its row say, and it has the place that its row has.
-pub(crate) fn sound_event<'a>(run_id: &RunId, row: &EventRow<'a>, scratch: &'a mut Scratch) -> Result<Envelope<'a>> {
-    let text = row.envelope_json.text().ok_or_else(|| broken(run_id, "its envelope is not text"))?;
-    let envelope = Envelope::read(text, scratch).map_err(|error| broken(run_id, &error.to_string()))?;
-    let column_hash = row.event_hash.text();
-    if envelope.hash != envelope.claimed_hash || column_hash != Some(envelope.claimed_hash_text()) {
-        return Err(broken(run_id, "its bytes hash to something else"));
-    }
-    let same_place = row.seq.integer() == Some(envelope.seq.get()) && envelope.is_of(run_id.as_str());
-    if !same_place || row.event_type.as_str() != Some(envelope.event_type.as_str()) {
-        return Err(broken(run_id, "its columns are not the envelope's"));
-    }
-    Ok(envelope)
-}
-
-fn broken(run_id: &RunId, problem: &str) -> Error {
-    Error::RunBroken { run: run_id.to_string(), problem: problem.to_owned() }
-}
-
-fn read_commitment(store: &dyn ReadTransaction, run_id: &RunId) -> Result<Policy> {
-    let mut found = None;
-    store.event(run_id, Seq::FIRST, &mut |row| {
-        let mut scratch = Scratch::default();
-        found = Some(sound_event(run_id, row, &mut scratch).and_then(|envelope| {
-            let payload = json::parse(envelope.payload_json(), Limits::READ)?;
-            let starts = envelope.event_type == EventType::RunStart;
-            let payload = payload.as_object().filter(|_| starts);
-            Ok(payload.map_or(Ok(RunStart::default()), RunStart::from_object)?.commitment)
-        }));
-    })?;
-    match found {
-        None => Err(Error::RunNotFound { run: run_id.to_string() }),
-        Some(commitment) => {
-            let uncommitted = || Error::RunUncommitted { run: run_id.to_string() };
-            Ok(Policy::of(&commitment?.ok_or_else(uncommitted)?)?)
-        }
-    }
-}
-
-pub(crate) fn has_row(store: &dyn ReadTransaction, run_id: &RunId) -> Result<bool> {
-    let mut found = false;
-    store.run(run_id, &mut |_| found = true)?;
-    Ok(found)
-}
-
-/// A run read whole and checked, without keeping its events.
-pub(crate) fn read_facts(store: &dyn ReadTransaction, run_id: &RunId) -> Result<RunFacts> {
-    let mut reader = RunReader::new(run_id.clone());
-    store.events(run_id, &mut |row| {
-        reader.read(row);
-        Visit::Continue(())
-    })?;
-    finish(store, run_id, |row| reader.finish(row))
-}
-
-/// The reader of the part of a run behind an event, or of the run from its beginning. `None` where something is wrong with
-/// what that part stands on.
-pub(crate) fn reader_behind(store: &dyn ReadTransaction, run: &RunId, after: Option<Seq>) -> Result<Option<RunReader>> {
-    let Some(after) = after else { return Ok(Some(RunReader::new(run.clone()))) };
-    let (mut first, mut reader) = (Some(RunReader::new(run.clone())), None);
-    store.event(run, Seq::FIRST, &mut |row| {
-        first.as_mut().map(|first| first.read(row).is_some());
-    })?;
-    store.event(run, after, &mut |row| reader = first.take().and_then(|first| first.behind(row)))?;
-    Ok(reader)
-}
-
-/// Ends the reading of a run with its row, which is only borrowed while the store shows it.
-pub(crate) fn finish<T>(
-    store: &dyn ReadTransaction,
-    run_id: &RunId,
-    finish: impl FnOnce(Option<&receipt_core::run::RunRow<'_>>) -> T,
-) -> Result<T> {
-    let mut finish = Some(finish);
-    let mut done = None;
-    store.run(run_id, &mut |row| done = finish.take().map(|finish| finish(Some(row))))?;
-    match (done, finish) {
-        (Some(done), _) => Ok(done),
-        (None, Some(finish)) => Ok(finish(None)),
-        (None, None) => Err(Error::store("a run's row was shown and not read")),
-    }
-}
-
-/// A run with its events, and what is known of the blobs that they speak of.
-pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: &[&str]) -> Result<Snapshot> {
-    snapshot_of(store, run_id, read_whole(store, run_id)?, reads)
-}
-
-/// A run with its events.
-pub(crate) fn read_whole(store: &dyn ReadTransaction, run_id: &RunId) -> Result<SnapshotBuilder> {
-    read_events(store, run_id, SnapshotBuilder::new(run_id.clone()))
-}
-
-/// A run of these events, and what is known of the blobs that they speak of.
-pub(crate) fn snapshot_of(
-    store: &dyn ReadTransaction,
-    run_id: &RunId,
-    builder: SnapshotBuilder,
-    reads: &[&str],
-) -> Result<Snapshot> {
-    let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
-    let puts = snapshot.of_type(EventType::EvidencePut).map(EvidencePut::of_event).filter(|put| put.by_digest);
-    let by_digest: BTreeSet<BlobHash> = puts.filter_map(|put| put.hash.ok()).collect();
-    let mut removed = OfRun::new(store, run_id);
-    loop {
-        let wanted = snapshot.wanted(reads);
-        if wanted.is_empty() {
-            return Ok(snapshot);
-        }
-        for blob in wanted {
-            let mut fact = store::blob_fact(store, &blob.hash, blob.bytes);
-            if fact == BlobFact::Missing && by_digest.contains(&blob.hash) {
-                fact = BlobFact::Elsewhere;
-            }
-            let texts = snapshot.events().iter().map(|event| &*event.text);
-            if fact == BlobFact::Removed && removed.is_receipted(&blob.hash, texts)? {
-                fact = BlobFact::Expired;
-            }
-            snapshot.supply(blob.hash, fact);
-        }
-    }
-}
-
-/// Shows a builder every row of a run. Those of a long run are looked at on another core while the store reads on.
-fn read_events(store: &dyn ReadTransaction, run_id: &RunId, builder: SnapshotBuilder) -> Result<SnapshotBuilder> {
-    thread::scope(|scope| {
-        let (sender, receiver) = sync_channel::<Batch>(4);
-        let look = move |mut builder: SnapshotBuilder| {
-            for batch in &receiver {
-                batch.each(|row| builder.event(row));
-            }
-            builder
-        };
-        let (mut idle, mut looking) = (Some((builder, look)), None);
-        let mut batch = Batch::default();
-        store.events(run_id, &mut |row| {
-            batch.push(row);
-            if batch.is_full() {
-                if let Some((builder, look)) = idle.take() {
-                    looking = Some(scope.spawn(move || look(builder)));
-                }
-                // It ends before the rows do only where it has panicked, which joining it tells.
-                let _ = sender.send(std::mem::take(&mut batch));
-            }
-            Visit::Continue(())
-        })?;
-        if let Some(looking) = looking {
-            let _ = sender.send(batch);
-            drop(sender);
-            return looking.join().map_err(|_| Error::store("a thread that read a run's events has failed"));
-        }
-        let (mut builder, _) = idle.ok_or_else(|| Error::store("a run's events were given to no thread"))?;
-        batch.each(|row| builder.event(row));
-        Ok(builder)
-    })
-}
-
-/// The text of a cell for a person, cut to a line.
-pub(crate) fn show(cell: Cell<'_>) -> String {
-    match cell {
-        Cell::Null => "NULL".to_owned(),
-        Cell::Integer(value) => value.to_string(),
-        Cell::Real(value) => value.to_string(),
-        Cell::Text(bytes) | Cell::Blob(bytes) => String::from_utf8_lossy(bytes).chars().take(120).collect(),
     }
 }

@@ -1,7 +1,8 @@
 //! Writes a run out as a bundle.
 
 use super::import::kept_proof;
-use super::verify::{expired_blob, reads};
+use super::replay::reads;
+use super::verify::expired_blob;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::log;

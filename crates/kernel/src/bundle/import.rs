@@ -4,8 +4,10 @@
 
 use super::verify::{BundleReport, Sink, Verify};
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, read_facts, read_head_hash, sound_event};
+use crate::ledger::Ledger;
+use crate::read::head::{read_head_hash, sound_event};
 use crate::read::imports::{self, IMPORTS};
+use crate::read::run::read_facts;
 use crate::store::{self, NewBlob, NewRun, ReadTransaction, WriteTransaction};
 use crate::write::maintenance::{End, Kind};
 use crate::write::{Clean, Gate};

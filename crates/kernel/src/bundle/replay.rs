@@ -1,16 +1,18 @@
 //! Replay: the recorded evaluations of a run, of a ledger or of a bundle, computed again.
 
-use super::verify::reads;
 use crate::check::findings::Findings;
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, finish, has_row};
+use crate::ledger::Ledger;
 use crate::read::evidence::{Evidence, Judge, Seen};
 use crate::read::receipts::OfRun;
+use crate::read::run::{finish, has_row};
 use crate::store::{self, ReadTransaction, Visit};
 use receipt_core::bundle::Row;
+use receipt_core::commitment::Commitment;
 use receipt_core::envelope::EventType;
 use receipt_core::evidence::BlobFact;
 use receipt_core::id::RunId;
+use receipt_core::policy::Invariants;
 use receipt_core::replay::{Replay, Replayed};
 use receipt_core::run::{RunFacts, RunReader};
 use receipt_core::verdict::{Reason, Verdict};
@@ -27,6 +29,11 @@ pub(super) const WORK: u64 = 64;
 /// Who judges here, as an evaluation has it under `evaluator`.
 pub const fn evaluator() -> &'static str {
     concat!("receipt-kernel/", env!("CARGO_PKG_VERSION"))
+}
+
+/// The keys of the evidence whose bytes a run's invariants read.
+pub(super) fn reads(commitment: Option<&Commitment>) -> Vec<&'static str> {
+    commitment.map(|commitment| Invariants::of(commitment).reads()).unwrap_or_default()
 }
 
 /// What became of a run's recorded evaluations.

@@ -1,7 +1,7 @@
 //! Checks a bundle, which anybody may have written, line by line.
 
 use super::aside::Aside;
-use super::replay::{REPLAY_LIMIT, WORK, evaluator};
+use super::replay::{REPLAY_LIMIT, WORK, evaluator, reads};
 use super::told::{Compared, Told};
 use crate::check::findings::Findings;
 use crate::check::proof::unsigned;
@@ -15,13 +15,11 @@ use crate::store::MAX_BYTES_IN_MEMORY;
 use receipt_core::bundle::{Blob, Header, Item, MAX_BLOBS, MAX_LINE, Problem, Reader, Row, State};
 use receipt_core::canonical;
 use receipt_core::checkpoint::InclusionProof;
-use receipt_core::commitment::Commitment;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::BlobFact;
 use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId, Seq};
 use receipt_core::json::{Object, Value};
 use receipt_core::note::VerifierKey;
-use receipt_core::policy::Invariants;
 use receipt_core::replay::{Replay, Replayed};
 use receipt_core::run::{RunReader, blobs_referred_to};
 use receipt_core::verdict::{Reason, Verdict};
@@ -647,11 +645,6 @@ fn check_proof(header: &Header, event: Option<EventHash>, keys: &[VerifierKey], 
         return find(Verdict::Unknown, Reason::new("PROOF_PARTIAL", msg));
     }
     true
-}
-
-/// The keys of the evidence whose bytes a run's invariants read.
-pub(super) fn reads(commitment: Option<&Commitment>) -> Vec<&'static str> {
-    commitment.map(|commitment| Invariants::of(commitment).reads()).unwrap_or_default()
 }
 
 /// The blob whose bytes a BLOB_EXPIRE says were removed.

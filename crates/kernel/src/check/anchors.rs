@@ -3,22 +3,22 @@
 //! The log says which event each leaf is; its stored leaves are believed only where they lead to an anchor's root. Each
 //! event is compared with its leaf, so that what is missing or was made anew is named.
 
+use super::settled::Settled;
 use super::walk::{Hashes, Walk};
 
 use super::proof::{covers_nothing, empty_anchor, is_log_of, no_quorum, witnessed};
-use super::report::{Check, CheckReport, Coverage, Report};
+use super::report::{Check, Report};
 use crate::error::Result;
-use crate::ledger::sound_event;
 use crate::log::origin;
+use crate::read::head::sound_event;
 use crate::store::ReadTransaction;
 use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::SignedCheckpoint;
 use receipt_core::id::{EventHash, RunId, Seq};
 use receipt_core::merkle::TreeHead;
 use receipt_core::note::{KeyName, VerifierKey};
-use receipt_core::verdict::{Reason, Verdict};
+use receipt_core::verdict::Verdict;
 use receipt_core::witness::WitnessPolicy;
-use std::collections::BTreeMap;
 /// What was kept outside the ledger.
 #[derive(Clone, Debug, Default)]
 pub struct Anchors {
@@ -53,7 +53,7 @@ pub(crate) fn settle(store: &dyn ReadTransaction, anchors: &Anchors, whole: bool
     // instant. Otherwise a column says nothing yet, and each event is hashed once more.
     let compared = whole && sound(Check::Content) && sound(Check::Columns);
     let hashes = if compared { Hashes::Compared } else { Hashes::Unknown };
-    let mut found = Findings::default();
+    let mut found = Settled::default();
     match compare_all(store, anchors, (whole, hashes), &mut found) {
         Ok((origin, head)) => report.head = whole.then_some((origin, head)),
         Err(error) => {
@@ -70,7 +70,7 @@ fn compare_all(
     store: &dyn ReadTransaction,
     anchors: &Anchors,
     (whole, hashes): (bool, Hashes),
-    found: &mut Findings,
+    found: &mut Settled,
 ) -> Result<(Option<KeyName>, TreeHead)> {
     let origin = origin(store).unwrap_or_default();
     let own = own_checkpoint(store, origin.as_ref(), found)?;
@@ -101,54 +101,11 @@ fn compare_all(
     Ok((origin, head))
 }
 
-/// What was found, before it is told in a report.
-#[derive(Default)]
-pub(super) struct Findings {
-    checks: BTreeMap<Check, CheckReport>,
-    coverage: Vec<Coverage>,
-}
-
-impl Findings {
-    /// An anchor that holds settles these checks, for as much as it covers.
-    fn cover(&mut self, anchor: &str, events: u64, of: u64) {
-        let coverage = Coverage { anchor: anchor.to_owned(), events, of };
-        for check in [Check::Tail, Check::Runs, Check::Rollback, Check::Key] {
-            self.find(check, Verdict::Pass, "COVERED", coverage.to_string());
-        }
-        self.coverage.push(coverage);
-    }
-
-    fn settle(&mut self, check: Check) -> &mut CheckReport {
-        self.checks.entry(check).or_insert_with(|| CheckReport::pass(check))
-    }
-
-    pub(super) fn find(&mut self, check: Check, verdict: Verdict, code: &'static str, msg: impl Into<String>) {
-        self.settle(check).find(verdict, Reason::new(code, msg.into()));
-    }
-
-    fn has_failed(&self, check: Check) -> bool {
-        self.checks.get(&check).is_some_and(|report| report.verdict == Verdict::Fail)
-    }
-
-    fn tell(self, report: &mut Report) {
-        report.coverage.extend(self.coverage);
-        for (check, found) in self.checks {
-            let Some(entry) = report.checks.iter_mut().find(|entry| entry.check == check) else { continue };
-            if entry.reasons.iter().any(|reason| reason.code == "NO_ANCHOR") {
-                entry.verdict = Verdict::Pass;
-                entry.reasons.clear();
-            }
-            entry.merge(found);
-            entry.required = true;
-        }
-    }
-}
-
 /// The ledger's last checkpoint, where it is one of this log.
 fn own_checkpoint(
     store: &dyn ReadTransaction,
     origin: Option<&KeyName>,
-    found: &mut Findings,
+    found: &mut Settled,
 ) -> Result<Option<SignedCheckpoint>> {
     let Some(last) = store.last_checkpoint()? else { return Ok(None) };
     let problem = match SignedCheckpoint::parse(last.note.as_bytes()) {
@@ -170,7 +127,7 @@ fn signed_heads(
     anchors: &Anchors,
     origin: Option<&KeyName>,
     own: Option<&SignedCheckpoint>,
-    found: &mut Findings,
+    found: &mut Settled,
 ) -> Vec<(String, TreeHead)> {
     let mut heads = Vec::new();
     for (name, anchor) in &anchors.checkpoints {
@@ -210,7 +167,7 @@ fn signed_heads(
     heads
 }
 
-fn is_signed(key: Option<&VerifierKey>, checkpoint: &SignedCheckpoint, name: &str, found: &mut Findings) -> bool {
+fn is_signed(key: Option<&VerifierKey>, checkpoint: &SignedCheckpoint, name: &str, found: &mut Settled) -> bool {
     let Some(key) = key else { return true };
     let is_good = is_log_of(key, checkpoint);
     if !is_good {
@@ -220,7 +177,7 @@ fn is_signed(key: Option<&VerifierKey>, checkpoint: &SignedCheckpoint, name: &st
 }
 
 /// Compares a head with what the ledger leads to at its size. Gives whether it holds.
-fn compare(walk: &Walk<'_>, name: &str, wanted: &TreeHead, outside: bool, found: &mut Findings) -> bool {
+fn compare(walk: &Walk<'_>, name: &str, wanted: &TreeHead, outside: bool, found: &mut Settled) -> bool {
     let size = walk.frontier.head_size();
     match walk.at.get(&wanted.size) {
         Some(root) if *root == wanted.root => return true,
@@ -249,7 +206,7 @@ fn compare(walk: &Walk<'_>, name: &str, wanted: &TreeHead, outside: bool, found:
     false
 }
 
-fn check_witnesses(anchors: &Anchors, own: Option<&SignedCheckpoint>, events: u64, found: &mut Findings) {
+fn check_witnesses(anchors: &Anchors, own: Option<&SignedCheckpoint>, events: u64, found: &mut Settled) {
     let Some(policy) = &anchors.witnesses else { return };
     let candidates: Vec<&SignedCheckpoint> = match anchors.checkpoints.as_slice() {
         [] => own.into_iter().collect(),
@@ -283,7 +240,7 @@ fn check_expected(
     run: &RunId,
     seq: Seq,
     hash: &EventHash,
-    found: &mut Findings,
+    found: &mut Settled,
 ) -> Result<()> {
     let mut is = None;
     store.event(run, seq, &mut |row| {

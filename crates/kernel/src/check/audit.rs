@@ -11,10 +11,11 @@ pub use super::report::{Check, CheckReport, Coverage, Report};
 
 use crate::error::{Error, Result};
 use crate::evidence::Digest256;
-use crate::ledger::{Ledger, finish, reader_behind, show};
+use crate::ledger::Ledger;
 use crate::read::evidence::{Evidence, Judge, Seen};
 use crate::read::imports::{Import, Imports};
 use crate::read::pool::{self, Pool};
+use crate::read::run::{finish, reader_behind, show};
 use crate::store::{ReadTransaction, Size, Visit};
 use receipt_core::envelope::EventType;
 use receipt_core::id::{BlobHash, RunId};

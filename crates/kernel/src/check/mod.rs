@@ -9,4 +9,5 @@ pub(crate) mod findings;
 mod parts;
 pub mod proof;
 pub mod report;
+mod settled;
 mod walk;

@@ -2,8 +2,8 @@
 
 use super::findings::Findings;
 
-use crate::ledger::show;
 use crate::read::evidence::Seen;
+use crate::read::run::show;
 use crate::store::ReadTransaction;
 use receipt_core::id::{BlobHash, RunId, Seq};
 use receipt_core::run::{Cell, EventRow, RunReader};

@@ -1,6 +1,6 @@
 //! One pass over the log and over the events: what each leaf is, and whether all events are there.
 
-use super::anchors::Findings;
+use super::settled::Settled;
 
 use super::report::Check;
 use crate::error::Result;
@@ -73,7 +73,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    pub(super) fn run(&mut self, found: &mut Findings) -> Result<()> {
+    pub(super) fn run(&mut self, found: &mut Settled) -> Result<()> {
         if let Some(after) = self.logged(found)? {
             self.newer(after, found)?;
         }
@@ -81,7 +81,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The leaves of the log; gives the last row that they cover, if they fit together.
-    pub(super) fn logged(&mut self, found: &mut Findings) -> Result<Option<i64>> {
+    pub(super) fn logged(&mut self, found: &mut Settled) -> Result<Option<i64>> {
         let last = self.store.last_checkpoint()?;
         let (size, after) = last.map_or((0, 0), |last| (last.size, last.last_event_id));
         let mut segments = Vec::new();
@@ -112,7 +112,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The leaves of one stretch; false if the tree has not as many.
-    fn segment(&mut self, segment: &Segment, found: &mut Findings) -> Result<bool> {
+    fn segment(&mut self, segment: &Segment, found: &mut Settled) -> Result<bool> {
         let mut done = 0;
         while done < segment.count {
             let count = (segment.count - done).min(4096);
@@ -178,7 +178,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Names events that the log has and the ledger has not.
-    fn missing(&self, run: &RunId, missing: &[(u64, i64)], found: &mut Findings) -> Result<()> {
+    fn missing(&self, run: &RunId, missing: &[(u64, i64)], found: &mut Settled) -> Result<()> {
         let (Some((first_leaf, first)), Some((last_leaf, last))) = (missing.first(), missing.last()) else {
             return Ok(());
         };
@@ -198,7 +198,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The events that no checkpoint covers yet.
-    fn newer(&mut self, after: i64, found: &mut Findings) -> Result<()> {
+    fn newer(&mut self, after: i64, found: &mut Settled) -> Result<()> {
         let store = self.store;
         let (mut newer, mut failed) = (0, None);
         let mut scratch = Scratch::default();

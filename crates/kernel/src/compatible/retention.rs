@@ -7,7 +7,7 @@
 use super::{CompatibleStore, append};
 use crate::error::{Error, Result};
 use crate::evidence::retention::Ttl;
-use crate::ledger::read_facts;
+use crate::read::run::read_facts;
 use crate::store::sqlite::{self, SqliteTransaction};
 use crate::store::{self, NewRun, ReadTransaction, WriteTransaction};
 use receipt_core::canonical;

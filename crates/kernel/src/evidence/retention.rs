@@ -8,10 +8,11 @@
 //! events says, of runs that verify; what a run speaks of that does not is left alone. No column of a row says it.
 
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, finish, show};
+use crate::ledger::Ledger;
 use crate::read::evidence::Evidence;
 use crate::read::imports::Imports;
 use crate::read::receipts::Removals;
+use crate::read::run::{finish, show};
 use crate::store::{self, ReadTransaction, Visit};
 use crate::write::maintenance::{End, Kind};
 use crate::write::{Clean, OpenRun, RunWriter};

@@ -6,8 +6,9 @@
 use super::name_of;
 use super::seal::Recipients;
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, finish};
+use crate::ledger::Ledger;
 use crate::read::imports::Imports;
+use crate::read::run::finish;
 use crate::store::{ReadTransaction, Visit};
 use crate::write::maintenance::Kind;
 use receipt_core::canonical::{self, Scratch};

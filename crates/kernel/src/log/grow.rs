@@ -3,7 +3,7 @@
 use super::publish::Before;
 use super::{HEIGHT, WIDTH, broken};
 use crate::error::Result;
-use crate::ledger::sound_event;
+use crate::read::head::sound_event;
 use crate::read::pool::{self, Pool};
 use crate::store::{ReadTransaction, Segment, Visit, WriteTransaction};
 use receipt_core::canonical::Scratch;

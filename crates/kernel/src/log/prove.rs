@@ -2,7 +2,8 @@
 
 use super::{broken, node};
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, sound_event};
+use crate::ledger::Ledger;
+use crate::read::head::sound_event;
 use crate::store::ReadTransaction;
 use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::{Checkpoint, ConsistencyProof, InclusionProof, SignedCheckpoint};

@@ -3,7 +3,8 @@
 use super::grow::Growth;
 use super::{HEIGHT, ORIGIN, WIDTH, broken, node, origin};
 use crate::error::{Error, Result};
-use crate::ledger::{Ledger, sound_event};
+use crate::ledger::Ledger;
+use crate::read::head::sound_event;
 use crate::read::pool::{self, Pool};
 use crate::store::{ReadTransaction, StoredCheckpoint, WriteTransaction};
 use crate::write::Gate;

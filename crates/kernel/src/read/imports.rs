@@ -6,7 +6,7 @@
 //! runs cannot name each other, as each would have to hold the hash of the other.
 
 use crate::error::Result;
-use crate::ledger::sound_event;
+use crate::read::head::sound_event;
 use crate::store::{self, ReadTransaction, Visit};
 use crate::write::maintenance::Kind;
 use receipt_core::canonical::{self, Scratch};

@@ -1,6 +1,8 @@
 //! Reading a ledger back: checked, at one instant.
 
 pub(crate) mod evidence;
+pub(crate) mod head;
 pub(crate) mod imports;
 pub(crate) mod pool;
 pub(crate) mod receipts;
+pub(crate) mod run;

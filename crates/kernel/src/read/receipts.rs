@@ -10,7 +10,7 @@ use crate::check::findings::Findings;
 use crate::check::report::Check;
 use crate::error::Result;
 use crate::evidence::retention::Retention;
-use crate::ledger::finish;
+use crate::read::run::finish;
 use crate::store::{self, ReadTransaction, Visit};
 use receipt_core::canonical::Scratch;
 use receipt_core::envelope::{Envelope, EventType};

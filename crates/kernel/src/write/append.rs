@@ -3,7 +3,8 @@
 use super::gate::{Clean, Gate};
 use super::run::{OpenRun, RunWriter};
 use crate::error::{Error, Result};
-use crate::ledger::{has_row, sound_event};
+use crate::read::head::sound_event;
+use crate::read::run::has_row;
 use crate::store::{KeyRow, ReadTransaction, Visit};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::EventType;

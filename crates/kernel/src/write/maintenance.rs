@@ -5,8 +5,9 @@
 
 use super::{Clean, Gate, OpenRun, RunWriter};
 use crate::error::Result;
-use crate::ledger::{Ledger, has_row};
+use crate::ledger::Ledger;
 use crate::read::imports::MAINTENANCE;
+use crate::read::run::has_row;
 use crate::store::WriteTransaction;
 use receipt_core::envelope::Actor;
 use receipt_core::id::RunId;

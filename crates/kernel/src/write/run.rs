@@ -2,7 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::evidence::{self, Digest256, Put};
-use crate::ledger::{Head, Ledger, read_head, take_snapshot};
+use crate::ledger::Ledger;
+use crate::read::head::{Head, read_head};
+use crate::read::run::take_snapshot;
 use crate::store::WriteTransaction;
 use crate::write::{Appended, Clean, Gate, Place, Source, Taken, policy_ref, take};
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef};
