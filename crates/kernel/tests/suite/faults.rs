@@ -32,6 +32,8 @@ enum Fault {
     After,
     /// It is not done, and the transaction is committed as far as it came: the planted fault, which must be caught.
     Torn,
+    /// Rows of the log's tree are written otherwise than they were given; nothing is said to have failed.
+    Flipped,
 }
 
 /// Counts the statements that write; from one on all of them fail, as for a process that has died.
@@ -133,6 +135,9 @@ impl LogWrite for FailingTransaction<'_> {
     }
 
     fn put_log_tile(&mut self, level: u8, index: u64, hashes: &[u8]) -> Result<(), Error> {
+        // What a failing disk would do between a write and its reading back.
+        let flipped = vec![0; hashes.len()];
+        let hashes = if self.plan.fault == Fault::Flipped { &flipped } else { hashes };
         self.write(|it| it.put_log_tile(level, index, hashes))
     }
 
@@ -400,5 +405,18 @@ fn a_checkpoint_that_fails_at_any_statement_was_never_made_or_is_the_one_that_is
         });
         assert!(statements >= 5, "{statements} statements");
         assert_eq!(broken > 0, fault == Fault::Torn);
+    }
+}
+
+#[test]
+fn a_tree_that_lies_there_otherwise_than_it_was_written_is_not_signed() {
+    let key = Signing::from_seed("example.com/log".parse().unwrap(), KeyKind::Note, &[1; 32]);
+    for fault in [Fault::Before, Fault::Flipped] {
+        let (_folder, path) = scene(false);
+        let made = failing(&path, &Plan::new(fault, u64::MAX), 1).checkpoint(&Publish::by(&key));
+        match fault {
+            Fault::Flipped => assert!(matches!(made, Err(Error::LogBroken { .. })), "{made:?}"),
+            _ => assert!(made.is_ok(), "the control"),
+        }
     }
 }
