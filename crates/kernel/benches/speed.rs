@@ -575,6 +575,7 @@ fn bytes_of_rows(path: &Path) -> Outcome<i64> {
 fn size_of_recorded_commands(folder: &Path, python: &str) -> Outcome<(f64, f64)> {
     let receipt = std::env::var("RECEIPT_BIN").map_err(|_| "RECEIPT_BIN must name the receipt command")?;
     let (ours, theirs) = (folder.join("exec.db"), folder.join("exec-reference.db"));
+    Ledger::create(&ours)?;
     for number in 0..200 {
         let echo = format!("case {number} of 200 passed");
         let mut command = Command::new(&receipt);
