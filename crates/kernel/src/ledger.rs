@@ -26,6 +26,7 @@ use receipt_core::verdict::Verdict;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
 /// The largest event, in bytes of its canonical text, that this kernel writes.
 pub const MAX_EVENT: u64 = 1 << 20;
 

@@ -69,7 +69,8 @@ impl Export {
 impl Ledger {
     /// Writes a run out as a bundle, as it is at one instant. What was written is a bundle only if this returns no
     /// error. A run that does not verify is written as it lies there, its events byte by byte, so that its bundle does not
-    /// verify either; what only columns of its events say is in no bundle.
+    /// verify either; what only columns of its events say is in no bundle. Of such a run of the Python package no evidence
+    /// leaves, as nothing says what was of class sealed.
     ///
     /// # Errors
     /// [`Error::RunNotFound`]; [`Error::RunBroken`] for rows that cannot be read as a run and its events, and for events
@@ -171,6 +172,10 @@ fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>
     if !export.withhold.is_empty() && (edited || facts.more_findings > 0) {
         // An edited event may name another key for what was to be withheld, and its bytes would leave.
         return Err(broken("its events do not verify, so that nothing says what was put under a key to be withheld"));
+    }
+    if facts.commitment.is_none() && (edited || facts.more_findings > 0) {
+        // The Python package leaves evidence of class sealed as it is. In an edited run nothing says which that is.
+        listed.blobs.values_mut().for_each(|named| named.withheld = true);
     }
     match keys_left.pop_first() {
         Some(key) => Err(Error::KeyNotPut { run: run.to_string(), key }),

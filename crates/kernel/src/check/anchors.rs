@@ -19,6 +19,7 @@ use receipt_core::merkle::TreeHead;
 use receipt_core::note::{KeyName, VerifierKey};
 use receipt_core::verdict::Verdict;
 use receipt_core::witness::WitnessPolicy;
+
 /// What was kept outside the ledger.
 #[derive(Clone, Debug, Default)]
 pub struct Anchors {

@@ -1,11 +1,11 @@
 //! What was found, check by check, on its way into a report.
 
 use super::report::{Check, CheckReport};
-
 use crate::error::Error;
 use receipt_core::id::{EventRef, RunId};
 use receipt_core::run::{Area, RunFacts};
 use receipt_core::verdict::{Reason, Verdict};
+
 /// What was found, check by check.
 #[derive(Default)]
 pub(crate) struct Findings {

@@ -1,7 +1,6 @@
 //! The work of an audit, dealt out: short runs by the handful, long ones in parts.
 
 use super::findings::Findings;
-
 use crate::read::evidence::Seen;
 use crate::read::run::show;
 use crate::store::ReadTransaction;
@@ -9,6 +8,7 @@ use receipt_core::id::{BlobHash, RunId, Seq};
 use receipt_core::run::{Cell, EventRow, RunReader};
 use receipt_core::verdict::Reason;
 use std::sync::{Arc, Mutex, PoisonError};
+
 /// Names that an index lists in their order, each once. One that comes twice, or too late, would be looked at twice and hide
 /// that another row is looked at by nobody.
 #[derive(Default)]

@@ -5,6 +5,7 @@ use receipt_core::merkle::TreeHead;
 use receipt_core::note::KeyName;
 use receipt_core::verdict::{Reason, Verdict};
 use std::fmt;
+
 /// A kind of tampering.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Check {

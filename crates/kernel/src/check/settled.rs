@@ -3,6 +3,7 @@
 use super::report::{Check, CheckReport, Coverage, Report};
 use receipt_core::verdict::{Reason, Verdict};
 use std::collections::BTreeMap;
+
 /// What was found, before it is told in a report.
 #[derive(Default)]
 pub(super) struct Settled {

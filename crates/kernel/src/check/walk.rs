@@ -12,6 +12,7 @@ use receipt_core::merkle::{Frontier, TreeHead, leaf_hash};
 use receipt_core::run::{Cell, EventRow};
 use receipt_core::verdict::Verdict;
 use std::collections::{BTreeMap, HashMap};
+
 /// How many leaves a row of the tree holds.
 const WIDTH: u64 = 256;
 

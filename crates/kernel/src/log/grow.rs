@@ -1,6 +1,6 @@
 //! The tree while it grows by the events that came since the last checkpoint.
 
-use super::publish::Before;
+use super::before::Before;
 use super::{HEIGHT, WIDTH, broken};
 use crate::error::Result;
 use crate::read::head::sound_event;
@@ -10,6 +10,7 @@ use receipt_core::canonical::Scratch;
 use receipt_core::id::{EventRef, NodeHash, RunId, Seq};
 use receipt_core::merkle::{self, Frontier, Subtree};
 use std::collections::HashMap;
+
 /// How many rows are read before the tree grows by them.
 const BATCH: usize = 8192;
 const STEP: i64 = 8192;

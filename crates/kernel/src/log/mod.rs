@@ -4,6 +4,7 @@
 //! tree grows by it, and what was written is read again and recomputed from the last root, before anything is signed.
 //! The checkpoint is durable before the caller sees it. Cost grows with the new events; a proof reads O(log n) rows.
 
+mod before;
 mod grow;
 mod prove;
 mod publish;
@@ -16,11 +17,16 @@ use crate::store::ReadTransaction;
 use receipt_core::id::NodeHash;
 use receipt_core::merkle::{self, Subtree};
 use receipt_core::note::KeyName;
+
 /// How many hashes a row of the tree holds, and how many levels it spans: 2^8.
 const WIDTH: u64 = 256;
 const HEIGHT: u8 = 8;
 
 const ORIGIN: &str = "origin";
+
+fn wrong_key(problem: impl Into<String>) -> Error {
+    Error::WrongKey { problem: problem.into() }
+}
 
 fn broken(problem: impl Into<String>) -> Error {
     Error::LogBroken { problem: problem.into() }

@@ -9,6 +9,7 @@ use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::{Checkpoint, ConsistencyProof, InclusionProof, SignedCheckpoint};
 use receipt_core::id::{EventRef, RunId, Seq};
 use receipt_core::merkle::{self};
+
 impl Ledger {
     /// Proves that an event is in the last checkpoint.
     ///

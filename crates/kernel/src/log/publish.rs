@@ -1,7 +1,8 @@
 //! A checkpoint: the log grown by what is new, read back, recomputed, and only then signed.
 
+use super::before::Before;
 use super::grow::Growth;
-use super::{HEIGHT, ORIGIN, WIDTH, broken, node, origin};
+use super::{HEIGHT, ORIGIN, WIDTH, broken, node, origin, wrong_key};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::read::head::sound_event;
@@ -12,9 +13,10 @@ use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::{Checkpoint, SignedCheckpoint};
 use receipt_core::id::{EventRef, NodeHash, Timestamp};
 use receipt_core::merkle::{self, Frontier, TreeHead};
-use receipt_core::note::{KeyKind, KeyName, Signing, Standing, VerifierKey};
+use receipt_core::note::{KeyKind, KeyName, Signing};
 use std::thread;
 use std::time::Duration;
+
 /// How a checkpoint is to be made.
 #[derive(Clone, Copy, Debug)]
 pub struct Publish<'a> {
@@ -92,9 +94,6 @@ impl Ledger {
         Ok(last.map(|last| SignedCheckpoint::parse(last.note.as_bytes())).transpose()?)
     }
 }
-fn wrong_key(problem: impl Into<String>) -> Error {
-    Error::WrongKey { problem: problem.into() }
-}
 
 fn bind(store: &mut dyn WriteTransaction, gate: &Gate, name: &KeyName) -> Result<()> {
     match origin(store)? {
@@ -122,7 +121,7 @@ fn publish(
     }
     bind(store, gate, how.key.verifier().name())?;
     let before = Before::read(store)?;
-    let keys = before.keys(how)?;
+    let keys = before.keys(how.key, how.previous)?;
     if let Some((checkpoint, made)) = &before.checkpoint {
         let age = now.as_micros().saturating_sub(made.as_micros());
         let young = age >= 0 && Duration::from_micros(age.unsigned_abs()) < how.interval;
@@ -149,48 +148,6 @@ fn publish(
     };
     store.put_checkpoint(&stored, now)?;
     Ok(Published { checkpoint, new_events: Some(head.size - old.size) })
-}
-
-/// The log as the last checkpoint left it.
-pub(super) struct Before {
-    checkpoint: Option<(SignedCheckpoint, Timestamp)>,
-    key: Option<VerifierKey>,
-    pub(super) last_event_id: i64,
-    pub(super) frontier: Frontier,
-}
-
-impl Before {
-    /// Reads it, and checks that the stored tree still leads to the root that was signed.
-    fn read(store: &dyn ReadTransaction) -> Result<Self> {
-        let Some(last) = store.last_checkpoint()? else {
-            return Ok(Self { checkpoint: None, key: None, last_event_id: 0, frontier: Frontier::default() });
-        };
-        let checkpoint = SignedCheckpoint::parse(last.note.as_bytes())?;
-        let key: VerifierKey = last.vkey.parse()?;
-        if !matches!(checkpoint.note().standing(&key), Standing::Good { .. }) {
-            return Err(broken("the signature of the last checkpoint does not hold"));
-        }
-        let frontier = Frontier::load(last.size, |at| node(store, at))?;
-        if frontier.head() != checkpoint.checkpoint().head {
-            return Err(broken("its tree does not lead to the root of the last checkpoint"));
-        }
-        let made = Timestamp::parse(&last.created_at).unwrap_or(Timestamp::from_micros(0));
-        let last_event_id = last.last_event_id;
-        Ok(Self { checkpoint: Some((checkpoint, made)), key: Some(key), last_event_id, frontier })
-    }
-
-    /// The keys that must sign next.
-    fn keys<'a>(&self, how: &Publish<'a>) -> Result<Vec<&'a Signing>> {
-        match (&self.key, how.previous) {
-            (Some(key), Some(previous)) if key == previous.verifier() && key != how.key.verifier() => {
-                Ok(vec![how.key, previous])
-            }
-            (Some(key), _) if key != how.key.verifier() => {
-                Err(wrong_key(format!("the last checkpoint was signed with {key}")))
-            }
-            _ => Ok(vec![how.key]),
-        }
-    }
 }
 
 /// How many rows are read back before they are hashed, each by one thread.

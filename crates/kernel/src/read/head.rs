@@ -11,6 +11,7 @@ use receipt_core::payload::RunStart;
 use receipt_core::policy::Policy;
 use receipt_core::run::EventRow;
 use receipt_core::stage::Stage;
+
 /// Where the next event of a run goes.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {

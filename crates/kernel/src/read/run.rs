@@ -12,6 +12,7 @@ use receipt_core::run::{Cell, RunFacts, RunReader, Snapshot, SnapshotBuilder};
 use std::collections::BTreeSet;
 use std::sync::mpsc::sync_channel;
 use std::thread;
+
 pub(crate) fn has_row(store: &dyn ReadTransaction, run_id: &RunId) -> Result<bool> {
     let mut found = false;
     store.run(run_id, &mut |_| found = true)?;

@@ -4,6 +4,7 @@ use super::Visit;
 use crate::error::Result;
 use receipt_core::id::{RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow};
+
 /// A stretch of leaves that are consecutive events of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {

@@ -452,3 +452,40 @@ fn what_judging_a_run_again_costs_is_limited() {
     assert_eq!((small.verdict, small.evaluations.len()), (Verdict::Unknown, 0));
     assert_eq!(small.reasons[0].code, "REPLAY_TOO_LARGE");
 }
+
+/// The Python package leaves evidence of class sealed in plain text. Whoever edits an event of it, hashes left as they
+/// were, must not have it sent out by somebody else.
+#[test]
+fn evidence_that_was_sealed_does_not_leave_an_edited_run_of_the_python_package() {
+    let scene = scene();
+    let secret = b"in plain text";
+    scene.put("a", "log", secret, Put::text());
+    scene.edit("a", |events| {
+        set(&mut events[0], &["payload"], Object::from_iter([("meta", Object::new())]));
+        set(&mut events[2], &["payload", "evidence", "evidence_class"], "sealed");
+    });
+    scene.sql("UPDATE blobs SET evidence_class = 'sealed'");
+    let leaves = || {
+        let bundle = scene.bundle("a");
+        let bytes = Bundle::read(&bundle).blobs.iter().filter_map(|(_, bytes)| bytes.clone()).collect::<Vec<_>>();
+        bytes.iter().any(|bytes| bytes == secret)
+    };
+    assert!(!leaves(), "it is sealed");
+    let class = |from: &str, to: &str| {
+        let forger = Forger::open(&scene.path);
+        let text = |class: &str| format!("\"evidence_class\":\"{class}\"");
+        forger.sql(&format!(
+            "UPDATE events SET envelope_json = replace(envelope_json, '{}', '{}')",
+            text(from),
+            text(to)
+        ));
+        forger.sql(&format!("UPDATE blobs SET evidence_class = '{to}'"));
+    };
+    class("sealed", "public");
+    assert!(!leaves(), "nothing says that it ever was public");
+    // The control: of a run that verifies what is public leaves.
+    class("public", "sealed");
+    scene.edit("a", |events| set(&mut events[2], &["payload", "evidence", "evidence_class"], "public"));
+    scene.sql("UPDATE blobs SET evidence_class = 'public'");
+    assert!(leaves(), "the control");
+}

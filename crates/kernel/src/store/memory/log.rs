@@ -6,6 +6,7 @@ use crate::store::{LogRead, LogWrite, Segment, StoredCheckpoint, Visit};
 use receipt_core::id::{RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow};
 use std::collections::BTreeMap;
+
 /// The log in memory.
 #[derive(Clone, Debug, Default)]
 pub(super) struct MemoryLog {

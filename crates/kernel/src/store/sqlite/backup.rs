@@ -2,11 +2,11 @@
 
 use super::SqliteStore;
 use super::open::private_file;
-
 use crate::error::{Error, Result};
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::path::{Path, PathBuf};
+
 impl SqliteStore {
     /// Copies the ledger whole, as it is at one instant, while others go on writing. `progress` is told how many pages
     /// are done, of how many. The copy appears under its name when it is complete and synced, or not at all.

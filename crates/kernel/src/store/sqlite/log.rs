@@ -6,6 +6,7 @@ use crate::store::{LogRead, LogWrite, Segment, StoredCheckpoint, Visit, one};
 use receipt_core::id::{RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow};
 use rusqlite::{OptionalExtension, Row, params};
+
 fn signed(value: u64) -> Result<i64> {
     i64::try_from(value).map_err(|error| Error::store(error.to_string()))
 }

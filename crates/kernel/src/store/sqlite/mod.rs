@@ -30,6 +30,7 @@ use rusqlite::{CachedStatement, Connection};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
+
 /// How long a writer waits for others before it gives up.
 const BUSY_LIMIT: Duration = Duration::from_secs(60);
 

@@ -1,7 +1,6 @@
 //! Opening a file: what it must be, how it is made, and what each connection is set to.
 
 use super::{BUSY_LIMIT, Layout, Mode, SqliteStore, pieces, rollback, schema_version};
-
 use crate::error::{Error, Result};
 use crate::store::Store;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
@@ -9,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
+
 /// The store schema that this kernel writes, as `schema_meta` names it.
 const SCHEMA_VERSION: u32 = 1;
 

@@ -1,7 +1,6 @@
 //! The reads of a transaction: rows found by an index, and read from their table.
 
 use super::{Layout, PIECE, PIECE_LEN, SqliteTransaction, pieces};
-
 use crate::error::{Error, Result};
 use crate::store::{BlobRow, KeyRow, ReadTransaction, Size, Visit, VisitRun, Visitor};
 use receipt_core::id::{BlobHash, RunId, Seq};
@@ -9,6 +8,7 @@ use receipt_core::run::{Cell, EventRow, RunRow};
 use rusqlite::types::ValueRef;
 use rusqlite::{OptionalExtension, Row, params};
 use std::io::Read;
+
 pub(super) fn cell<'r>(row: &'r Row<'_>, index: usize) -> Result<Cell<'r>> {
     Ok(match row.get_ref(index)? {
         ValueRef::Null => Cell::Null,

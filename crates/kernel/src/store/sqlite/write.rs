@@ -2,7 +2,6 @@
 
 use super::pieces::{self, First};
 use super::{Layout, MAX_BLOB, PIECE, SqliteTransaction};
-
 use crate::error::{Error, Result};
 use crate::store::{KeyRow, NewBlob, NewRun, WriteTransaction, one};
 use receipt_core::envelope::Sealed;
@@ -12,6 +11,7 @@ use rusqlite::blob::ZeroBlob;
 use rusqlite::params;
 use rusqlite::types::Null;
 use std::io::{Read, Write};
+
 impl SqliteTransaction<'_> {
     fn insert_whole(&self, blob: &NewBlob<'_>, bytes: &[u8]) -> Result<()> {
         if bytes.len() as u64 != blob.record.bytes_len {
