@@ -83,7 +83,7 @@ impl Redactor {
     /// The redactor of these rules.
     ///
     /// # Errors
-    /// [`Error::RulesInvalid`] where they are more than can be searched for at once.
+    /// [`Error::RulesInvalid`](crate::Error::RulesInvalid) where they are more than can be searched for at once.
     pub fn new(rules: Rules) -> Result<Self> {
         let digest = rules.digest()?;
         let engine = Engine::build(rules).ok_or_else(|| fields::invalid("the keywords", "they are too many"))?;

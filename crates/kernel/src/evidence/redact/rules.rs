@@ -151,7 +151,7 @@ impl Rules {
     /// TOML file as `docs/EVIDENCE.md` describes it.
     ///
     /// # Errors
-    /// [`Error::RulesInvalid`]: a file that is not understood in full is refused, so that no rule is missing silently.
+    /// [`Error::RulesInvalid`](crate::Error::RulesInvalid): a file that is not understood in full is refused, so that no rule is missing silently.
     ///
     /// ```
     /// use receipt_kernel::{Redactor, Rules};
