@@ -69,14 +69,14 @@ impl<'a> Audit<'a> {
         Self { ledger, runs: None, files: Vec::new(), threads, part: PART, anchors: None, progress: None }
     }
 
-    /// The same of these runs only, and of the evidence that they put.
+    /// Checks only these runs, and the evidence that they put.
     #[must_use]
     pub fn runs(mut self, runs: impl IntoIterator<Item = RunId>) -> Self {
         self.runs = Some(runs.into_iter().collect());
         self
     }
 
-    /// The same with files that are kept elsewhere, each for the evidence under a key: whatever was put under it by digest
+    /// Compares files that are kept elsewhere, each with the evidence under a key: whatever was put under it by digest
     /// must be that file.
     #[must_use]
     pub fn files(mut self, files: impl IntoIterator<Item = (String, Digest256)>) -> Self {
@@ -84,22 +84,22 @@ impl<'a> Audit<'a> {
         self
     }
 
-    /// The same, settling what these anchors settle; the checks that they bear on are required from then on. What the ledger's
-    /// own log shows missing is FAIL without any anchor. All of it is of the instant that the rest is of.
+    /// Settles what these anchors settle; the checks that they bear on are then required. An event that the ledger's
+    /// own log shows missing is FAIL without any anchor. Audit and anchors read one instant.
     #[must_use]
     pub fn against(mut self, anchors: &'a Anchors) -> Self {
         self.anchors = Some(anchors);
         self
     }
 
-    /// The same on this many threads, at least one.
+    /// Uses this many threads, at least one.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
         self
     }
 
-    /// The same with a long run read in parts of about this many events, at least one: 2,048 where nothing is said. Threads
+    /// Reads a long run in parts of about this many events, at least one; 2,048 by default. Threads
     /// share the parts of a run.
     #[must_use]
     pub fn parts_of(mut self, events: u64) -> Self {
@@ -107,7 +107,7 @@ impl<'a> Audit<'a> {
         self
     }
 
-    /// The same, telling how far it is.
+    /// Tells how far it is.
     #[must_use]
     pub fn progress(mut self, progress: &'a (dyn Fn(Progress) + Sync)) -> Self {
         self.progress = Some(progress);
@@ -123,7 +123,7 @@ impl<'a> Audit<'a> {
         let tally = Tally::default();
         let (malformed, foreign): (Vec<_>, Vec<_>) = store.inspect()?.into_iter().partition(|it| it.malformed);
         for problem in foreign {
-            // What is recorded stands by its hashes; but nobody writes here any more, and its owner has to know why.
+            // The record stands by its hashes; but nobody writes here any more, and its owner has to know why.
             let code = if problem.is_trigger { "FOREIGN_TRIGGER" } else { "FOREIGN_SCHEMA" };
             tally.lock().find(Check::Columns, Verdict::Warn, Reason::new(code, problem.msg));
         }

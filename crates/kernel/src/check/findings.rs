@@ -1,4 +1,4 @@
-//! What was found, check by check, on its way into a report.
+//! Findings, check by check, on their way into a report.
 
 use super::report::{Check, CheckReport};
 use crate::error::Error;
@@ -6,7 +6,7 @@ use receipt_core::id::{EventRef, RunId};
 use receipt_core::run::{Area, RunFacts};
 use receipt_core::verdict::{Reason, Verdict};
 
-/// What was found, check by check.
+/// Findings, check by check.
 #[derive(Default)]
 pub(crate) struct Findings {
     pub(crate) checks: Vec<CheckReport>,

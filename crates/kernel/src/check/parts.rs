@@ -16,7 +16,7 @@ pub(super) struct Order(Option<Vec<u8>>);
 
 impl Order {
     pub(super) fn is_next(&mut self, id: Cell<'_>) -> bool {
-        // What is no text has no place among those that are, and is reported by itself.
+        // An id that is no text has no place in this order, and is reported by itself.
         let Some(text) = id.text() else { return true };
         let is_next = self.0.as_deref().is_none_or(|last| last < text);
         self.0 = Some(text.to_vec());

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 /// How many leaves a row of the tree holds.
 const WIDTH: u64 = 256;
 
-/// What the column `event_hash` is worth.
+/// How far the column `event_hash` can be relied on.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hashes {
     /// It was compared with the hashed bytes of each event.
@@ -34,7 +34,7 @@ fn hash_of(run: &RunId, row: &EventRow<'_>, scratch: &mut Scratch) -> Option<Eve
 
 /// One pass over the log and over the events after it.
 ///
-/// What the log says of itself (which events its leaves are, how many, up to which row) binds nothing. It is held to this: the
+/// The log's own rows (which events its leaves are, how many, up to which row) bind nothing. They are held to this: the
 /// leaves of a run are its events from the first on, each once and in their order; so are those that come after, one by one.
 /// If these are then as many as there are rows, they are the same set.
 pub(super) struct Walk<'a> {

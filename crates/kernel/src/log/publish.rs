@@ -31,7 +31,7 @@ pub struct Publish<'a> {
 /// A checkpoint that is on disk.
 #[derive(Clone, Debug)]
 pub struct Published {
-    /// It.
+    /// The signed checkpoint.
     pub checkpoint: SignedCheckpoint,
     /// How many events it has that the one before had not; `None` where it is the last one again.
     pub new_events: Option<u64>,

@@ -36,7 +36,7 @@ impl Pool {
         Ok(Self { first, helpers })
     }
 
-    /// What the first reader sees, which is what all of them see.
+    /// The view of the first reader, which is that of all.
     pub(crate) fn view(&self) -> Box<dyn ReadTransaction + '_> {
         self.first.view()
     }

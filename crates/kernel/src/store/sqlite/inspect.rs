@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 const OF_THE_PACKAGE: &str = "CREATE INDEX idx_events_run_seq ON events(run_id, seq); \
                               CREATE INDEX idx_events_type ON events(event_type);";
 
-/// What the Python package and this kernel share. The first column is the primary key.
+/// The tables that the Python package and this kernel share. The first column is the primary key.
 const SHARED: [(&str, &[&str]); 4] = [
     ("runs", &["run_id", "policy_id", "policy_version", "stage_graph_id", "created_at", "meta_json"]),
     ("events", &["id", "run_id", "seq", "event_type", "envelope_json", "event_hash", "prev_event_hash", "created_at"]),

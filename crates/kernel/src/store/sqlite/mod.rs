@@ -209,7 +209,7 @@ pub(crate) fn join(connection: &Connection) -> SqliteTransaction<'_> {
 }
 
 impl<'c> SqliteTransaction<'c> {
-    /// What a connection sees inside a transaction that somebody else has begun, and will end.
+    /// The view of a connection inside a transaction that somebody else has begun, and will end.
     fn inside(connection: &'c Connection, layout: Layout) -> Self {
         Self { connection, layout, own: false, insert_event: None }
     }
