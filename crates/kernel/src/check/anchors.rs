@@ -80,7 +80,7 @@ fn compare_all(
     // The ledger's own last checkpoint holds its log together, whether or not its signature says anything.
     heads.extend(own.iter().map(|own| ("the ledger's last checkpoint".to_owned(), own.checkpoint().head)));
     let mut walk = Walk::new(store, &heads, hashes);
-    if whole || outside > 0 {
+    if whole || outside > 0 || anchors.witnesses.is_some() {
         walk.run(found)?;
     } else {
         // Of some runs, and against nothing from outside: nothing is settled, and what the log shows missing is missing

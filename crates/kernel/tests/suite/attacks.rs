@@ -224,6 +224,14 @@ fn an_anchor_beside_some_runs_believes_no_hash_that_nobody_computed() {
     let ledger = Ledger::open_read_only(&path).unwrap();
     let report = Audit::of(&ledger).runs([RunId::new("a")]).against(&anchors).run().unwrap();
     assert_eq!(codes(&report, Check::Key), (Verdict::Fail, vec!["LEAF_CHANGED", "COVERED"]), "{report:#?}");
+    // Nor does a quorum over the ledger's own last checkpoint.
+    let witness = Signing::from_seed("w".parse().unwrap(), KeyKind::Cosignature, &[9; 32]);
+    let policy = WitnessPolicy::parse(&format!("witness W {}\nquorum W\n", witness.verifier())).unwrap();
+    let note = ledger.last_checkpoint().unwrap().unwrap().signed(&witness, 1).to_string();
+    Connection::open(&path).unwrap().execute("UPDATE log_checkpoints SET note = ?1", [note]).unwrap();
+    let anchors = Anchors { witnesses: Some(policy), ..Anchors::default() };
+    let report = Audit::of(&ledger).runs([RunId::new("a")]).against(&anchors).run().unwrap();
+    assert_eq!(codes(&report, Check::Fork).0, Verdict::Fail, "{report:#?}");
 }
 
 #[test]
