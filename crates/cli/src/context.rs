@@ -32,12 +32,12 @@ impl Context {
         }
     }
 
-    /// Where the ledger lies.
+    /// The place of the ledger.
     pub(crate) fn ledger_path(&self) -> Result<PathBuf> {
         Place::find(self.ledger.as_deref()).map(|place| place.path)
     }
 
-    /// Where a ledger is to be made.
+    /// The place where a ledger is to be made.
     pub(crate) fn new_ledger_path(&self) -> Result<PathBuf> {
         Place::new(self.ledger.as_deref()).map(|place| place.path)
     }

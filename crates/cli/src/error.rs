@@ -27,7 +27,7 @@ pub(crate) enum Error {
     ManyRuns { name: String, count: usize },
     #[error("{what}: {source}")]
     File { what: String, source: io::Error },
-    /// What was named as the ledger is the path of no file.
+    /// The name of the ledger is the path of no file.
     #[error("{problem}")]
     LedgerName { problem: String },
     #[error("the ledger at {path} belongs to another user (uid {owner}), and nobody named it")]

@@ -70,7 +70,7 @@ fn event(ledger: &Ledger, what: &ReadName) -> Result<Value> {
     found.ok_or_else(|| Error::NoEvent { run: wanted.run_id.to_string(), seq: wanted.seq.get() })
 }
 
-/// What is wrong with a text that names a run and then no event of it, such as `build-1/0`.
+/// Says what is wrong with a text that names a run and then no event of it, such as `build-1/0`.
 fn not_an_event(ledger: &Ledger, what: &ReadName) -> Option<Error> {
     let (run, number) = what.as_str().rsplit_once('/')?;
     let run = ReadName::from(run.to_owned()).find(ledger).ok()?;

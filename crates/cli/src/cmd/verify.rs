@@ -194,7 +194,7 @@ fn find_runs(names: &[WholeName], ledger: &Ledger) -> Result<Vec<RunId>> {
     Ok(found)
 }
 
-/// What is no run may be a bundle under a name of its own.
+/// A name of no run may be that of a bundle.
 fn or_file(error: Error, name: &WholeName) -> Error {
     let name = name.as_str();
     if Path::new(name).is_file() { Error::NoFileOfRun { name: name.to_owned() } } else { error }

@@ -1,4 +1,4 @@
-//! What a run keeps of a stream: redacted as it comes, put on record in parts.
+//! A stream on its way into a run: redacted as it comes, put on record in parts.
 
 use receipt_kernel::write::Part;
 use receipt_kernel::{EvidenceClass, Ledger, Object, Put, RunWriter, Source, Spool, Value};
