@@ -730,6 +730,16 @@ pub fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
     members(object).find(|(key, _)| *key == name.as_bytes()).map(|(_, value)| value)
 }
 
+/// The items of a canonical array, as [`members`] gives those of an object.
+pub fn items(array: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = array.strip_prefix(b"[").unwrap_or_default();
+    std::iter::from_fn(move || {
+        let item = &rest[..value_len(rest)];
+        rest = rest[item.len()..].strip_prefix(b",").unwrap_or_default();
+        (!item.is_empty()).then_some(item)
+    })
+}
+
 /// How long the value at the beginning of canonical text is.
 fn value_len(text: &[u8]) -> usize {
     let (mut depth, mut at) = (0_usize, 0);

@@ -366,7 +366,7 @@ impl Evaluation {
     }
 
     /// `{"overall_verdict", "results": […], "deferred": […], "evidence_complete"}`
-    pub fn to_value(&self) -> Value {
+    pub fn to_object(&self) -> Object {
         let results = self.results.iter().map(Judged::to_value);
         Object::from_iter([
             ("overall_verdict", Value::from(self.overall_verdict)),
@@ -374,7 +374,11 @@ impl Evaluation {
             ("deferred", Value::from(self.deferred.clone())),
             ("evidence_complete", Value::from(self.evidence_complete)),
         ])
-        .into()
+    }
+
+    /// [`Self::to_object`] as a value.
+    pub fn to_value(&self) -> Value {
+        self.to_object().into()
     }
 
     /// The reasons of all results that are not PASS, with their invariants.

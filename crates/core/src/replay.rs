@@ -8,9 +8,9 @@
 use crate::canonical;
 use crate::envelope::EventType;
 use crate::evidence::BlobFact;
-use crate::id::{BlobHash, EventHash, RunId, Seq};
+use crate::id::{BlobHash, EventHash, PolicyDigest, RunId, Seq};
 use crate::json::{Limits, Object, Value};
-use crate::payload::EvidencePut;
+use crate::payload::{EvidencePut, Member, RecordedEvaluation};
 use crate::policy::{Evaluation, Invariants, Judged};
 use crate::run::{Event, RunRow, Snapshot, SnapshotBuilder};
 use crate::verdict::{Reason, Verdict};
@@ -101,10 +101,10 @@ impl Replay<'_> {
     fn one(&self, event: &Event) -> Replayed {
         let before = usize::try_from(event.seq.get() - 1).unwrap_or(usize::MAX).min(self.events.len());
         let (snapshot, unsure) = self.snapshot(before, Guess::AsItIs);
-        let recorded = event.payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
+        let recorded = RecordedEvaluation::parse(event.payload.json());
         let mut replayed = Replayed {
             seq: event.seq,
-            recorded,
+            recorded: recorded.verdict.known(),
             recomputed: Verdict::Unknown,
             verdict: Verdict::Pass,
             reasons: Vec::new(),
@@ -123,12 +123,12 @@ impl Replay<'_> {
         let guesses = [Guess::Missing, Guess::Unreadable];
         let others = || guesses.map(|guess| rules.evaluate(&self.snapshot(before, guess).0));
         let others = if unsure.is_empty() { Vec::new() } else { others().into() };
-        let drifted = event.payload.get("evaluator").and_then(Value::as_str) != Some(self.evaluator);
-        let as_put = (!unsure.is_empty() && !is_recorded(&now, event)).then(|| {
+        let drifted = recorded.evaluator.as_deref() != Some(self.evaluator);
+        let as_put = (!unsure.is_empty() && !is_recorded(&now, &recorded)).then(|| {
             let (snapshot, left) = self.snapshot(before, Guess::AsPut);
             (rules.evaluate(&snapshot), left)
         });
-        let as_put = as_put.filter(|(as_put, left)| *left != unsure && is_recorded(as_put, event));
+        let as_put = as_put.filter(|(as_put, left)| *left != unsure && is_recorded(as_put, &recorded));
         let now = as_put.as_ref().map_or(now, |(as_put, _)| as_put.clone());
         replayed.recomputed = now.overall_verdict;
         let compare = Comparison { now: &now, others: &others, drifted, pointer: &pointer };
@@ -138,9 +138,9 @@ impl Replay<'_> {
             let reason = gone.fold(Reason::new("REPLAY_EVIDENCE_EXPIRED", msg).at(&pointer), Reason::at);
             replayed.find(Verdict::Warn, reason);
         } else {
-            compare.results(event, &mut replayed);
+            compare.results(&recorded, &mut replayed);
         }
-        compare.inputs(event, head, &commitment.digest().to_string(), &mut replayed);
+        compare.inputs(&recorded, head, commitment.digest(), &mut replayed);
         if !replayed.unsettled.is_empty() {
             let msg = format!("cannot be settled without the evidence: {}", replayed.unsettled.join(", "));
             let reason = Reason::new("REPLAY_INPUT_GONE", msg).at(&pointer);
@@ -204,16 +204,17 @@ struct Comparison<'a> {
 }
 
 impl Comparison<'_> {
-    fn results(&self, event: &Event, replayed: &mut Replayed) {
-        let now = result_values(self.now);
-        let recorded = event.payload.get("results").and_then(Value::as_array).unwrap_or_default();
-        if recorded.len() != now.len() {
-            let msg = format!("{} results were recorded, the policy gives {}", recorded.len(), now.len());
+    fn results(&self, recorded: &RecordedEvaluation<'_>, replayed: &mut Replayed) {
+        let now: Vec<Vec<u8>> = self.now.results.iter().map(|judged| json_of(&judged.to_value())).collect();
+        let results = || recorded.results.known().into_iter().flat_map(|results| results.iter());
+        let count = results().count();
+        if count != now.len() {
+            let msg = format!("{count} results were recorded, the policy gives {}", now.len());
             self.differs(replayed, &msg);
         }
         let mut open = false;
-        for (index, (was, is)) in recorded.iter().zip(&now).enumerate() {
-            if same(was, is) {
+        for (index, (was, is)) in results().zip(&now).enumerate() {
+            if was.json == is {
                 continue;
             }
             let Judged { result, .. } = &self.now.results[index];
@@ -221,18 +222,18 @@ impl Comparison<'_> {
                 open = true;
                 replayed.unsettled.push(result.invariant_id.clone());
             } else {
-                let said = was.get("verdict").and_then(Value::as_str).unwrap_or("nothing");
+                let said = was.verdict.known().map_or("nothing", Verdict::as_str);
                 let msg =
                     format!("{} was recorded as {said}, computed again it is {}", result.invariant_id, result.verdict);
                 self.differs(replayed, &msg);
             }
         }
-        self.overall(event, open, replayed);
+        self.overall(recorded, open, replayed);
     }
 
     /// What follows from the results: of these a difference counts where they are settled.
-    fn overall(&self, event: &Event, mut open: bool, replayed: &mut Replayed) {
-        let complete = event.payload.get("evidence_complete").and_then(Value::as_bool);
+    fn overall(&self, recorded: &RecordedEvaluation<'_>, mut open: bool, replayed: &mut Replayed) {
+        let complete = recorded.evidence_complete.known();
         if complete != Some(self.now.evidence_complete) {
             if self.others.is_empty() || complete.is_none() {
                 self.differs(replayed, "evidence_complete is not as recorded");
@@ -248,34 +249,34 @@ impl Comparison<'_> {
                 &format!("the verdict was recorded as {said}, its results give {}", self.now.overall_verdict),
             );
         }
-        let deferred = Value::from(self.now.deferred.clone());
-        if event.payload.get("deferred").is_none_or(|was| !same(was, &deferred)) {
+        if recorded.deferred != Some(&*deferred(self.now)) {
             self.differs(replayed, "the invariants that were deferred are not those recorded");
         }
     }
 
-    fn inputs(&self, event: &Event, head: Option<(Seq, EventHash)>, digest: &str, replayed: &mut Replayed) {
-        if event.payload.get("policy_digest").and_then(Value::as_str) != Some(digest) {
+    fn inputs(
+        &self,
+        recorded: &RecordedEvaluation<'_>,
+        head: Option<(Seq, EventHash)>,
+        digest: PolicyDigest,
+        replayed: &mut Replayed,
+    ) {
+        if recorded.policy_digest != Some(digest) {
             self.differs(replayed, "it names another policy than the run commits to");
         }
-        let Some((seq, hash)) = head else {
-            return self.differs(replayed, "there is nothing before it that could have been judged");
-        };
-        let said = event.payload.get("snapshot_head");
-        let said_hash = said.and_then(|head| head.get("event_hash")).and_then(Value::as_str);
-        let said_hash = said_hash.and_then(|text| EventHash::parse_bytes(text.as_bytes()));
-        let said_seq = said.and_then(|head| head.get("seq")).and_then(Value::as_i64);
-        if said_hash != Some(hash) || said_seq != Some(seq.get()) {
+        if head.is_none() {
+            self.differs(replayed, "there is nothing before it that could have been judged");
+        } else if recorded.head != head {
             self.differs(replayed, "it judged another state of the run than the one before it");
         }
     }
 
     /// Whether a result is another one, or no answer, under any guess of what the evidence was.
-    fn depends(&self, index: usize, now: &Value) -> bool {
+    fn depends(&self, index: usize, now: &[u8]) -> bool {
         let other = |other: &Evaluation| {
             let judged = other.results.get(index);
             judged.is_none_or(|judged| judged.result.verdict == Verdict::Unknown)
-                || judged.is_none_or(|judged| !same(&judged.to_value(), now))
+                || judged.is_none_or(|judged| json_of(&judged.to_value()) != now)
         };
         let unknown = self.now.results[index].result.verdict == Verdict::Unknown;
         !self.others.is_empty() && (unknown || self.others.iter().any(other))
@@ -293,27 +294,24 @@ impl Comparison<'_> {
 
 /// Which blob an EVIDENCE_PUT put, and how long it says that is.
 fn what_was_put(event: &Event) -> Option<(BlobHash, u64)> {
-    let put = EvidencePut::of_event(event);
+    let put = EvidencePut::parse(event.payload.json());
     Some((put.hash.ok()?, put.bytes_len.unwrap_or_default()))
 }
 
 /// Whether an evaluation is the recorded one in all that follows from the events and the evidence.
-fn is_recorded(evaluation: &Evaluation, event: &Event) -> bool {
-    let recorded = |key: &str| event.payload.get(key);
-    recorded("results").is_some_and(|was| same(was, &Value::Array(result_values(evaluation))))
-        && recorded("evidence_complete").and_then(Value::as_bool) == Some(evaluation.evidence_complete)
-        && recorded("overall_verdict").and_then(Value::as_str) == Some(evaluation.overall_verdict.as_str())
-        && recorded("deferred").is_some_and(|was| same(was, &Value::from(evaluation.deferred.clone())))
+fn is_recorded(evaluation: &Evaluation, recorded: &RecordedEvaluation<'_>) -> bool {
+    let results = evaluation.results.iter().map(Judged::to_value).collect();
+    recorded.results.known().is_some_and(|was| was.json == json_of(&Value::Array(results)))
+        && recorded.evidence_complete == Member::Is(evaluation.evidence_complete)
+        && recorded.verdict == Member::Is(evaluation.overall_verdict)
+        && recorded.deferred == Some(&*deferred(evaluation))
 }
 
-fn result_values(evaluation: &Evaluation) -> Vec<Value> {
-    match evaluation.to_value().get("results") {
-        Some(Value::Array(results)) => results.clone(),
-        _ => Vec::new(),
-    }
+fn deferred(evaluation: &Evaluation) -> Vec<u8> {
+    json_of(&Value::from(evaluation.deferred.clone()))
 }
 
-fn same(one: &Value, other: &Value) -> bool {
-    let bytes = |value| canonical::to_bytes(value, Limits::READ).ok();
-    bytes(one).is_some_and(|one| bytes(other) == Some(one))
+/// As a recorded payload has a value. One that is nested too deep to be recorded is like nothing there.
+fn json_of(value: &Value) -> Vec<u8> {
+    canonical::to_bytes(value, Limits::READ).unwrap_or_default()
 }

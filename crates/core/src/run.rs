@@ -11,7 +11,7 @@ use crate::error::{Error, JsonProblem};
 use crate::evidence::BlobFact;
 use crate::id::{BlobHash, BlobRef, EventHash, EventRef, RunId, Seq};
 use crate::json::{self, Limits, Object, Text, Value};
-use crate::payload::{EvidencePut, RunStart};
+use crate::payload::{EvidencePut, RecordedEvaluation, RunFinalize, RunStart, StageAdvance};
 use crate::stage::{Stage, StageGraph};
 use crate::verdict::{Reason, Verdict};
 use event::Events;
@@ -449,7 +449,7 @@ impl RowCheck<'_> {
         }
         match envelope.event_type {
             EventType::Evaluation if self.facts.commitment.is_some() && !self.facts.finalized => {
-                self.facts.evaluated = overall_verdict(envelope);
+                self.facts.evaluated = RecordedEvaluation::verdict_of(envelope.payload_json()).known();
             }
             EventType::RunFinalize => self.finalize(envelope),
             _ => {}
@@ -527,12 +527,7 @@ impl RowCheck<'_> {
             let error = kept.then(|| graph.check_step(&from, &to).err()).flatten();
             self.find(Area::Path, "ILLEGAL_TRANSITION", error.map(|error| error.to_string()).unwrap_or_default());
         }
-        // Two members of a payload that may be long: nothing else of it is parsed.
-        let says = |key: &str, stage: &Stage| {
-            let member = canonical::member(envelope.payload_json(), key).filter(|json| json.starts_with(b"\""));
-            member.and_then(json::parse_string).is_some_and(|text| text.as_str() == Some(stage.as_str()))
-        };
-        if !says("from_stage", &from) || !says("to_stage", &to) {
+        if !StageAdvance::parse(envelope.payload_json()).says(&from, &to) {
             let msg = format!("the payload does not say that the run goes from {from} to {to}");
             self.find(Area::Path, "STAGE_CONTRADICTION", msg);
         }
@@ -543,7 +538,7 @@ impl RowCheck<'_> {
             self.find(Area::Path, "MULTIPLE_FINALIZE", "a run ends once");
         }
         self.facts.finalized = true;
-        let verdict = overall_verdict(envelope);
+        let verdict = RunFinalize::parse(envelope.payload_json()).verdict.known();
         let Some(commitment) = &self.facts.commitment else {
             self.facts.recorded_verdict = verdict;
             return;
@@ -565,11 +560,6 @@ impl RowCheck<'_> {
         }
         self.facts.recorded_verdict = verdict;
     }
-}
-
-fn overall_verdict(envelope: &Envelope<'_>) -> Option<Verdict> {
-    let word = canonical::member(envelope.payload_json(), "overall_verdict")?;
-    Verdict::parse(std::str::from_utf8(word.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()?)
 }
 
 fn payload(envelope: &Envelope<'_>) -> Result<Object, Error> {
@@ -725,7 +715,7 @@ impl Snapshot {
     pub fn wanted(&self, keys: &[&str]) -> Vec<Wanted> {
         let mut wanted: BTreeMap<BlobHash, bool> = BTreeMap::new();
         for event in self.of_type(EventType::EvidencePut) {
-            let put = EvidencePut::of_event(event);
+            let put = EvidencePut::parse(event.payload.json());
             let bytes = put.key().is_some_and(|key| keys.contains(&key));
             if let Ok(hash) = put.hash {
                 *wanted.entry(hash).or_default() |= bytes;
@@ -762,7 +752,7 @@ impl Snapshot {
     /// recorded by digest.
     pub fn evidence_is_complete(&self) -> bool {
         self.of_type(EventType::EvidencePut).all(|event| {
-            let put = EvidencePut::of_event(event);
+            let put = EvidencePut::parse(event.payload.json());
             let is_sound = put.flaw(self.facts.commitment.is_some()).is_none();
             matches!(
                 put.hash.ok().filter(|_| is_sound).map(|hash| self.blob(&hash)),

@@ -131,7 +131,7 @@ fn by_key(context: &Context, ledger: &Ledger, name: &ReadName, key: &str) -> Res
         if event.event_type != EventType::EvidencePut {
             return;
         }
-        let put = EvidencePut::of_event(&event);
+        let put = EvidencePut::parse(event.payload.json());
         let name = put.key().unwrap_or_default();
         if name == key {
             found = put.hash.ok();

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::name::ReadName;
 use crate::term::{self, BAD, HEAD, ODD, SIDE, escape, paint};
 use receipt_kernel::core::json::Text;
-use receipt_kernel::core::payload::EvidencePut;
+use receipt_kernel::core::payload::{EvidencePut, Member, RecordedEvaluation, RunFinalize};
 use receipt_kernel::core::run::{Event, Finding, RunFacts};
 use receipt_kernel::{EventType, Object, RunId, Timestamp, Value, Verdict};
 use std::io::{self, Write};
@@ -146,20 +146,21 @@ fn line(event: &Event, start: Option<Timestamp>) -> String {
 
 fn about(event: &Event) -> String {
     let text = |key: &str| event.payload.get(key).and_then(Value::as_text).map(ToString::to_string).unwrap_or_default();
-    let verdict = event.payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
-    let verdict = verdict.map(term::verdict).unwrap_or_default();
+    let verdict = |said: Member<Verdict>| said.known().map(term::verdict).unwrap_or_default();
     match event.event_type {
         EventType::EvidencePut => evidence(event),
         EventType::StageAdvance => escape(&text("reason")),
-        EventType::Evaluation => verdict,
-        EventType::RunFinalize => format!("{verdict} {}", escape(&text("summary"))),
+        EventType::Evaluation => verdict(RecordedEvaluation::verdict_of(event.payload.json())),
+        EventType::RunFinalize => {
+            format!("{} {}", verdict(RunFinalize::parse(event.payload.json()).verdict), escape(&text("summary")))
+        }
         EventType::Decision => escape(&format!("{} {}", text("decision_id"), text("action_plan"))),
         _ => String::new(),
     }
 }
 
 fn evidence(event: &Event) -> String {
-    let put = EvidencePut::of_event(event);
+    let put = EvidencePut::parse(event.payload.json());
     let key = put.key.map(|key| key.to_string()).unwrap_or_default();
     let hash: String = put.hash.map(|hash| hash.to_hex().chars().take(12).collect()).unwrap_or_default();
     let kind = event.payload.get("meta").and_then(|meta| meta.get("evidence_kind")).and_then(Value::as_text);

@@ -8,6 +8,7 @@ use crate::commitment::Commitment;
 use crate::envelope::EventType;
 use crate::error::Error;
 use crate::json::{Object, Value};
+use crate::payload::{Member, RecordedEvaluation, RecordedResult};
 use crate::run::{Event, Snapshot};
 use crate::verdict::{Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -101,12 +102,13 @@ impl Invariant for EvaluationCompleteness {
             result.find(Verdict::Fail, Reason::new("NO_EVALUATION", "No EVALUATION events found in run"));
             return result;
         };
-        let results = results(&mut result, evaluation);
-        let overall = overall_verdict(&mut result, evaluation);
+        let said = RecordedEvaluation::parse(evaluation.payload.json());
+        let results = results(&mut result, &said);
+        let overall = overall_verdict(&mut result, &said);
         if let Some(overall) = overall.filter(|overall| overall.is_success()) {
-            check_evidence_complete(&mut result, evaluation, overall);
+            check_evidence_complete(&mut result, &said, overall);
         }
-        let judged: BTreeSet<&str> = results.iter().filter_map(|item| item.id).collect();
+        let judged: BTreeSet<&str> = results.iter().filter_map(|item| item.id.as_deref()).collect();
         for (id, known) in self.required_ids(run) {
             if !judged.contains(id.as_str()) {
                 let msg = format!("Required invariant '{id}' not found in evaluation results");
@@ -122,100 +124,87 @@ impl Invariant for EvaluationCompleteness {
         if result.verdict != Verdict::Pass {
             return result;
         }
-        let ids: Vec<&str> = results.iter().filter_map(|item| item.id).collect();
+        let ids: Vec<String> = results.into_iter().filter_map(|item| item.id).collect();
         result.with("evaluation_count", run.of_type(EventType::Evaluation).count()).with("invariants_evaluated", ids)
     }
 }
 
-/// A result on record.
-struct Recorded<'r> {
-    id: Option<&'r str>,
+/// A result on record that can be read.
+struct Recorded {
+    id: Option<String>,
     verdict: Verdict,
 }
 
 /// The results of an EVALUATION that can be read, with what is wrong with the others added.
-fn results<'r>(result: &mut InvariantResult, evaluation: &'r Event) -> Vec<Recorded<'r>> {
-    let items = match evaluation.payload.get("results") {
-        None | Some(Value::Null) => &[],
-        Some(Value::Array(items)) => items.as_slice(),
-        Some(_) => {
-            malformed(result, "results must be a list");
-            return Vec::new();
-        }
-    };
-    if items.is_empty() {
+fn results(result: &mut InvariantResult, evaluation: &RecordedEvaluation<'_>) -> Vec<Recorded> {
+    if evaluation.results == Member::Malformed {
+        malformed(result, "results must be a list");
+        return Vec::new();
+    }
+    let mut items = evaluation.results.known().into_iter().flat_map(|results| results.iter()).peekable();
+    if items.peek().is_none() {
         result.find(Verdict::Fail, Reason::new("EMPTY_RESULTS", "EVALUATION event has no results"));
     }
-    items.iter().filter_map(|item| recorded(result, item)).collect()
+    items.filter_map(|item| recorded(result, item)).collect()
 }
 
-fn recorded<'r>(result: &mut InvariantResult, item: &'r Value) -> Option<Recorded<'r>> {
-    let Some(object) = item.as_object() else {
+fn recorded(result: &mut InvariantResult, item: RecordedResult<'_>) -> Option<Recorded> {
+    if !item.is_object {
         malformed(result, "a result must be an object");
         return None;
-    };
-    let id = match object.get("invariant_id") {
-        None | Some(Value::Null) => None,
-        Some(id) => match id.as_str() {
-            None => {
-                malformed(result, "a result's invariant_id must be text");
-                return None;
-            }
-            id => id,
-        },
-    };
-    let verdict = object.get("verdict").and_then(Value::as_str).and_then(Verdict::parse);
-    if verdict.is_none() {
-        let msg = format!("Invariant '{}' has a verdict that is none of the four", id.unwrap_or("?"));
-        result.find(Verdict::Fail, Reason::new("BAD_VERDICT", msg));
     }
-    verdict.map(|verdict| Recorded { id, verdict })
+    if item.id == Member::Malformed {
+        malformed(result, "a result's invariant_id must be text");
+        return None;
+    }
+    let id = item.id.known();
+    let Some(verdict) = item.verdict.known() else {
+        let msg = format!("Invariant '{}' has a verdict that is none of the four", id.as_deref().unwrap_or("?"));
+        result.find(Verdict::Fail, Reason::new("BAD_VERDICT", msg));
+        return None;
+    };
+    Some(Recorded { id, verdict })
 }
 
 fn malformed(result: &mut InvariantResult, msg: &str) {
     result.find(Verdict::Fail, Reason::new("EVALUATION_MALFORMED", format!("EVALUATION: {msg}")));
 }
 
-fn overall_verdict(result: &mut InvariantResult, evaluation: &Event) -> Option<Verdict> {
-    let verdict = match evaluation.payload.get("overall_verdict") {
-        None | Some(Value::Null) => {
-            result.find(Verdict::Fail, Reason::new("NO_OVERALL_VERDICT", "EVALUATION event missing overall_verdict"));
-            return None;
-        }
-        Some(verdict) => verdict.as_str().and_then(Verdict::parse),
+fn overall_verdict(result: &mut InvariantResult, evaluation: &RecordedEvaluation<'_>) -> Option<Verdict> {
+    let (code, msg) = match evaluation.verdict {
+        Member::Is(verdict) => return Some(verdict),
+        Member::Nothing => ("NO_OVERALL_VERDICT", "EVALUATION event missing overall_verdict"),
+        Member::Malformed => ("BAD_VERDICT", "overall_verdict is none of pass, warn, fail and unknown"),
     };
-    if verdict.is_none() {
-        let msg = "overall_verdict is none of pass, warn, fail and unknown";
-        result.find(Verdict::Fail, Reason::new("BAD_VERDICT", msg));
-    }
-    verdict
+    result.find(Verdict::Fail, Reason::new(code, msg));
+    None
 }
 
 /// A success needs `evidence_complete` to be `true`; nothing else that a program might take for it will do.
-fn check_evidence_complete(result: &mut InvariantResult, evaluation: &Event, overall: Verdict) {
-    match evaluation.payload.get("evidence_complete") {
-        Some(Value::Bool(true)) => {}
-        None | Some(Value::Null | Value::Bool(false)) => {
+fn check_evidence_complete(result: &mut InvariantResult, evaluation: &RecordedEvaluation<'_>, overall: Verdict) {
+    match evaluation.evidence_complete {
+        Member::Is(true) => {}
+        Member::Nothing | Member::Is(false) => {
             let msg = format!(
                 "overall_verdict is '{}' but evidence_complete is False. Incomplete evidence cannot produce a PASS verdict.",
                 overall.as_str()
             );
             result.find(Verdict::Fail, Reason::new("SILENT_DOWNGRADE", msg));
         }
-        Some(_) => malformed(result, "evidence_complete must be true or false"),
+        Member::Malformed => malformed(result, "evidence_complete must be true or false"),
     }
 }
 
 /// Adds each result that is worse than the whole. Only a committed policy can say that an invariant is not required: a
 /// result's own word for it is worth nothing.
-fn check_consistency(result: &mut InvariantResult, run: &Snapshot, overall: Verdict, results: &[Recorded<'_>]) {
+fn check_consistency(result: &mut InvariantResult, run: &Snapshot, overall: Verdict, results: &[Recorded]) {
     let listed = run.facts().commitment.iter().flat_map(Commitment::invariants);
     let optional: BTreeSet<&str> = listed.filter(|listed| !listed.required).map(|listed| listed.id.as_str()).collect();
     for item in results {
-        let optional = item.id.is_some_and(|id| optional.contains(id));
+        let optional = item.id.as_deref().is_some_and(|id| optional.contains(id));
         let allowed = Verdict::overall([(item.verdict, !optional)]);
         if allowed.worse(overall) != overall {
-            let (id, verdict) = (item.id.unwrap_or("?"), item.verdict.as_str());
+            let (id, verdict) = (item.id.as_deref().unwrap_or("?"), item.verdict.as_str());
             let msg = format!("Invariant '{id}' has verdict='{verdict}' but overall_verdict is '{}'", overall.as_str());
             result.find(Verdict::Fail, Reason::new("VERDICT_INCONSISTENCY", msg));
         }
@@ -229,7 +218,7 @@ fn check_remediation(result: &mut InvariantResult, run: &Snapshot) {
         match event.event_type {
             EventType::Remediation => failed = None,
             EventType::Evaluation => {
-                let verdict = event.payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
+                let verdict = RecordedEvaluation::verdict_of(event.payload.json()).known();
                 if verdict.is_none_or(Verdict::is_failure) {
                     failed = Some(event);
                 } else if let Some(failed) = failed.take() {

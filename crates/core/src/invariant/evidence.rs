@@ -180,7 +180,7 @@ impl<'r> Evidence<'r> {
 
 impl<'r> Put<'r> {
     fn of(run: &Snapshot, event: &'r Event, late: bool) -> Self {
-        let said = EvidencePut::of_event(event);
+        let said = EvidencePut::parse(event.payload.json());
         let meta = event.payload.get("meta").and_then(Value::as_object);
         let kind = meta.and_then(|meta| meta.get("evidence_kind"));
         let committed = run.facts().commitment.is_some();

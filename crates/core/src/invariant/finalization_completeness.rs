@@ -5,7 +5,8 @@ use super::{Invariant, InvariantResult};
 use crate::envelope::EventType;
 use crate::error::Error;
 use crate::id::EventRef;
-use crate::json::{Object, Text, Value};
+use crate::json::{Object, Text};
+use crate::payload::{Member, RecordedEvaluation, RunFinalize};
 use crate::run::{Event, Snapshot};
 use crate::verdict::{Reason, Verdict};
 
@@ -94,19 +95,14 @@ impl Invariant for FinalizationCompleteness {
 }
 
 fn verdict(result: &mut InvariantResult, finalize: &Event) -> Option<Verdict> {
-    let verdict = match finalize.payload.get("overall_verdict") {
-        None | Some(Value::Null) => {
-            let msg = "RUN_FINALIZE event missing overall_verdict in payload";
-            result.find(Verdict::Fail, Reason::new("NO_VERDICT", msg));
-            return None;
-        }
-        Some(verdict) => verdict.as_str().and_then(Verdict::parse),
+    let verdict = RunFinalize::parse(finalize.payload.json()).verdict;
+    let (code, msg) = match verdict {
+        Member::Is(_) => return verdict.known(),
+        Member::Nothing => ("NO_VERDICT", "RUN_FINALIZE event missing overall_verdict in payload"),
+        Member::Malformed => ("BAD_VERDICT", "overall_verdict is none of pass, warn, fail and unknown"),
     };
-    if verdict.is_none() {
-        let msg = "overall_verdict is none of pass, warn, fail and unknown";
-        result.find(Verdict::Fail, Reason::new("BAD_VERDICT", msg));
-    }
-    verdict
+    result.find(Verdict::Fail, Reason::new(code, msg));
+    None
 }
 
 /// A success must rest on an EVALUATION that is no worse.
@@ -116,7 +112,7 @@ fn check_evaluation(result: &mut InvariantResult, run: &Snapshot, finalize: &Eve
         result.find(Verdict::Fail, Reason::new("NO_EVALUATION", msg));
         return;
     };
-    let evaluated = evaluation.payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
+    let evaluated = RecordedEvaluation::verdict_of(evaluation.payload.json()).known();
     if evaluated.is_none_or(|evaluated| evaluated.worse(verdict) != verdict) {
         let msg = "the run ended with a better verdict than its last EVALUATION has";
         result.find(Verdict::Fail, Reason::new("VERDICT_INCONSISTENCY", msg).at(run.event_ref(evaluation)));

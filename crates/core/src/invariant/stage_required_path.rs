@@ -6,7 +6,8 @@ use super::{Invariant, InvariantResult, python_list};
 use crate::envelope::EventType;
 use crate::error::Error;
 use crate::json::{Object, Value};
-use crate::run::{Event, Snapshot};
+use crate::payload::StageAdvance;
+use crate::run::Snapshot;
 use crate::stage::Stage;
 use crate::verdict::{Reason, Verdict};
 
@@ -76,19 +77,13 @@ impl Invariant for StageRequiredPath {
 /// Adds each STAGE_ADVANCE whose payload says otherwise than the stages around it. For a run with a committed graph,
 /// reading it has found them.
 fn report_contradictions(result: &mut InvariantResult, run: &Snapshot) {
-    let mut before: Option<&Event> = None;
+    let mut before: Option<&Stage> = None;
     for event in run.events() {
-        let says = |key: &str, stage: Option<&Stage>| match event.payload.get(key) {
-            None | Some(Value::Null) => true,
-            Some(said) => stage.is_none_or(|stage| said.as_str() == Some(stage.as_str())),
-        };
-        let from = before.map(|event| &event.stage);
-        if event.event_type == EventType::StageAdvance
-            && !(says("from_stage", from) && says("to_stage", Some(&event.stage)))
-        {
+        let advance = event.event_type == EventType::StageAdvance;
+        if advance && StageAdvance::parse(event.payload.json()).contradicts(before, &event.stage) {
             let msg = "the payload of STAGE_ADVANCE contradicts the stages of the events";
             result.find(Verdict::Fail, Reason::new("STAGE_CONTRADICTION", msg).at(run.event_ref(event)));
         }
-        before = Some(event);
+        before = Some(&event.stage);
     }
 }

@@ -1,11 +1,11 @@
 //! The payload of EVIDENCE_PUT.
 
+use super::member::{count, given, is_object, is_text, plain, text, unicode};
 use crate::canonical;
 use crate::envelope::Envelope;
 use crate::evidence::{BlobRecord, EvidenceClass};
 use crate::id::{BlobHash, BlobRef};
-use crate::json::{self, Object, Text, Value};
-use crate::run::Event;
+use crate::json::{Object, Text, Value};
 
 /// Why a payload is not one that a writer left: a reason code, and what is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +73,6 @@ impl EvidencePut {
         Self::parse(envelope.payload_json())
     }
 
-    /// From an event of a snapshot.
-    pub fn of_event(event: &Event) -> Self {
-        Self::parse(event.payload.json())
-    }
-
     /// From the canonical text of the payload, of which no values are built.
     ///
     /// Canonical text has no escapes in what needs none and no member twice. Other text that has them is malformed here.
@@ -102,9 +97,8 @@ impl EvidencePut {
             _ => members.address(),
         };
         let bytes_len = members.bytes_len.and_then(count);
-        let class =
-            members.class.and_then(plain).and_then(|word| EvidenceClass::parse(std::str::from_utf8(word).ok()?));
-        let content_type = members.content_type.and_then(text).and_then(|text| text.as_str().map(str::to_owned));
+        let class = members.class.and_then(plain).and_then(EvidenceClass::parse);
+        let content_type = members.content_type.and_then(unicode);
         let strict = if bytes_len.is_none() {
             Some("payload.evidence must say how many bytes the blob has")
         } else if members.class.is_some() != class.is_some() {
@@ -181,9 +175,9 @@ impl<'p> Members<'p> {
         if !is_text(sha256) {
             return Err(malformed("evidence.sha256 must be text"));
         }
-        let hash = plain(sha256).and_then(BlobHash::parse_bytes);
+        let hash = plain(sha256).and_then(|text| BlobHash::parse_bytes(text.as_bytes()));
         let hash = hash.ok_or(malformed("evidence.sha256 must be 64 lower-case digits"))?;
-        let blob = self.blob.and_then(plain).and_then(|text| BlobRef::parse(std::str::from_utf8(text).ok()?));
+        let blob = self.blob.and_then(plain).and_then(BlobRef::parse);
         match blob {
             None => Err(malformed("evidence.ref must be blob://sha256: and 64 digits")),
             Some(blob) if blob.0 == hash => Ok(hash),
@@ -220,37 +214,4 @@ fn read_meta(meta: Option<&[u8]>) -> (bool, Option<Flaw>) {
 
 fn set<'p>(place: &mut Option<&'p [u8]>, value: &'p [u8], twice: &mut bool) {
     *twice |= place.replace(value).is_some();
-}
-
-/// A member that is there and is not `null`.
-fn given(json: Option<&[u8]>) -> Option<&[u8]> {
-    json.filter(|json| *json != b"null")
-}
-
-fn is_object(json: &[u8]) -> bool {
-    json.starts_with(b"{")
-}
-
-fn is_text(json: &[u8]) -> bool {
-    json.starts_with(b"\"")
-}
-
-/// The text between the quotes, if nothing in it is escaped.
-fn plain(json: &[u8]) -> Option<&[u8]> {
-    json.strip_prefix(b"\"")?.strip_suffix(b"\"").filter(|text| !text.contains(&b'\\'))
-}
-
-/// A text, which is parsed only if something in it is escaped.
-fn text(json: &[u8]) -> Option<Text> {
-    match plain(json) {
-        Some(plain) => std::str::from_utf8(plain).ok().map(Text::from),
-        None => json::parse_string(json),
-    }
-}
-
-/// An integer from 0 to 2⁶³ − 1, as canonical text has it.
-fn count(json: &[u8]) -> Option<u64> {
-    let digits =
-        std::str::from_utf8(json).ok().filter(|json| json.starts_with(|first: char| first.is_ascii_digit()))?;
-    digits.parse().ok().filter(|count| i64::try_from(*count).is_ok())
 }

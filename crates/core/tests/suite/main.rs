@@ -14,6 +14,7 @@ mod envelope;
 mod invariants;
 mod merkle;
 mod note;
+mod payload;
 mod policy;
 mod snapshot;
 mod spaced;

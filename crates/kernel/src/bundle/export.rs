@@ -2,7 +2,6 @@
 
 use super::import::kept_proof;
 use super::replay::reads;
-use super::verify::expired_blob;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::log;
@@ -13,6 +12,7 @@ use receipt_core::canonical;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, EventHash, RunId};
+use receipt_core::payload::BlobExpire;
 use receipt_core::run::{Area, RunReader, blobs_cited, blobs_referred_to};
 use receipt_core::verdict::Verdict;
 use std::collections::{BTreeMap, BTreeSet};
@@ -227,7 +227,7 @@ fn list(
         blobs.entry(hash).or_default();
     }
     if envelope.event_type == EventType::BlobExpire {
-        expired_blob(envelope).map(|hash| blobs.entry(hash).or_default());
+        BlobExpire::parse(envelope.payload_json()).map(|said| blobs.entry(said.hash).or_default());
     }
     if envelope.event_type != EventType::EvidencePut {
         return false;

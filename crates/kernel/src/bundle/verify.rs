@@ -13,13 +13,13 @@ use crate::read::evidence::Evidence;
 use crate::read::receipts::{Receipt, Receipts, kept};
 use crate::store::MAX_BYTES_IN_MEMORY;
 use receipt_core::bundle::{Blob, Header, Item, MAX_BLOBS, MAX_LINE, Problem, Reader, Row, State};
-use receipt_core::canonical;
 use receipt_core::checkpoint::InclusionProof;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::BlobFact;
 use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId, Seq};
 use receipt_core::json::{Object, Value};
 use receipt_core::note::VerifierKey;
+use receipt_core::payload::BlobExpire;
 use receipt_core::replay::{Replay, Replayed};
 use receipt_core::run::{RunReader, blobs_referred_to};
 use receipt_core::verdict::{Reason, Verdict};
@@ -366,8 +366,8 @@ impl Found<'_> {
             }
             EventType::RunStart => self.retention = kept(&envelope),
             EventType::BlobExpire => {
-                if let Some(hash) = expired_blob(&envelope) {
-                    self.told.entry(hash).or_default();
+                if let Some(said) = BlobExpire::parse(envelope.payload_json()) {
+                    self.told.entry(said.hash).or_default();
                 }
                 if let Some(receipt) = Receipt::of(&envelope, self.retention.as_ref()) {
                     self.told.entry(receipt.hash).or_default().expired = true;
@@ -645,10 +645,4 @@ fn check_proof(header: &Header, event: Option<EventHash>, keys: &[VerifierKey], 
         return find(Verdict::Unknown, Reason::new("PROOF_PARTIAL", msg));
     }
     true
-}
-
-/// The blob whose bytes a BLOB_EXPIRE says were removed.
-pub(super) fn expired_blob(envelope: &Envelope<'_>) -> Option<BlobHash> {
-    let json = canonical::member(envelope.payload_json(), "sha256")?;
-    BlobHash::parse_bytes(json.strip_prefix(b"\"")?.strip_suffix(b"\"")?)
 }

@@ -16,6 +16,8 @@ use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, RunId, Timestamp};
 use receipt_core::invariant::LedgerChainValid;
 use receipt_core::json::{Limits, Object, Value};
+use receipt_core::payload::{RunFinalize, StageAdvance};
+use receipt_core::stage::Stage;
 use rusqlite::types::ValueRef;
 
 /// What is to be removed.
@@ -241,8 +243,8 @@ impl<'p> Maintenance<'p> {
         }
         if facts.events == 0 {
             run.write(transaction, EventType::RunStart, "START", Object::from_iter([("meta", meta)]), &[])?;
-            let step = [("from_stage", "START"), ("to_stage", "FINALIZE"), ("reason", "removing what is due")];
-            let step = Object::from_iter(step.map(|(key, value)| (key, Value::from(value))));
+            let mut step = StageAdvance::to_object(&Stage::new("START"), &Stage::new("FINALIZE"));
+            step.insert("reason", "removing what is due");
             run.write(transaction, EventType::StageAdvance, "FINALIZE", step, &[])?;
         }
         Ok(run)
@@ -276,15 +278,15 @@ impl<'p> Maintenance<'p> {
             return Ok(());
         }
         let result = LedgerChainValid::of_facts(&self.id, &read_facts(transaction, &self.id)?);
-        let verdict = Value::from(result.verdict);
         let evaluation = Object::from_iter([
             ("results", Value::Array(vec![result.to_value()])),
-            ("overall_verdict", verdict.clone()),
+            ("overall_verdict", result.verdict.into()),
             ("evidence_complete", true.into()),
         ]);
         self.write(transaction, EventType::Evaluation, "FINALIZE", evaluation, &[])?;
         let summary = format!("expired {} blobs, purged {}", done.expired.len(), done.purged);
-        let finalize = Object::from_iter([("overall_verdict", verdict), ("summary", summary.into())]);
+        let mut finalize = RunFinalize::to_object(result.verdict);
+        finalize.insert("summary", summary);
         self.write(transaction, EventType::RunFinalize, "FINALIZE", finalize, &[])
     }
 

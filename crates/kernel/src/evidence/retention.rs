@@ -21,6 +21,7 @@ use receipt_core::envelope::{Actor, EventType};
 use receipt_core::evidence::{BlobFact, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, RunId, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::payload::{BlobExpire, Cause};
 use receipt_core::run::{Cell, RunReader};
 use receipt_core::verdict::Reason;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -410,15 +411,8 @@ fn remove(run: &mut OpenRun<'_>, due: &Due, now: Timestamp) -> Result<()> {
     if !run.transaction.expire_blob(&due.hash, due.from, due.to, now)? {
         return Err(Error::store("a blob changed its state inside a transaction"));
     }
-    let payload = Object::from_iter([
-        ("sha256", Value::from(due.hash.to_string())),
-        ("bytes_len", due.bytes_len.into()),
-        ("evidence_class", due.class.as_str().into()),
-        ("from_state", due.from.as_str().into()),
-        ("to_state", due.to.as_str().into()),
-        ("kept_until", due.until.to_string().into()),
-        ("reason", "retention".into()),
-    ]);
+    let cause = Cause::Retention { kept_until: due.until };
+    let payload = BlobExpire::to_object(due.hash, due.bytes_len, due.class, [due.from, due.to], cause);
     let draft = run.draft(EventType::BlobExpire, Clean::ours(payload)).blobs([BlobRef(due.hash)]);
     run.write(&draft).map(drop)
 }

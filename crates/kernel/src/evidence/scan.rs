@@ -15,6 +15,7 @@ use receipt_core::envelope::{Actor, EventType};
 use receipt_core::evidence::{BlobFact, BlobRecord, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId};
 use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::payload::{BlobExpire, Cause};
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
@@ -282,17 +283,9 @@ fn replace(
     if !run.transaction.expire_blob(&old.hash, from, to, now)? {
         return Err(Error::store("a blob changed its state inside a transaction"));
     }
-    let payload = Object::from_iter([
-        ("sha256", Value::from(old.hash.to_string())),
-        ("bytes_len", old.bytes_len.into()),
-        ("evidence_class", old.class.as_str().into()),
-        ("from_state", from.as_str().into()),
-        ("to_state", to.as_str().into()),
-        ("reason", "redaction".into()),
-        ("replaced_by", stored.record.hash.to_string().into()),
-        ("redactions", report.replaced().into()),
-        ("redaction_rules", (&*report.rules).into()),
-    ]);
+    let cause =
+        Cause::Redaction { replaced_by: stored.record.hash, redactions: report.replaced(), rules: &report.rules };
+    let payload = BlobExpire::to_object(old.hash, old.bytes_len, old.class, [from, to], cause);
     let blobs = [BlobRef(old.hash), BlobRef(stored.record.hash)];
     run.write(&run.draft(EventType::BlobExpire, Clean::ours(payload)).blobs(blobs))?;
     Ok(stored.record)

@@ -14,9 +14,10 @@ use crate::read::run::finish;
 use crate::store::{self, ReadTransaction, Visit};
 use receipt_core::canonical::Scratch;
 use receipt_core::envelope::{Envelope, EventType};
-use receipt_core::evidence::{BlobState, EvidenceClass};
+use receipt_core::evidence::EvidenceClass;
 use receipt_core::id::{BlobHash, RunId, Timestamp};
-use receipt_core::json::{self, Limits, Value};
+use receipt_core::json::{self, Limits};
+use receipt_core::payload::BlobExpire;
 use receipt_core::run::RunReader;
 use receipt_core::verdict::Verdict;
 use std::collections::{BTreeSet, HashMap};
@@ -41,22 +42,14 @@ impl Receipt {
         if envelope.event_type != EventType::BlobExpire {
             return None;
         }
-        let payload = json::parse(envelope.payload_json(), Limits::READ).ok()?;
-        let text = |name: &str| payload.get(name).and_then(Value::as_str);
-        // From `expired_hash_only` to `purged` no bytes go.
-        let from = payload.get("from_state").filter(|from| !from.is_null());
-        if from.is_some_and(|from| from.as_str() != Some(BlobState::Live.as_str())) {
-            return None;
-        }
-        let until = text("kept_until").and_then(Timestamp::parse);
-        let bytes_len = payload.get("bytes_len").and_then(Value::as_i64);
+        let said = BlobExpire::parse(envelope.payload_json()).filter(|said| said.removes)?;
         Some(Self {
-            hash: BlobHash::parse_bytes(text("sha256")?.as_bytes())?,
+            hash: said.hash,
             seq: envelope.seq.get(),
             at: store::instant(envelope)?,
-            bytes_len: bytes_len.and_then(|length| u64::try_from(length).ok()),
-            class: text("evidence_class").and_then(EvidenceClass::parse),
-            retention: (text("reason") == Some("retention")).then(|| (until, kept.cloned())),
+            bytes_len: said.bytes_len,
+            class: said.class,
+            retention: said.by_retention.then(|| (said.kept_until, kept.cloned())),
         })
     }
 

@@ -75,7 +75,8 @@ pub(crate) fn snapshot_of(
     reads: &[&str],
 ) -> Result<Snapshot> {
     let mut snapshot = finish(store, run_id, |row| builder.finish(row))?;
-    let puts = snapshot.of_type(EventType::EvidencePut).map(EvidencePut::of_event).filter(|put| put.by_digest);
+    let puts = snapshot.of_type(EventType::EvidencePut).map(|event| EvidencePut::parse(event.payload.json()));
+    let puts = puts.filter(|put| put.by_digest);
     let by_digest: BTreeSet<BlobHash> = puts.filter_map(|put| put.hash.ok()).collect();
     let mut removed = OfRun::new(store, run_id);
     loop {

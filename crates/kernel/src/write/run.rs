@@ -11,6 +11,7 @@ use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef};
 use receipt_core::evidence::{BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobRef, EventHash, RunId};
 use receipt_core::json::{Object, Value};
+use receipt_core::payload::{RecordedEvaluation, RunFinalize, StageAdvance};
 use receipt_core::policy::{Evaluation, Policy};
 use receipt_core::run::Snapshot;
 use receipt_core::stage::Stage;
@@ -199,11 +200,6 @@ impl RunWriter {
     }
 }
 
-fn snapshot_head(snapshot: &Snapshot) -> Value {
-    let Some((seq, hash)) = snapshot.facts().head else { return Value::Null };
-    Object::from_iter([("event_hash", Value::from(hash.to_string())), ("seq", Value::from(seq.get()))]).into()
-}
-
 /// The verdict that a run may end with.
 fn best_verdict(snapshot: &Snapshot) -> Verdict {
     let facts = snapshot.facts();
@@ -214,7 +210,7 @@ fn best_verdict(snapshot: &Snapshot) -> Verdict {
     let stale = snapshot.events().iter().any(|event| {
         event.seq > evaluation.seq && matches!(event.event_type, EventType::EvidencePut | EventType::Remediation)
     });
-    let recorded = evaluation.payload.get("overall_verdict").and_then(Value::as_str).and_then(Verdict::parse);
+    let recorded = RecordedEvaluation::verdict_of(evaluation.payload.json()).known();
     match recorded {
         Some(verdict) if stale => verdict.worse(Verdict::Unknown),
         Some(verdict) => verdict,
@@ -283,13 +279,8 @@ impl OpenRun<'_> {
         let policy = &self.writer.policy;
         let snapshot = take_snapshot(self.transaction, &self.writer.run_id, &policy.reads())?;
         let evaluation = policy.evaluate(&snapshot);
-        let mut payload = match evaluation.to_value() {
-            Value::Object(object) => object,
-            _ => Object::new(),
-        };
-        payload.insert("evaluator", crate::bundle::evaluator());
-        payload.insert("policy_digest", policy.digest()?.to_string());
-        payload.insert("snapshot_head", snapshot_head(&snapshot));
+        let (judged, head) = (evaluation.to_object(), snapshot.facts().head);
+        let payload = RecordedEvaluation::to_object(judged, crate::bundle::evaluator(), policy.digest()?, head);
         // Its texts are those of the policy and of what is on record.
         self.write(&self.draft(EventType::Evaluation, Clean::ours(payload)))?;
         Ok(evaluation)
@@ -314,7 +305,7 @@ impl OpenRun<'_> {
         let snapshot = take_snapshot(self.transaction, &self.writer.run_id, &[])?;
         let verdict = choose(best_verdict(&snapshot))?;
         self.step_to_the_end(verdict)?;
-        let payload = Clean::ours(Object::new()).with("overall_verdict", Clean::ours(verdict)).with("summary", summary);
+        let payload = Clean::ours(RunFinalize::to_object(verdict)).with("summary", summary);
         let basis = snapshot.events().iter().rev();
         let mut basis = basis.filter(|event| matches!(event.event_type, EventType::Decision | EventType::Evaluation));
         let basis = basis.next().map(|event| snapshot.event_ref(event));
@@ -326,8 +317,7 @@ impl OpenRun<'_> {
         let from = self.head.stage.clone();
         self.writer.policy.graph().check_step(&from, to)?;
         // Both are stages of the graph that the run committed to.
-        let stages = [("from_stage", Value::from(&from)), ("to_stage", Value::from(to))];
-        let payload = Clean::ours(Object::from_iter(stages)).with("reason", reason);
+        let payload = Clean::ours(StageAdvance::to_object(&from, to)).with("reason", reason);
         self.write(&self.draft_in(Clean::ours(to.clone()), EventType::StageAdvance, payload))
     }
 
