@@ -7,6 +7,7 @@
 
 use crate::common::{RECEIPT, alone, on};
 use receipt_kernel::core::json::{self, Limits};
+use receipt_kernel::store::StoreErrorKind;
 use receipt_kernel::{Actor, Append, Check, Error, ErrorKind, EventType, Ledger, Object, Policy, Put, Value, Verdict};
 use std::fs;
 use std::io::Write;
@@ -79,7 +80,7 @@ fn assert_has(ledger: &Ledger, acknowledged: &[usize]) {
 
 #[track_caller]
 fn assert_full(error: &Error) {
-    assert!(matches!(error, Error::Full), "{error:?}");
+    assert_eq!(error.of_store(), Some(StoreErrorKind::Full), "{error:?}");
     assert_eq!((error.kind(), error.code()), (ErrorKind::Stop, "disk_full"));
     assert!(error.hint().contains("free some space"));
 }

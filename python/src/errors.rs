@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use receipt_kernel::store::StoreErrorKind;
 use receipt_kernel::{Error, ErrorKind};
 
 /// An exception of `receipt_kernel.errors`.
@@ -23,9 +24,7 @@ pub(crate) fn of_store(py: Python<'_>, error: &Error) -> PyErr {
             let message = format!("{message} under another policy, policy version or stage graph");
             of_class(py, "StoreError", message)
         }
-        Error::Store { message: text, .. } if text.contains("constraint failed") => {
-            of_class(py, "IntegrityError", message)
-        }
+        Error::Store(error) if error.kind() == StoreErrorKind::Constraint => of_class(py, "IntegrityError", message),
         _ if error.kind() == ErrorKind::Input => PyValueError::new_err(message),
         _ => of_class(py, "StoreError", message),
     }

@@ -1,6 +1,7 @@
 //! What to do next, in commands. The library knows none of them: it says what is wrong, and this file what to type.
 
 use receipt_kernel::Error;
+use receipt_kernel::store::StoreErrorKind;
 
 /// What to do about an error of the library; empty if its message says it all.
 pub(crate) fn of_error(error: &Error) -> &'static str {
@@ -34,13 +35,24 @@ pub(crate) fn of_error(error: &Error) -> &'static str {
         Error::RetentionUnset => "`receipt retain set` makes one; see `receipt retain set --help`",
         Error::NotFound { .. } => "`receipt init` makes one; --ledger or RECEIPT_LEDGER names one",
         Error::NotALedger { .. } => "check the path; --ledger or RECEIPT_LEDGER names a ledger",
-        Error::Store { .. } => {
-            "nothing was written; `receipt verify` says whether the ledger is whole; else check the disk and its limits"
-        }
-        Error::WriteIgnored { .. } => {
+        Error::Store(error) => of_store(error.kind()),
+        Error::Internal { .. } => "nothing was written; please report it: it is not your fault",
+        error => error.hint(),
+    }
+}
+
+fn of_store(kind: StoreErrorKind) -> &'static str {
+    match kind {
+        StoreErrorKind::Ignored => {
             "a trigger or a constraint that is not the kernel's is in the ledger: `receipt verify` names it"
         }
-        error => error.hint(),
+        StoreErrorKind::InDoubt => {
+            "`receipt log RUN` says whether it is there; an append with --key can be repeated; then check the disk"
+        }
+        kind if !kind.hint().is_empty() => kind.hint(),
+        _ => {
+            "nothing was written; `receipt verify` says whether the ledger is whole; else check the disk and its limits"
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong with a ledger, split by what the caller can do about it.
 
+use crate::store::{StoreError, StoreErrorKind};
 use receipt_core::Verdict;
 use std::path::PathBuf;
 use thiserror::Error;
@@ -18,7 +19,8 @@ pub enum ErrorKind {
     Stop,
 }
 
-/// A failed operation. What it was to write has not been written, not even in part.
+/// A failed operation. What it was to write has not been written, not even in part; only of a commit that is in doubt
+/// ([`StoreErrorKind::InDoubt`](crate::store::StoreErrorKind::InDoubt)) nobody knows.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -254,33 +256,14 @@ pub enum Error {
         /// Its version.
         found: &'static str,
     },
-    /// Others kept the ledger locked.
-    #[error("the ledger stayed locked by other writers")]
-    Busy,
-    /// The disk is full.
-    #[error("the disk is full; nothing was written")]
-    Full,
-    /// The ledger cannot be written.
-    #[error("the ledger is read-only")]
-    ReadOnly,
-    /// The store failed.
-    #[error("the ledger's store failed: {message}")]
-    Store {
-        /// What it said.
-        message: String,
-        /// The cause.
-        #[source]
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    },
-    /// SQLite reported success for a write that did not change the one row that it should have.
-    #[error(
-        "the ledger swallowed a write to its table {table}: {rows} rows changed instead of 1, and nothing was recorded"
-    )]
-    WriteIgnored {
-        /// The table.
-        table: &'static str,
-        /// How many rows changed.
-        rows: usize,
+    /// The store failed; its kind says how.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The kernel contradicts itself.
+    #[error("this is a fault of the kernel: {problem}")]
+    Internal {
+        /// What it found.
+        problem: &'static str,
     },
     /// A file could not be read or written.
     #[error("{}: {source}", path.display())]
@@ -293,25 +276,30 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn store(message: impl Into<String>) -> Self {
-        Self::Store { message: message.into(), source: None }
+    pub(crate) const fn internal(problem: &'static str) -> Self {
+        Self::Internal { problem }
+    }
+
+    /// What has failed in the store, if it is the store that failed.
+    pub const fn of_store(&self) -> Option<StoreErrorKind> {
+        match self {
+            Self::Store(error) => Some(error.kind()),
+            _ => None,
+        }
     }
 
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Busy => ErrorKind::Retry,
-            Self::Full
-            | Self::RunBroken { .. }
+            Self::Store(error) => error.kind().recourse(),
+            Self::RunBroken { .. }
             | Self::LogBroken { .. }
             | Self::NotALedger { .. }
             | Self::NewerSchema { .. }
             | Self::OldSqlite { .. }
-            | Self::ReadOnly
             | Self::NotFound { .. }
             | Self::BlobUnavailable { .. }
-            | Self::Store { .. }
-            | Self::WriteIgnored { .. }
+            | Self::Internal { .. }
             | Self::Io { .. } => ErrorKind::Stop,
             _ => ErrorKind::Input,
         }
@@ -356,11 +344,8 @@ impl Error {
             Self::NotALedger { .. } => "not_a_ledger",
             Self::NewerSchema { .. } => "newer_schema",
             Self::OldSqlite { .. } => "old_sqlite",
-            Self::Busy => "busy",
-            Self::Full => "disk_full",
-            Self::ReadOnly => "read_only",
-            Self::Store { .. } => "store_failed",
-            Self::WriteIgnored { .. } => "write_ignored",
+            Self::Store(error) => error.kind().code(),
+            Self::Internal { .. } => "internal",
             Self::Io { .. } => "io",
         }
     }
@@ -377,28 +362,9 @@ impl Error {
             Self::Exists { .. } => "choose another path; nothing is overwritten",
             Self::NewerSchema { .. } => "update receipt-kernel",
             Self::OldSqlite { .. } => "build with the bundled SQLite",
-            Self::Busy => "try again; if it lasts, look for a process that holds the ledger open",
-            Self::Full => "free some space and try again: the ledger is intact",
+            Self::Store(error) => error.kind().hint(),
             Self::Io { .. } => "nothing was written; check the disk, its limits, and the permissions of the folder",
-            Self::ReadOnly => "check the permissions of the ledger and of its folder",
             _ => "",
-        }
-    }
-}
-
-/// SQLITE_IOERR_SHMSIZE, of SQLite's page on result codes.
-const SHM_SIZE: i32 = 0x130a;
-
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
-        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly};
-        match error.sqlite_error_code() {
-            Some(DatabaseBusy | DatabaseLocked) => Self::Busy,
-            Some(DiskFull) => Self::Full,
-            Some(ReadOnly) => Self::ReadOnly,
-            // The index of the log, which is shared between processes, could not grow.
-            _ if error.sqlite_error().is_some_and(|error| error.extended_code == SHM_SIZE) => Self::Full,
-            _ => Self::Store { message: error.to_string(), source: Some(Box::new(error)) },
         }
     }
 }

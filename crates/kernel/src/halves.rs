@@ -51,7 +51,10 @@ impl<'r> Halves<'r> {
         let (first, second) = thread::scope(|scope| {
             let second = scope.spawn(move || read_half(second, run, Some(cut), None));
             let first = read_half(first, run, None, Some(cut));
-            (first, second.join().unwrap_or_else(|_| Err(Error::store("a thread that read half of a run has failed"))))
+            (
+                first,
+                second.join().unwrap_or_else(|_| Err(Error::internal("a thread that read half of a run has failed"))),
+            )
         });
         Ok(first?.zip(second?).and_then(|(first, second)| SnapshotBuilder::join([first, second])))
     }

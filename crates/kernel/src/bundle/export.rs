@@ -282,7 +282,7 @@ fn record(store: &dyn ReadTransaction, hash: BlobHash, named: &Named) -> Result<
                 None => Ok(Blob::missing(hash)),
             };
         }
-        fact => return Err(store::unavailable(&hash, &fact).unwrap_or_else(|| Error::store("a blob of no state"))),
+        fact => return Err(store::unavailable(&hash, &fact).unwrap_or_else(|| Error::internal("a blob of no state"))),
     };
     let mut blob = None;
     store.blob(&hash, &mut |row| {
@@ -367,6 +367,6 @@ impl Lines<'_> {
             return Ok(());
         }
         let error = store::unavailable(&blob.hash, &BlobFact::Corrupt);
-        Err(error.unwrap_or_else(|| Error::store("a corrupt blob")))
+        Err(error.unwrap_or_else(|| Error::internal("a corrupt blob")))
     }
 }

@@ -15,6 +15,7 @@ pub use statement::{Outcome, Parameters, SqlValue};
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
+use crate::store::StoreErrorKind::{Corrupt, Misuse};
 use crate::store::sqlite::{self, SqliteTransaction};
 use crate::store::{NewRun, ReadTransaction, Visit, WriteTransaction};
 use judge::Cache;
@@ -64,10 +65,10 @@ impl CompatibleStore {
     /// Makes the tables that are missing.
     ///
     /// # Errors
-    /// [`Error::NewerSchema`]: nothing is changed; [`Error::Busy`]; where the file cannot be written.
+    /// [`Error::NewerSchema`]: nothing is changed; [`Busy`](crate::store::StoreErrorKind::Busy); where the file cannot be written.
     pub fn initialize_schema(&self) -> Result<()> {
         if !self.connection.is_autocommit() {
-            return Err(Error::store("commit or roll back before the schema is initialized"));
+            return Err(sqlite::failed(Misuse, "commit or roll back before the schema is initialized"));
         }
         sqlite::initialize_compatible(&self.connection, include_str!("schema.sql"))
     }
@@ -129,7 +130,7 @@ impl CompatibleStore {
             odd |= row.envelope_json.text().map(&mut *visit).is_none();
             Visit::Continue(())
         })?;
-        if odd { Err(Error::store("an envelope is not stored as text")) } else { Ok(()) }
+        if odd { Err(sqlite::failed(Corrupt, "an envelope is not stored as text")) } else { Ok(()) }
     }
 
     /// The text of one event; nobody has checked it.
@@ -188,7 +189,7 @@ impl CompatibleStore {
 
 fn columns(run_id: &str, row: &RunRow<'_>) -> Result<RunColumns> {
     let text = |cell: Cell<'_>| {
-        cell.as_str().map(str::to_owned).ok_or_else(|| Error::store("a column of the run's row is not text"))
+        cell.as_str().map(str::to_owned).ok_or_else(|| sqlite::failed(Corrupt, "a column of the run's row is not text"))
     };
     Ok(RunColumns {
         run_id: run_id.to_owned(),

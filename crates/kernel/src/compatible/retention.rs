@@ -258,7 +258,7 @@ impl<'p> Maintenance<'p> {
         to: BlobState,
     ) -> Result<()> {
         if !transaction.expire_blob(&blob.hash, from, to, self.purge.now)? {
-            return Err(Error::store("a blob changed its state inside a transaction"));
+            return Err(Error::internal("a blob changed its state inside a transaction"));
         }
         let payload = Object::from_iter([
             ("sha256", Value::from(blob.hash.to_string())),
@@ -335,5 +335,5 @@ fn free_id(transaction: &SqliteTransaction<'_>, now: Timestamp) -> Result<RunId>
             return Ok(id);
         }
     }
-    Err(Error::store("no id is left for a maintenance run"))
+    Err(Error::internal("no id is left for a maintenance run"))
 }

@@ -3,8 +3,16 @@
 
 use super::CompatibleStore;
 use crate::error::{Error, Result};
+use crate::store::StoreErrorKind;
+use crate::store::sqlite::failed;
 use rusqlite::Statement;
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use std::borrow::Cow;
+
+/// A statement that was called otherwise than it is written.
+fn misuse(problem: impl Into<Cow<'static, str>>) -> Error {
+    failed(StoreErrorKind::Misuse, problem)
+}
 
 /// A value that SQL takes or gives.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +48,7 @@ impl SqlValue {
             ValueRef::Integer(value) => Self::Integer(value),
             ValueRef::Real(value) => Self::Real(value),
             ValueRef::Text(bytes) => {
-                let text = std::str::from_utf8(bytes).map_err(|_| Error::store("a text is not UTF-8"))?;
+                let text = std::str::from_utf8(bytes).map_err(|_| misuse("a text is not UTF-8"))?;
                 Self::Text(text.to_owned())
             }
             ValueRef::Blob(bytes) => Self::Blob(bytes.to_vec()),
@@ -155,7 +163,7 @@ fn bind(statement: &mut Statement<'_>, parameters: &Parameters) -> Result<()> {
         Parameters::Places(values) => {
             if values.len() != wanted {
                 let given = values.len();
-                return Err(Error::store(format!("the statement takes {wanted} parameters, {given} were given")));
+                return Err(misuse(format!("the statement takes {wanted} parameters, {given} were given")));
             }
             for (index, value) in values.iter().enumerate() {
                 statement.raw_bind_parameter(index + 1, value)?;
@@ -164,9 +172,9 @@ fn bind(statement: &mut Statement<'_>, parameters: &Parameters) -> Result<()> {
         Parameters::Names(values) => {
             for index in 1..=wanted {
                 let name = statement.parameter_name(index).map(str::to_owned);
-                let name = name.ok_or_else(|| Error::store("the statement takes parameters by place"))?;
+                let name = name.ok_or_else(|| misuse("the statement takes parameters by place"))?;
                 let value = values.iter().find(|(given, _)| *given == name[1..]);
-                let (_, value) = value.ok_or_else(|| Error::store(format!("no value was given for {name}")))?;
+                let (_, value) = value.ok_or_else(|| misuse(format!("no value was given for {name}")))?;
                 statement.raw_bind_parameter(index, value)?;
             }
         }

@@ -100,7 +100,7 @@ fn read(connection: &Connection, of: &str) -> Result<Vec<Object>> {
     let texts: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
     let parsed = texts.iter().map(|text| match json::parse(text.as_bytes(), Limits::READ)? {
         Value::Object(event) => Ok(event),
-        _ => Err(Error::store("an event is no object")),
+        _ => Err(Error::internal("an event is no object")),
     });
     parsed.collect()
 }

@@ -409,7 +409,7 @@ fn left_alone(hash: &BlobHash, fact: BlobFact) -> Reason {
 /// Removes a blob's bytes, changes its state, and says so.
 fn remove(run: &mut OpenRun<'_>, due: &Due, now: Timestamp) -> Result<()> {
     if !run.transaction.expire_blob(&due.hash, due.from, due.to, now)? {
-        return Err(Error::store("a blob changed its state inside a transaction"));
+        return Err(Error::internal("a blob changed its state inside a transaction"));
     }
     let cause = Cause::Retention { kept_until: due.until };
     let payload = BlobExpire::to_object(due.hash, due.bytes_len, due.class, [due.from, due.to], cause);

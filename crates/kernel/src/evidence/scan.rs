@@ -239,7 +239,7 @@ impl Ledger {
     fn redaction(&self, hash: &BlobHash) -> Result<Source<'static>> {
         let mut spool = SpoolWriter(self.spool(EvidenceClass::Public)?);
         self.copy_blob(hash, &mut spool)?;
-        spool.0.finish().map_err(|error| Error::store(error.to_string()))
+        spool.0.finish().map_err(|source| Error::Io { path: "the temporary file of the evidence".into(), source })
     }
 }
 
@@ -281,7 +281,7 @@ fn replace(
     run.put(Clean::ours("redaction".to_owned()), &stored.record, stored.note(meta))?;
     let (from, to) = (BlobState::Live, BlobState::ExpiredHashOnly);
     if !run.transaction.expire_blob(&old.hash, from, to, now)? {
-        return Err(Error::store("a blob changed its state inside a transaction"));
+        return Err(Error::internal("a blob changed its state inside a transaction"));
     }
     let cause =
         Cause::Redaction { replaced_by: stored.record.hash, redactions: report.replaced(), rules: &report.rules };

@@ -32,7 +32,7 @@ impl Pool {
     pub(crate) fn of(store: &mut dyn Store, threads: usize) -> Result<Self> {
         let wanted = if threads > 1 { threads + 1 } else { 1 };
         let mut helpers = store.snapshots(wanted)?;
-        let first = helpers.pop().ok_or_else(|| Error::store("the store gave no snapshot"))?;
+        let first = helpers.pop().ok_or_else(|| Error::internal("the store gave no snapshot"))?;
         Ok(Self { first, helpers })
     }
 
@@ -90,7 +90,7 @@ impl Pool {
             });
             let ahead: Vec<_> = ahead.collect();
             (0..jobs.len()).try_for_each(|index| {
-                let failed = |_| Error::store("a thread that reads the ledger has failed");
+                let failed = |_| Error::internal("a thread that reads the ledger has failed");
                 take(ahead[index % count].recv().map_err(failed)??)
             })
         })

@@ -53,7 +53,7 @@ pub(crate) fn finish<T>(
     match (done, finish) {
         (Some(done), _) => Ok(done),
         (None, Some(finish)) => Ok(finish(None)),
-        (None, None) => Err(Error::store("a run's row was shown and not read")),
+        (None, None) => Err(Error::internal("a run's row was shown and not read")),
     }
 }
 
@@ -124,9 +124,9 @@ fn read_events(store: &dyn ReadTransaction, run_id: &RunId, builder: SnapshotBui
         if let Some(looking) = looking {
             let _ = sender.send(batch);
             drop(sender);
-            return looking.join().map_err(|_| Error::store("a thread that read a run's events has failed"));
+            return looking.join().map_err(|_| Error::internal("a thread that read a run's events has failed"));
         }
-        let (mut builder, _) = idle.ok_or_else(|| Error::store("a run's events were given to no thread"))?;
+        let (mut builder, _) = idle.ok_or_else(|| Error::internal("a run's events were given to no thread"))?;
         batch.each(|row| builder.event(row));
         Ok(builder)
     })

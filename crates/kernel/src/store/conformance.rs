@@ -8,8 +8,8 @@
 //! ```
 
 use super::{
-    BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Segment, Size, Snapshot, Store, StoredCheckpoint, Visit,
-    WriteTransaction,
+    BlobRow, KeyRow, NewBlob, NewRun, ReadTransaction, Segment, Size, Snapshot, Store, StoreErrorKind,
+    StoredCheckpoint, Visit, WriteTransaction,
 };
 use crate::error::{Error, Result};
 use crate::evidence::Put;
@@ -972,7 +972,7 @@ fn many_writers(mut store: Box<dyn Store>) -> Outcome {
     let mut handle = store.reopen()?;
     let writes = match handle.write() {
         Ok(_) => true,
-        Err(Error::ReadOnly) => false,
+        Err(error) if error.of_store() == Some(StoreErrorKind::ReadOnly) => false,
         Err(error) => return Err(error.into()),
     };
     drop(handle);

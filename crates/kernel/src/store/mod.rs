@@ -7,12 +7,14 @@
 //! Rows come out as [`Cell`]s, whatever a hostile file holds in them. Each backend passes [`conformance`].
 
 pub mod conformance;
+mod error;
 mod log;
 pub mod memory;
 pub(crate) mod rows;
 pub mod sqlite;
 
 pub use crate::read::receipts::Receipts;
+pub use error::{StoreError, StoreErrorKind};
 pub use log::{LogRead, LogWrite, Segment, StoredCheckpoint};
 
 use crate::error::{Error, Result};
@@ -36,7 +38,7 @@ pub trait Store: Send {
     /// Begins a write transaction, waiting for other writers.
     ///
     /// # Errors
-    /// [`Error::Busy`] where others would not let go; [`Error::ReadOnly`].
+    /// [`StoreErrorKind::Busy`] where others would not let go; [`StoreErrorKind::ReadOnly`].
     fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>>;
 
     /// Snapshots of ONE instant, each for a thread of its own: as many as are wanted, or fewer if the backend cannot hold so
@@ -68,7 +70,7 @@ pub trait Store: Send {
     /// reads what was before stands in the way, so that it has to be tried again.
     ///
     /// # Errors
-    /// [`Error::ReadOnly`]; where the backend cannot be written.
+    /// [`StoreErrorKind::ReadOnly`]; where the backend cannot be written.
     fn scrub(&mut self) -> Result<bool>;
 }
 
@@ -346,7 +348,7 @@ pub trait WriteTransaction: ReadTransaction + LogWrite {
     /// Makes it all durable and seen.
     ///
     /// # Errors
-    /// Where it cannot be made durable: then nothing was written.
+    /// Where it cannot be made durable: then nothing was written, unless the error's kind is [`StoreErrorKind::InDoubt`].
     fn commit(self: Box<Self>) -> Result<()>;
 }
 
@@ -451,12 +453,6 @@ pub fn blob_bytes(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Arc<[u
             }),
         },
     }
-}
-
-/// Refuses a write that did not change exactly the row that it was for. SQLite calls a write that a constraint (`ON
-/// CONFLICT IGNORE`) or a trigger (`RAISE(IGNORE)`) swallowed a success.
-fn one(table: &'static str, rows: usize) -> Result<()> {
-    if rows == 1 { Ok(()) } else { Err(Error::WriteIgnored { table, rows }) }
 }
 
 /// A blob that lies in a form that gives no bytes.

@@ -109,7 +109,7 @@ impl RunWriter {
     /// [`Error::SecretName`]; [`Error::TooLarge`]; [`Error::RunFinalized`].
     pub fn append(&mut self, event: Append) -> Result<Appended> {
         let mut appended = self.append_batch(vec![event])?;
-        appended.pop().ok_or_else(|| Error::store("an append gave no event"))
+        appended.pop().ok_or_else(|| Error::internal("an append gave no event"))
     }
 
     /// Appends many in one transaction: all or none. An event may refer to an earlier one of the batch.

@@ -71,7 +71,7 @@ impl<'a> Source<'a> {
 
     /// Bytes that have been redacted, or are not to be, encrypted.
     pub(crate) fn encrypted(bytes: &[u8], report: Report, recipients: &Recipients) -> Result<Source<'static>> {
-        let failed = |error: std::io::Error| Error::store(error.to_string());
+        let failed = |source| Error::Io { path: "the evidence that is being sealed".into(), source };
         let mut sealer = recipients.seal(Vec::new()).map_err(failed)?;
         sealer.push(bytes).map_err(failed)?;
         let (bytes, hash, len) = sealer.finish().map_err(failed)?;
@@ -261,7 +261,8 @@ impl Source<'_> {
         match &mut self.bytes {
             Bytes::Memory(bytes) => write(&mut Cursor::new(bytes)),
             Bytes::File(file) => {
-                file.rewind().map_err(|error| Error::store(error.to_string()))?;
+                let unread = |source| Error::Io { path: "the temporary file of the evidence".into(), source };
+                file.rewind().map_err(unread)?;
                 write(&mut BufReader::new(file))
             }
         }

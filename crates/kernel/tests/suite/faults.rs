@@ -12,7 +12,7 @@ use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
     BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction, Segment, Size, Snapshot, Store,
-    StoredCheckpoint, Visit, VisitRun, WriteTransaction,
+    StoreError, StoreErrorKind, StoredCheckpoint, Visit, VisitRun, WriteTransaction,
 };
 use receipt_kernel::{Anchors, Audit, Check, Error, Ledger, Object, Policy, Publish, Put, Ttl, Verdict};
 use rusqlite::Connection;
@@ -57,7 +57,7 @@ impl Plan {
         if number == self.at && self.fault == Fault::After {
             write()?;
         }
-        Err(Error::Store { message: "the planned failure".to_owned(), source: None })
+        Err(StoreError::new(StoreErrorKind::Io, "planned", "the planned failure").into())
     }
 
     fn was_met(&self) -> bool {

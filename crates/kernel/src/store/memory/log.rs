@@ -1,8 +1,8 @@
 //! The log in memory.
 
-use super::MemoryTransaction;
-use crate::error::{Error, Result};
-use crate::store::{LogRead, LogWrite, Segment, StoredCheckpoint, Visit};
+use super::{MemoryTransaction, failed};
+use crate::error::Result;
+use crate::store::{LogRead, LogWrite, Segment, StoreErrorKind, StoredCheckpoint, Visit};
 use receipt_core::id::{RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow};
 use std::collections::BTreeMap;
@@ -80,7 +80,7 @@ impl LogWrite for MemoryTransaction<'_> {
     fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<()> {
         match self.tables.log.meta.insert(key.to_owned(), value.to_owned()) {
             None => Ok(()),
-            Some(_) => Err(Error::store("the log has that already")),
+            Some(_) => Err(failed(StoreErrorKind::Constraint, "the log has that already")),
         }
     }
 

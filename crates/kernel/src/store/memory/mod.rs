@@ -1,12 +1,13 @@
 //! The store in memory: for tests, and for runs that are only exported.
 
-use crate::store::{
-    BlobRow, KeyRow, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, Visit, VisitRun,
-    WriteTransaction,
-};
 mod log;
 
 use crate::error::{Error, Result};
+use crate::store::StoreErrorKind::{self, Constraint};
+use crate::store::{
+    BlobRow, KeyRow, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, StoreError, Visit, VisitRun,
+    WriteTransaction,
+};
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
@@ -14,6 +15,13 @@ use receipt_core::run::{Cell, EventRow, RunRow};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The name of this backend in its errors.
+const BACKEND: &str = "memory";
+
+fn failed(kind: StoreErrorKind, problem: &'static str) -> Error {
+    StoreError::new(kind, BACKEND, problem).into()
+}
 
 /// A ledger in memory. Handles made by [`Store::reopen`] share it.
 #[derive(Debug, Default)]
@@ -262,10 +270,10 @@ impl WriteTransaction for MemoryTransaction<'_> {
     fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()> {
         let place = (event.link.run_id.clone(), event.link.seq);
         if !self.tables.runs.contains_key(&place.0) {
-            return Err(Error::store("an event needs the row of its run"));
+            return Err(failed(Constraint, "an event needs the row of its run"));
         }
         if self.tables.events.contains_key(&place) {
-            return Err(Error::store("the place of the event is taken"));
+            return Err(failed(Constraint, "the place of the event is taken"));
         }
         let row = Event {
             seq: event.link.seq,
@@ -283,8 +291,8 @@ impl WriteTransaction for MemoryTransaction<'_> {
     fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<()> {
         let mut bytes = Vec::new();
         let read = data.take(blob.record.bytes_len).read_to_end(&mut bytes);
-        if read.map_err(|error| Error::store(error.to_string()))? as u64 != blob.record.bytes_len {
-            return Err(Error::store("the evidence ended too early"));
+        if read.map_err(|error| StoreError::io(BACKEND, error))? as u64 != blob.record.bytes_len {
+            return Err(failed(StoreErrorKind::Io, "the evidence ended too early"));
         }
         let row = Blob {
             record: blob.record.clone(),
@@ -323,7 +331,7 @@ impl WriteTransaction for MemoryTransaction<'_> {
     fn insert_key(&mut self, run: &RunId, key: &str, row: KeyRow) -> Result<()> {
         let place = (run.clone(), key.to_owned());
         if self.tables.keys.contains_key(&place) {
-            return Err(Error::store("the idempotency key is taken"));
+            return Err(failed(Constraint, "the idempotency key is taken"));
         }
         self.tables.keys.insert(place, row);
         Ok(())

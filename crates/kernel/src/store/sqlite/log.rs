@@ -1,23 +1,25 @@
 //! The log's rows in SQLite: see `schema.sql` for what each table holds.
 
+use super::error::{failed, one};
 use super::{SqliteTransaction, cell, event_row};
-use crate::error::{Error, Result};
-use crate::store::{LogRead, LogWrite, Segment, StoredCheckpoint, Visit, one};
+use crate::error::Result;
+use crate::store::{LogRead, LogWrite, Segment, StoreErrorKind, StoredCheckpoint, Visit};
 use receipt_core::id::{RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow};
 use rusqlite::{OptionalExtension, Row, params};
 
 fn signed(value: u64) -> Result<i64> {
-    i64::try_from(value).map_err(|error| Error::store(error.to_string()))
+    i64::try_from(value).map_err(|_| failed(StoreErrorKind::Misuse, "a number of the log is too large for a row"))
 }
 
 fn unsigned(value: i64) -> Result<u64> {
-    u64::try_from(value).map_err(|_| Error::store("a row of the log has a number below 0"))
+    u64::try_from(value).map_err(|_| failed(StoreErrorKind::Corrupt, "a row of the log has a number below 0"))
 }
 
 fn segment(row: &Row<'_>) -> Result<Segment> {
     let (first, run, seq, count): (i64, String, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?);
-    let first_seq = Seq::new(seq).ok_or_else(|| Error::store("a row of the log points at no event"))?;
+    let first_seq =
+        Seq::new(seq).ok_or_else(|| failed(StoreErrorKind::Corrupt, "a row of the log points at no event"))?;
     Ok(Segment { first_leaf: unsigned(first)?, run_id: RunId::new(run), first_seq, count: unsigned(count)? })
 }
 

@@ -11,6 +11,7 @@ macro_rules! event_columns {
 }
 
 mod backup;
+mod error;
 mod inspect;
 mod log;
 mod open;
@@ -19,12 +20,13 @@ mod read;
 mod snapshot;
 mod write;
 
+pub(crate) use error::failed;
 use open::wait;
 pub(crate) use open::{connect_compatible, initialize_compatible};
 use read::{cell, event_row};
 
-use crate::error::{Error, Result};
-use crate::store::{Problem, ReadTransaction, Snapshot, Store, Visit, WriteTransaction};
+use crate::error::Result;
+use crate::store::{Problem, ReadTransaction, Snapshot, Store, StoreError, StoreErrorKind, Visit, WriteTransaction};
 use receipt_core::run::EventRow;
 use rusqlite::{CachedStatement, Connection};
 use std::path::{Path, PathBuf};
@@ -81,7 +83,7 @@ impl Store for SqliteStore {
 
     fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>> {
         if self.mode == Mode::ReadOnly {
-            return Err(Error::ReadOnly);
+            return Err(failed(StoreErrorKind::ReadOnly, "the file was opened to read"));
         }
         for _ in 0..SCHEMA_TRIES {
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
@@ -94,7 +96,7 @@ impl Store for SqliteStore {
             schema?;
             self.accept_schema()?;
         }
-        Err(Error::Busy)
+        Err(failed(StoreErrorKind::Busy, "somebody keeps changing the schema"))
     }
 
     fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
@@ -117,7 +119,7 @@ impl Store for SqliteStore {
     /// given back.
     fn scrub(&mut self) -> Result<bool> {
         if self.mode == Mode::ReadOnly {
-            return Err(Error::ReadOnly);
+            return Err(failed(StoreErrorKind::ReadOnly, "the file was opened to read"));
         }
         scrub(&mut self.connection)
     }
@@ -171,10 +173,10 @@ pub(crate) fn scrub(connection: &mut Connection) -> Result<bool> {
             Ok(0) => break Ok(true),
             Ok(_) if Instant::now() > deadline => break Ok(false),
             Ok(_) => thread::sleep(Duration::from_millis(20)),
-            Err(error) => match Error::from(error) {
-                Error::Busy if Instant::now() > deadline => break Ok(false),
-                Error::Busy => thread::sleep(Duration::from_millis(20)),
-                error => break Err(error),
+            Err(error) => match StoreError::from(error) {
+                error if error.kind() != StoreErrorKind::Busy => break Err(error.into()),
+                _ if Instant::now() > deadline => break Ok(false),
+                _ => thread::sleep(Duration::from_millis(20)),
             },
         }
     };

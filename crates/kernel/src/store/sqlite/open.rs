@@ -2,7 +2,7 @@
 
 use super::{BUSY_LIMIT, Layout, Mode, SqliteStore, pieces, rollback, schema_version};
 use crate::error::{Error, Result};
-use crate::store::Store;
+use crate::store::{Store, StoreError, StoreErrorKind};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -190,9 +190,9 @@ pub(super) fn read_layout(connection: &Connection) -> Result<Option<Layout>> {
 fn switch_to_wal(connection: &Connection) -> Result<()> {
     let deadline = Instant::now() + BUSY_LIMIT;
     while let Err(error) = connection.pragma_update(None, "journal_mode", "WAL") {
-        let error = Error::from(error);
-        if !matches!(error, Error::Busy) || Instant::now() > deadline {
-            return Err(error);
+        let error = StoreError::from(error);
+        if error.kind() != StoreErrorKind::Busy || Instant::now() > deadline {
+            return Err(error.into());
         }
         thread::sleep(Duration::from_millis(5));
     }
@@ -223,8 +223,11 @@ fn private_folder() -> fs::DirBuilder {
 }
 
 fn not_a_ledger(path: &Path, error: Error) -> Error {
+    use StoreErrorKind::{Busy, Full, ReadOnly};
     match error {
-        Error::Store { message, .. } => Error::NotALedger { path: path.to_owned(), problem: message },
+        Error::Store(error) if !matches!(error.kind(), Busy | Full | ReadOnly) => {
+            Error::NotALedger { path: path.to_owned(), problem: error.problem().to_owned() }
+        }
         error => error,
     }
 }

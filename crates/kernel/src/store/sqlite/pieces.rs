@@ -4,8 +4,9 @@
 //! Pieces are of 1 MiB, so that neither way takes memory that grows with a blob, and a frame that would unpack to more
 //! than its row says is refused before it does.
 
-use crate::error::{Error, Result};
-use crate::store::{one, unreadable};
+use super::error::{failed, ignored, io, one};
+use crate::error::Result;
+use crate::store::{StoreErrorKind, unreadable};
 use receipt_core::id::BlobHash;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -40,7 +41,7 @@ pub(super) fn schema_problem(connection: &Connection) -> Result<Option<String>> 
 
 /// The frame of a piece where it pays: at least an eighth, and what its row costs.
 fn pack(compressor: &mut Compressor<'_>, piece: &[u8]) -> Result<Option<Vec<u8>>> {
-    let frame = compressor.compress(piece).map_err(failed)?;
+    let frame = compressor.compress(piece).map_err(io)?;
     Ok((frame.len() + ROW + piece.len() / 8 <= piece.len()).then_some(frame))
 }
 
@@ -55,11 +56,11 @@ pub(super) enum First {
 /// Reads the first piece of `length` bytes of `data`, and says how the blob is to lie.
 pub(super) fn begin(data: &mut dyn Read, length: u64) -> Result<First> {
     let mut piece = Vec::new();
-    data.take(length.min(PIECE as u64)).read_to_end(&mut piece).map_err(failed)?;
+    data.take(length.min(PIECE as u64)).read_to_end(&mut piece).map_err(io)?;
     if length <= ROW as u64 {
         return Ok(First::Plain(piece));
     }
-    let mut compressor = Compressor::new(LEVEL).map_err(failed)?;
+    let mut compressor = Compressor::new(LEVEL).map_err(io)?;
     let frame = pack(&mut compressor, &piece)?;
     if frame.is_none() && length <= PIECE as u64 {
         return Ok(First::Plain(piece));
@@ -89,7 +90,7 @@ impl Writer {
         loop {
             let want = left.min(PIECE as u64);
             if self.piece.len() as u64 != want {
-                return Err(Error::store("the evidence ended too early"));
+                return Err(failed(StoreErrorKind::Io, "the evidence ended too early"));
             }
             let stored = self.frame.as_deref().unwrap_or(&self.piece);
             let bytes_len = i64::try_from(want).unwrap_or(PIECE_LEN);
@@ -99,7 +100,7 @@ impl Writer {
                 return Ok(());
             }
             self.piece.clear();
-            data.take(left.min(PIECE as u64)).read_to_end(&mut self.piece).map_err(failed)?;
+            data.take(left.min(PIECE as u64)).read_to_end(&mut self.piece).map_err(io)?;
             self.frame = pack(&mut self.compressor, &self.piece)?;
         }
     }
@@ -111,7 +112,7 @@ pub(super) fn remove(connection: &Connection, hash: &BlobHash) -> Result<()> {
     let wanted: i64 = connection.prepare_cached(all)?.query_row([&hash.as_bytes()[..]], |row| row.get(0))?;
     let sql = "DELETE FROM blob_pieces WHERE sha256 = ?1";
     let rows = connection.prepare_cached(sql)?.execute([&hash.as_bytes()[..]])?;
-    if i64::try_from(rows) == Ok(wanted) { Ok(()) } else { Err(Error::WriteIgnored { table: "blob_pieces", rows }) }
+    if i64::try_from(rows) == Ok(wanted) { Ok(()) } else { Err(ignored("blob_pieces", rows, wanted)) }
 }
 
 /// How many bytes a blob's pieces have, unpacked; `None` where it has none. A piece that says what none can be counts
@@ -132,7 +133,7 @@ pub(super) fn visit(connection: &Connection, hash: &BlobHash, visit: &mut dyn Fn
                ORDER BY idx";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(params![&hash.as_bytes()[..], PIECE_LEN])?;
-    let mut decompressor = Decompressor::new().map_err(failed)?;
+    let mut decompressor = Decompressor::new().map_err(io)?;
     let mut unpacked = Vec::new();
     while let Some(row) = rows.next()? {
         let length = usize::try_from(row.get::<_, i64>(0)?).unwrap_or(PIECE);
@@ -153,9 +154,4 @@ pub(super) fn visit(connection: &Connection, hash: &BlobHash, visit: &mut dyn Fn
         visit(&unpacked);
     }
     Ok(())
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
-fn failed(error: std::io::Error) -> Error {
-    Error::store(error.to_string())
 }

@@ -1,8 +1,9 @@
 //! The reads of a transaction: rows found by an index, and read from their table.
 
+use super::error::{failed, io};
 use super::{Layout, PIECE, PIECE_LEN, SqliteTransaction, pieces};
-use crate::error::{Error, Result};
-use crate::store::{BlobRow, KeyRow, ReadTransaction, Size, Visit, VisitRun, Visitor};
+use crate::error::Result;
+use crate::store::{BlobRow, KeyRow, ReadTransaction, Size, StoreErrorKind, Visit, VisitRun, Visitor};
 use receipt_core::id::{BlobHash, RunId, Seq};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use rusqlite::types::ValueRef;
@@ -196,7 +197,7 @@ impl ReadTransaction for SqliteTransaction<'_> {
         let mut blob = self.connection.blob_open("main", "blobs", "data", rowid, true)?;
         let mut piece = vec![0; PIECE];
         loop {
-            let read = blob.read(&mut piece).map_err(|error| Error::store(error.to_string()))?;
+            let read = blob.read(&mut piece).map_err(io)?;
             if read == 0 {
                 return Ok(());
             }
@@ -258,7 +259,8 @@ impl ReadTransaction for SqliteTransaction<'_> {
             self.prepare("SELECT seq, draft_sha256 FROM idempotency_keys WHERE run_id = ?1 AND key = ?2")?;
         let found = statement.query_row([run.as_str(), key], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let Some((seq, digest)) = found else { return Ok(None) };
-        let seq = Seq::new(seq).ok_or_else(|| Error::store("an idempotency key points at no event"))?;
+        let seq =
+            Seq::new(seq).ok_or_else(|| failed(StoreErrorKind::Corrupt, "an idempotency key points at no event"))?;
         Ok(Some(KeyRow { seq, digest }))
     }
 

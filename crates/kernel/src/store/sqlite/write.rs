@@ -1,9 +1,10 @@
 //! The writes of a transaction, each of which must have written what it was to write.
 
+use super::error::{at_commit, failed, ignored, io, one};
 use super::pieces::{self, First};
 use super::{Layout, MAX_BLOB, PIECE, SqliteTransaction};
 use crate::error::{Error, Result};
-use crate::store::{KeyRow, NewBlob, NewRun, WriteTransaction, one};
+use crate::store::{KeyRow, NewBlob, NewRun, StoreErrorKind, WriteTransaction};
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, RunId, Timestamp};
@@ -15,7 +16,7 @@ use std::io::{Read, Write};
 impl SqliteTransaction<'_> {
     fn insert_whole(&self, blob: &NewBlob<'_>, bytes: &[u8]) -> Result<()> {
         if bytes.len() as u64 != blob.record.bytes_len {
-            return Err(Error::store("the evidence ended too early"));
+            return Err(failed(StoreErrorKind::Io, "the evidence ended too early"));
         }
         self.insert_blob(blob, &bytes)
     }
@@ -23,7 +24,8 @@ impl SqliteTransaction<'_> {
     fn insert_blob(&self, blob: &NewBlob<'_>, data: &dyn rusqlite::ToSql) -> Result<()> {
         let sql = "INSERT INTO blobs (sha256, content_type, bytes_len, evidence_class, state, data, created_at, \
                    redaction_json) VALUES (?1, ?2, ?3, ?4, 'live', ?5, ?6, ?7)";
-        let length = i64::try_from(blob.record.bytes_len).map_err(|error| Error::store(error.to_string()))?;
+        let too_large = |_| failed(StoreErrorKind::Misuse, "a blob is larger than a number of SQLite");
+        let length = i64::try_from(blob.record.bytes_len).map_err(too_large)?;
         let inserted = self.prepare(sql)?.execute(params![
             blob.record.hash.to_hex(),
             blob.record.content_type,
@@ -63,12 +65,15 @@ impl WriteTransaction for SqliteTransaction<'_> {
     }
 
     fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()> {
-        let text = std::str::from_utf8(&event.text).map_err(|error| Error::store(error.to_string()))?;
+        let text = std::str::from_utf8(&event.text)
+            .map_err(|_| Error::internal("an event was sealed to text that is not UTF-8"))?;
         let sql = concat!("INSERT INTO events (", event_columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
         if self.insert_event.is_none() {
             self.insert_event = Some(self.prepare(sql)?);
         }
-        let Some(insert) = &mut self.insert_event else { return Err(Error::store("no statement")) };
+        let Some(insert) = &mut self.insert_event else {
+            return Err(Error::internal("a statement that was prepared is not there"));
+        };
         let inserted = insert.execute(params![
             event.link.run_id.as_str(),
             event.link.seq.get(),
@@ -103,7 +108,7 @@ impl WriteTransaction for SqliteTransaction<'_> {
         }
         if bytes_len <= PIECE as u64 {
             let mut whole = Vec::new();
-            data.take(bytes_len).read_to_end(&mut whole).map_err(|error| Error::store(error.to_string()))?;
+            data.take(bytes_len).read_to_end(&mut whole).map_err(io)?;
             return self.insert_whole(blob, &whole);
         }
         self.insert_blob(blob, &ZeroBlob(bytes_len))?;
@@ -122,10 +127,15 @@ impl WriteTransaction for SqliteTransaction<'_> {
         let sql = "UPDATE blobs SET state = ?3, data = NULL, redaction_json = NULL, \
                    expired_at = coalesce(expired_at, ?4) WHERE sha256 = ?1 AND state = ?2";
         let changed = self.prepare(sql)?.execute(params![hash.to_hex(), from.as_str(), to.as_str(), at.to_string()])?;
-        if changed == 1 && self.layout == Layout::Compressed {
+        if changed == 0 {
+            let there = "SELECT count(*) FROM blobs WHERE sha256 = ?1 AND state = ?2";
+            let there = self.prepare(there)?.query_row([&hash.to_hex(), from.as_str()], |row| row.get(0))?;
+            return if there == 0 { Ok(false) } else { Err(ignored("blobs", 0, there)) };
+        }
+        if self.layout == Layout::Compressed {
             pieces::remove(self.connection, hash)?;
         }
-        Ok(changed == 1)
+        Ok(true)
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<()> {
@@ -139,20 +149,120 @@ impl WriteTransaction for SqliteTransaction<'_> {
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
-        self.prepare("COMMIT")?.execute([])?;
+        self.prepare("COMMIT")?.execute([]).map_err(at_commit)?;
         Ok(())
     }
 }
 
 fn copy_exactly(from: &mut dyn Read, to: &mut dyn Write, length: u64) -> Result<()> {
-    let failed = |error: std::io::Error| Error::store(error.to_string());
     let mut piece = vec![0; PIECE];
     let mut left = length;
     while left > 0 {
         let want = usize::try_from(left).unwrap_or(PIECE).min(PIECE);
-        from.read_exact(&mut piece[..want]).map_err(failed)?;
-        to.write_all(&piece[..want]).map_err(failed)?;
+        from.read_exact(&mut piece[..want]).map_err(io)?;
+        to.write_all(&piece[..want]).map_err(io)?;
         left -= want as u64;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::error::Result;
+    use crate::store::sqlite::{SqliteStore, SqliteTransaction, join};
+    use crate::store::{
+        KeyRow, LogWrite, NewBlob, NewRun, Segment, StoreErrorKind, StoredCheckpoint, WriteTransaction,
+    };
+    use receipt_core::chain::Link;
+    use receipt_core::envelope::{EventType, Sealed};
+    use receipt_core::evidence::{BlobRecord, BlobState, EvidenceClass};
+    use receipt_core::id::{BlobHash, EventHash, RunId, Seq, Timestamp};
+    use rusqlite::Connection;
+
+    fn at() -> Timestamp {
+        Timestamp::from_micros(1_767_225_600_000_000)
+    }
+
+    fn blob() -> BlobRecord {
+        let content_type = "text/plain".to_owned();
+        BlobRecord { hash: BlobHash::of(b"x"), content_type, bytes_len: 1, class: EvidenceClass::Public }
+    }
+
+    fn run(run_id: &RunId) -> NewRun<'_> {
+        let (policy_id, policy_version, stage_graph_id, meta_json) = ("p", "1", "g", "{}");
+        NewRun { run_id, policy_id, policy_version, stage_graph_id, created_at: at(), meta_json }
+    }
+
+    fn put(it: &mut SqliteTransaction<'_>) -> Result<()> {
+        let blob = NewBlob { record: &blob(), created_at: at(), redaction_json: None };
+        it.put_blob(&blob, &mut b"x".as_slice())
+    }
+
+    fn insert_event(it: &mut SqliteTransaction<'_>) -> Result<()> {
+        let link = Link::first(RunId::new("r"));
+        let event = Sealed { link, event_type: EventType::RunStart, hash: EventHash::of(b"e"), text: b"{}".to_vec() };
+        it.insert_event(&event, at())
+    }
+
+    fn put_segment(it: &mut SqliteTransaction<'_>) -> Result<()> {
+        it.put_segment(&Segment { first_leaf: 0, run_id: RunId::new("r"), first_seq: Seq::FIRST, count: 1 })
+    }
+
+    fn put_checkpoint(it: &mut SqliteTransaction<'_>) -> Result<()> {
+        let text = String::new;
+        let last = StoredCheckpoint { size: 1, last_event_id: 1, vkey: text(), note: text(), created_at: text() };
+        it.put_checkpoint(&last, at())
+    }
+
+    fn expire(it: &mut SqliteTransaction<'_>) -> Result<()> {
+        it.expire_blob(&BlobHash::of(b"x"), BlobState::Live, BlobState::ExpiredHashOnly, at()).map(drop)
+    }
+
+    type Write = fn(&mut SqliteTransaction<'_>) -> Result<()>;
+
+    /// Each write, the statement that it makes, and its table.
+    const WRITES: [(&str, &str, Write); 11] = [
+        ("INSERT", "runs", |it| it.insert_run(&run(&RunId::new("s")))),
+        ("INSERT", "events", insert_event),
+        ("INSERT", "blobs", put),
+        ("UPDATE", "blobs", |it| it.set_class(&blob())),
+        ("UPDATE", "blobs", expire),
+        ("INSERT", "settings", |it| it.set("a", "1")),
+        ("INSERT", "idempotency_keys", |it| {
+            it.insert_key(&RunId::new("r"), "k", KeyRow { seq: Seq::FIRST, digest: [0; 32] })
+        }),
+        ("INSERT", "log_meta", |it| it.bind_log_meta("origin", "o")),
+        ("INSERT", "log_tiles", |it| it.put_log_tile(0, 0, &[0; 32])),
+        ("INSERT", "log_segments", put_segment),
+        ("INSERT", "log_checkpoints", put_checkpoint),
+    ];
+
+    /// A writer refuses a schema that it does not know before it writes, so that only here a write meets the trigger.
+    #[test]
+    fn a_write_that_changes_no_row_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("l.db");
+        drop(SqliteStore::create(&path).unwrap());
+        let connection = Connection::open(&path).unwrap();
+        let mut it = join(&connection);
+        it.insert_run(&run(&RunId::new("r"))).unwrap();
+        for (act, table, write) in WRITES {
+            let connection = &connection;
+            let again = |sql: &str| connection.execute_batch(sql).unwrap();
+            if act == "UPDATE" {
+                put(&mut it).unwrap();
+            }
+            let trigger = format!("CREATE TRIGGER planted BEFORE {act} ON {table} BEGIN SELECT RAISE(IGNORE); END");
+            again(&trigger);
+            let error = write(&mut it).unwrap_err();
+            assert_eq!(error.of_store(), Some(StoreErrorKind::Ignored), "{act} {table}: {error}");
+            assert!(error.to_string().contains(table), "{error}");
+            again("DROP TRIGGER planted");
+            write(&mut it).expect("the control");
+        }
+        assert!(
+            !it.expire_blob(&BlobHash::of(b"x"), BlobState::Live, BlobState::Purged, at()).unwrap(),
+            "it has expired"
+        );
+    }
 }
