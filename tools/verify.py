@@ -182,7 +182,7 @@ class Bundle:
         self.digest = hashlib.sha256()
         self.commitment = self.stage = self.policy = self.first = self.evaluated = self.head = self.proved = None
         self.finalized, self.evaluations, self.expected, self.prev = False, 0, 1, [None]
-        self.blobs, self.expired, self.policies = {}, set(), {}
+        self.blobs, self.expired, self.policies = {}, {}, {}
 
     def find(self, area, code, verdict="fail"):
         self.areas[area] = max(self.areas[area], verdict, key=RANK.get)
@@ -318,7 +318,7 @@ class Bundle:
         if it["event_type"] == "BLOB_EXPIRE" and is_hash(payload.get("sha256")):
             # A receipt has an instant, and says that bytes went.
             if is_instant(it["ts"]) and payload.get("from_state", "live") in ("live", None):
-                self.expired.add(payload["sha256"])
+                self.expired[payload["sha256"]] = payload
             self.blobs.setdefault(payload["sha256"], [])
         if it["event_type"] != "EVIDENCE_PUT":
             return
@@ -327,8 +327,10 @@ class Bundle:
         name = put.get("sha256")
         named = is_hash(name) and put.get("ref") == "blob://sha256:" + name and is_int(put.get("bytes_len"), 0)
         if named:
-            self.blobs.setdefault(name, []).append(put)
-            self.expired.discard(name)  # what was put again is not what was removed before
+            meta = payload.get("meta")
+            by_digest = isinstance(meta, dict) and isinstance(meta.get("by_digest"), dict)
+            self.blobs.setdefault(name, []).append({**put, "by_digest": by_digest})
+            self.expired.pop(name, None)  # what was put again is not what was removed before
         texts = [put[member] for member in ("content_type", "evidence_class") if put.get(member) is not None]
         if not (named and all(isinstance(text, str) for text in texts)):
             if self.commitment or said not in (None, {}):
@@ -364,13 +366,19 @@ class Bundle:
         puts = self.blobs.pop(name, [])
         if state == "live" and hasher.hexdigest() != name:
             self.find("evidence", "BLOB_HASH_MISMATCH")
-        if state in ("withheld", "sealed") or (state == "expired" and name not in self.expired):
+        receipt = self.expired.get(name) if state == "expired" else None
+        if receipt and receipt.get("reason") == "retention" and receipt.get("evidence_class") != record["evidence_class"]:
+            receipt = None  # how long evidence is kept hangs on its class
+        if state in ("withheld", "sealed") or (state == "expired" and receipt is None):
             self.find("evidence", "EVIDENCE_ABSENT", "unknown")
         if state == "missing" and puts:
             self.find("evidence", "BLOB_MISSING")
-        elif any(put["bytes_len"] != length for put in puts):
+        elif puts and (any(put["bytes_len"] != length for put in puts) or (
+                receipt and is_int(receipt.get("bytes_len"), 0) and receipt["bytes_len"] != length)):
             self.find("evidence", "EVIDENCE_LENGTH_MISMATCH")
         elif self.commitment:
+            # What was recorded by digest has no row: its event says nothing of one.
+            puts = [put for put in puts if not put.get("by_digest")]
             for put in puts:
                 other = is_text(put.get("content_type")) and put["content_type"] != record["content_type"]
                 if other or (put.get("evidence_class") == "sealed" and record["evidence_class"] == "public"):

@@ -31,6 +31,7 @@ pub(crate) fn of_error(error: &Error) -> &'static str {
         Error::BadIdentity { .. } | Error::NotOpened { .. } => {
             "give the private half of one of the keys that `receipt show` lists for the evidence"
         }
+        Error::BadRecipient { .. } => "`receipt recipients` lists those of the ledger",
         Error::Held { .. } => "`receipt retain release RUN` lets it go",
         Error::RetentionUnset => "`receipt retain set` makes one; see `receipt retain set --help`",
         Error::NotFound { .. } => "`receipt init` makes one; --ledger or RECEIPT_LEDGER names one",
@@ -58,5 +59,13 @@ fn of_store(kind: StoreErrorKind) -> &'static str {
 
 /// What settles a check that was left open, by the reason's code; nothing if its message says it all.
 pub(crate) fn of_reason(code: &str) -> Option<&'static str> {
-    (code == "NO_CHECKPOINT").then_some("--checkpoint FILE gives one")
+    match code {
+        "NO_CHECKPOINT" => Some("--checkpoint FILE gives one"),
+        "REPLAY_TOO_LARGE" => Some("--replay-limit MIB takes more"),
+        "EVIDENCE_ELSEWHERE" | "EVIDENCE_WITHHELD" | "EVIDENCE_SEALED" => Some("--evidence KEY=FILE compares it"),
+        _ => None,
+    }
 }
+
+/// What to do about what retention left alone.
+pub(crate) const LEFT_ALONE: &str = "`receipt verify` says more of what was left alone";

@@ -78,8 +78,8 @@ codes! {
     EVIDENCE_CLASS_UNPROVED, "evidence", "The bundle says sealed of a blob that this run puts as public; another run may have sealed it.";
     EVIDENCE_CLASS_UNSETTLED, "evidence", "Too many blobs have another class than their event says; the rest were not looked into.";
     EVIDENCE_ELSEWHERE, "evidence, evidence invariants", "The evidence was recorded by digest; its bytes are kept outside the ledger.";
-    EVIDENCE_FILE_MISMATCH, "evidence", "The file given with --evidence is not the one on record.";
-    EVIDENCE_FILE_UNUSED, "evidence", "No evidence needs the file given with --evidence.";
+    EVIDENCE_FILE_MISMATCH, "evidence", "The file given for evidence that is not at hand is not the one on record.";
+    EVIDENCE_FILE_UNUSED, "evidence", "A file was given for a key, and no evidence of that key needs one.";
     EVIDENCE_LENGTH_MISMATCH, "evidence", "A blob does not have the length that its event says.";
     EVIDENCE_MALFORMED, "evidence, evidence invariants, retain", "An EVIDENCE_PUT does not name one blob by reference, hash and length.";
     EVIDENCE_MISMATCH, "evidence invariants", "An EVIDENCE_PUT names two blobs, or another length than the blob has.";

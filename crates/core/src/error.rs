@@ -3,6 +3,7 @@
 //! A failed check of a *ledger* is never an error: it is a finding, and data in a verdict. Errors are for input
 //! that cannot be turned into a valid value. None of them carries a payload, so none can carry a secret.
 
+use crate::stage::Stage;
 use thiserror::Error;
 
 /// Input that the core refuses; the caller must mend it.
@@ -47,9 +48,9 @@ pub enum Error {
         /// The graph's id.
         graph: String,
         /// The stage that the run is in.
-        from: String,
+        from: Stage,
         /// The stage asked for.
-        to: String,
+        to: Stage,
         /// The stages that may follow, or "none: it is terminal".
         allowed: String,
     },
@@ -59,7 +60,7 @@ pub enum Error {
         /// The graph's id.
         graph: String,
         /// The stage asked for.
-        stage: String,
+        stage: Stage,
         /// The stages that there are.
         known: String,
     },

@@ -24,6 +24,7 @@ pub mod payload;
 pub mod policy;
 pub mod replay;
 pub mod run;
+mod scan;
 pub mod stage;
 pub mod verdict;
 pub mod visible;

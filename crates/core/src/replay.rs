@@ -86,6 +86,8 @@ enum Guess {
     Unreadable,
     /// There as it was put, where a receipt says that it was removed, and its bytes are not asked for.
     AsPut,
+    /// There as it is now, though this run recorded it by digest alone: another run had put its bytes before.
+    Here,
 }
 
 impl Replay<'_> {
@@ -117,9 +119,13 @@ impl Replay<'_> {
             return replayed;
         };
         let rules = Invariants::of(&commitment);
-        let now = rules.evaluate(&snapshot);
+        let mut now = rules.evaluate(&snapshot);
         let head = snapshot.facts().head;
         drop(snapshot);
+        if !unsure.is_empty() && !is_recorded(&now, &recorded) {
+            let here = rules.evaluate(&self.snapshot(before, Guess::Here).0);
+            now = if is_recorded(&here, &recorded) { here } else { now };
+        }
         let guesses = [Guess::Missing, Guess::Unreadable];
         let others = || guesses.map(|guess| rules.evaluate(&self.snapshot(before, guess).0));
         let others = if unsure.is_empty() { Vec::new() } else { others().into() };
@@ -157,7 +163,7 @@ impl Replay<'_> {
             builder.event_text(text);
         }
         let mut snapshot = builder.finish(Some(self.row));
-        let put: BTreeMap<BlobHash, u64> = snapshot.of_type(EventType::EvidencePut).filter_map(what_was_put).collect();
+        let put = what_was_put(&snapshot);
         let reads = snapshot
             .facts()
             .commitment
@@ -175,14 +181,18 @@ impl Replay<'_> {
                 if blob.bytes && matches!(fact, BlobFact::Intact { bytes: None, .. }) {
                     fact = BlobFact::Unreadable { problem: "its bytes are not at hand".to_owned() };
                 }
-                if let (Guess::AsPut, BlobFact::Expired, false, Some(bytes_len)) =
-                    (guess, &fact, blob.bytes, put.get(&blob.hash))
-                {
-                    fact = BlobFact::Intact { bytes_len: *bytes_len, bytes: None };
-                } else if !put.contains_key(&blob.hash) || !matches!(fact, BlobFact::Intact { .. }) {
+                let said = put.get(&blob.hash);
+                let is_here = matches!(fact, BlobFact::Intact { .. });
+                let by_digest = said.is_some_and(|put| put.by_digest);
+                if by_digest && is_here && guess != Guess::Here {
+                    fact = BlobFact::Elsewhere;
+                }
+                if let (Guess::AsPut, BlobFact::Expired, false, Some(put)) = (guess, &fact, blob.bytes, said) {
+                    fact = BlobFact::Intact { bytes_len: put.bytes_len, bytes: None };
+                } else if said.is_none() || by_digest || !is_here {
                     unsure.insert(blob.hash);
                     fact = match guess {
-                        Guess::AsItIs | Guess::AsPut => fact,
+                        Guess::AsItIs | Guess::AsPut | Guess::Here => fact,
                         Guess::Missing => BlobFact::Missing,
                         Guess::Unreadable => BlobFact::Unreadable { problem: "it is not at hand".to_owned() },
                     };
@@ -292,10 +302,23 @@ impl Comparison<'_> {
     }
 }
 
-/// Which blob an EVIDENCE_PUT put, and how long it says that is.
-fn what_was_put(event: &Event) -> Option<(BlobHash, u64)> {
-    let put = EvidencePut::parse(event.payload.json());
-    Some((put.hash.ok()?, put.bytes_len.unwrap_or_default()))
+/// What a run put of a blob.
+struct Put {
+    /// How long its events say that it is.
+    bytes_len: u64,
+    /// Whether all of them put it by digest.
+    by_digest: bool,
+}
+
+fn what_was_put(run: &Snapshot) -> BTreeMap<BlobHash, Put> {
+    let mut all = BTreeMap::new();
+    for event in run.of_type(EventType::EvidencePut) {
+        let said = EvidencePut::parse(event.payload.json());
+        let (Ok(hash), bytes_len) = (said.hash, said.bytes_len.unwrap_or_default()) else { continue };
+        let put = all.entry(hash).or_insert(Put { bytes_len, by_digest: true });
+        *put = Put { bytes_len, by_digest: put.by_digest && said.by_digest };
+    }
+    all
 }
 
 /// Whether an evaluation is the recorded one in all that follows from the events and the evidence.

@@ -80,7 +80,7 @@ fn read_half(
 #[cfg(test)]
 mod tests {
     use super::{Halves, LONG};
-    use crate::read::run::read_whole;
+    use crate::read::snapshot::read_whole;
     use crate::store::sqlite;
     use crate::{Actor, Append, EventType, Ledger, Object, Policy, RunId};
     use receipt_core::run::SnapshotBuilder;

@@ -5,18 +5,19 @@
 
 use crate::read::head::read_commitment;
 use crate::read::head::sound_event;
-use crate::read::run::{finish, has_row, read_facts, take_snapshot};
+use crate::read::run::{finish, has_row, read_facts};
+use crate::read::snapshot::take_snapshot;
 
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::evidence::redact::{Redactor, Rules};
+use crate::read::evidence;
 use crate::read::imports::Imports;
-use crate::read::receipts::Removals;
 use crate::store::sqlite::SqliteStore;
 use crate::store::{self, Store, Visit, WriteTransaction, memory::MemoryStore};
 use crate::write::{Gate, RunWriter};
-use receipt_core::canonical;
-use receipt_core::envelope::{Actor, Scratch};
+use receipt_core::canonical::{self, Scratch};
+use receipt_core::envelope::Actor;
 use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
@@ -367,16 +368,7 @@ impl Ledger {
             }));
         })?;
         let record = found.ok_or_else(|| Error::BlobNotFound { blob: hash.to_string() })?;
-        let fact = match store::blob_fact(transaction.as_ref(), hash, false) {
-            BlobFact::Removed => {
-                let store = transaction.as_ref();
-                let removals = Removals::read(store, true, &Arc::new(Imports::read(store)?))?;
-                let receipt = removals.excuse(store, hash, None)?;
-                receipt.map_or(BlobFact::Removed, |_| BlobFact::Expired)
-            }
-            fact => fact,
-        };
-        Ok((record, fact))
+        Ok((record, evidence::ledger::fact(transaction.as_ref(), hash)?))
     }
 
     /// The runs that were imported, and those that this ledger wrote to say so: what a user started here is neither.

@@ -5,13 +5,13 @@ use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::name::WholeName;
 use crate::{input, term};
-use receipt_kernel::bundle::{BundleReport, REPLAY_LIMIT, Verify};
+use receipt_kernel::bundle::{BundleReport, REPLAY_LIMIT, Receipts, Verify};
 use receipt_kernel::core::bundle::FORMAT;
 use receipt_kernel::core::id::BlobHash;
 use receipt_kernel::core::json::{self, Limits, Object, Value};
 use receipt_kernel::core::note::VerifierKey;
 use receipt_kernel::core::replay::Replayed;
-use receipt_kernel::store::Receipts;
+
 use receipt_kernel::{BlobRef, Check, Digest256, RunId, Verdict};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -25,7 +25,7 @@ pub(crate) struct Trust {
     /// bundle it may be given again
     #[arg(long, value_name = "KEY")]
     pub(crate) vkey: Vec<String>,
-    /// How many bytes of a bundle's events and evidence are kept to compute its evaluations again, in MiB
+    /// How many bytes of events and evidence are kept to compute evaluations again, in MiB
     #[arg(long, value_name = "MIB", default_value_t = REPLAY_LIMIT >> 20)]
     pub(crate) replay_limit: u64,
 }
@@ -36,7 +36,11 @@ impl Trust {
     }
 
     pub(crate) fn verify<'k>(&self, keys: &'k [VerifierKey]) -> Verify<'k> {
-        Verify::default().keys(keys).replay_limit(self.replay_limit.saturating_mul(1 << 20))
+        Verify::default().keys(keys).replay_limit(self.replay_bytes())
+    }
+
+    pub(crate) fn replay_bytes(&self) -> u64 {
+        self.replay_limit.saturating_mul(1 << 20)
     }
 }
 

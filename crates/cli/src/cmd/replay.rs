@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     };
     let ledger = context.open_read_only()?;
     let run = run.find(&ledger)?;
-    let Replays { verdict, reasons, evaluations } = ledger.replay(&run)?;
+    let Replays { verdict, reasons, evaluations } = ledger.replay_within(&run, args.trust.replay_bytes())?;
     if reasons.is_empty() {
         return done(context, &run, &evaluations, verdict);
     }

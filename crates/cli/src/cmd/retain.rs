@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::name::WholeName;
-use crate::{cmd::verify, term};
+use crate::{cmd::verify, hints, term};
 use receipt_kernel::evidence::retention::Plan;
 use receipt_kernel::{Ledger, Object, Retained, Retention, Timestamp, Ttl, Value, Verdict};
 use std::process::ExitCode;
@@ -231,6 +231,7 @@ fn problem_lines(context: &Context, problems: &[receipt_kernel::Reason], more: u
     }
     if !context.json {
         verify::reasons(context, problems, more)?;
+        context.print(&hints::LEFT_ALONE)?;
     }
     Ok(verify::exit_code(Verdict::Fail))
 }

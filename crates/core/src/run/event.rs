@@ -1,5 +1,6 @@
 //! An event of a snapshot, and the memory that the events of a snapshot share.
 
+use super::object;
 use crate::envelope::{Envelope, EventType};
 use crate::error::Error;
 use crate::id::{EventHash, Seq};
@@ -81,14 +82,6 @@ impl Deref for Payload {
     }
 }
 
-/// The object that a payload is.
-pub(super) fn object(json: &[u8]) -> Result<Object, Error> {
-    match json::parse(json, Limits::READ)? {
-        Value::Object(object) => Ok(object),
-        _ => Err(Error::Draft { field: "payload", problem: "it must be an object".to_owned() }),
-    }
-}
-
 impl Event {
     /// An event of an envelope that was read.
     ///
@@ -138,7 +131,7 @@ impl Event {
 
 /// Events as they come, their bytes one behind the other in a few pieces of memory.
 #[derive(Debug, Default)]
-pub(super) struct Events {
+pub(crate) struct Events {
     list: Vec<Event>,
     /// The bytes of the events from `shared` on.
     bytes: Vec<u8>,
@@ -155,7 +148,7 @@ impl Events {
     const ROOM: usize = 1 << 12;
 
     /// The next event.
-    pub(super) fn push(&mut self, envelope: &Envelope<'_>) -> Result<(), Error> {
+    pub(crate) fn push(&mut self, envelope: &Envelope<'_>) -> Result<(), Error> {
         if self.bytes.is_empty() && self.shared > 0 {
             self.bytes.reserve(Self::PIECE + Self::ROOM);
         }
@@ -182,7 +175,7 @@ impl Events {
     }
 
     /// These and, behind them, others.
-    pub(super) fn followed_by(mut self, mut others: Self) -> Self {
+    pub(crate) fn followed_by(mut self, mut others: Self) -> Self {
         self.share();
         others.share();
         self.list.append(&mut others.list);
@@ -191,7 +184,7 @@ impl Events {
     }
 
     /// All of them.
-    pub(super) fn end(mut self) -> Vec<Event> {
+    pub(crate) fn end(mut self) -> Vec<Event> {
         self.share();
         self.list
     }

@@ -1,7 +1,6 @@
 //! A run's row in `runs`, compared with what its events say.
 
-use super::cells::RunRow;
-use super::facts::RunFacts;
+use super::{RunFacts, RunRow};
 use crate::canonical;
 use crate::envelope::Envelope;
 use crate::id::Timestamp;

@@ -6,9 +6,12 @@ use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::log;
 use crate::read::evidence::Evidence;
+use crate::read::evidence::receipt::Receipt;
+use crate::read::imports::Imports;
 use crate::store::{self, ReadTransaction, Visit};
 use receipt_core::bundle::{self, Blob, Header, LinesDigest, MAX_BLOBS, MAX_LINE, PIECE, Proof, Row, State};
-use receipt_core::envelope::{Envelope, EventType, Scratch};
+use receipt_core::canonical;
+use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, EventHash, RunId};
 use receipt_core::payload::BlobExpire;
@@ -89,8 +92,10 @@ impl Ledger {
         let count = bundle::blobs_line(exported.blobs);
         lines.digest.line(&count);
         lines.write(&count)?;
+        let receipted = listed.blobs.values().any(|named| named.receipted);
+        let imported = receipted && Imports::read(transaction.as_ref())?.contains(&export.run);
         for (hash, named) in listed.blobs {
-            let blob = record(transaction.as_ref(), hash, &named)?;
+            let blob = record(transaction.as_ref(), hash, &named, imported)?;
             exported.withheld += u64::from(matches!(blob.state, State::Withheld | State::Sealed));
             exported.removed += u64::from(blob.state == State::Expired);
             exported.sealed += u64::from(blob.state == State::Live && blob.class == EvidenceClass::Sealed);
@@ -118,6 +123,17 @@ struct Named {
     class: Option<EvidenceClass>,
     content_type: Option<String>,
     bytes_len: Option<u64>,
+    /// A receipt of this run says that its bytes were removed since it was put.
+    receipted: bool,
+}
+
+impl Named {
+    /// The record of evidence that was gone before its run was imported: it has no row.
+    fn gone(&self, hash: BlobHash) -> Option<Blob> {
+        let (class, content_type) = (self.class.unwrap_or_default(), self.content_type.clone().unwrap_or_default());
+        let bytes_len = self.bytes_len.filter(|_| self.receipted)?;
+        Some(Blob { hash, state: State::Expired, bytes_len, class, content_type })
+    }
 }
 
 /// What a run's events showed.
@@ -187,7 +203,7 @@ fn extent(store: &dyn ReadTransaction, run: &RunId) -> Result<(u64, EventHash)> 
     let mut head = None;
     store.head(run, &mut |row| {
         let text = row.envelope_json.text().unwrap_or_default();
-        head = Some(Envelope::read(text, &mut Scratch::default()).map(|envelope| envelope.hash));
+        head = Some(Envelope::read(text, &mut canonical::Scratch::default()).map(|envelope| envelope.hash));
     })?;
     let head = head.ok_or_else(|| Error::RunNotFound { run: run.to_string() })?;
     let head = head.map_err(|error| {
@@ -227,6 +243,9 @@ fn list(
     }
     if envelope.event_type == EventType::BlobExpire {
         BlobExpire::parse(envelope.payload_json()).map(|said| blobs.entry(said.hash).or_default());
+        if let Some(receipt) = Receipt::of(envelope, None) {
+            blobs.entry(receipt.hash).or_default().receipted = true;
+        }
     }
     if envelope.event_type != EventType::EvidencePut {
         return false;
@@ -234,10 +253,14 @@ fn list(
     let put = Evidence::of(envelope);
     let Some((hash, bytes_len)) = put.blob() else { return false };
     let named = blobs.entry(hash).or_default();
-    named.class = named.class.max(put.class);
+    named.receipted = false;
     named.bytes_len.get_or_insert(bytes_len);
-    if named.content_type.is_none() {
-        named.content_type.clone_from(&put.content_type);
+    // An event by digest says nothing of the row.
+    if !put.by_digest {
+        named.class = named.class.max(put.class);
+        if named.content_type.is_none() {
+            named.content_type.clone_from(&put.content_type);
+        }
     }
     if put.by_digest {
         let class = put.class.unwrap_or(EvidenceClass::Public);
@@ -256,7 +279,7 @@ fn list(
 impl Listed {
     /// Lists what a blob cites that the run's policy reads, so that an evaluation can be computed again.
     fn cite(&mut self, store: &dyn ReadTransaction, reader: &RunReader, text: &[u8]) {
-        let mut scratch = Scratch::default();
+        let mut scratch = canonical::Scratch::default();
         let Ok(envelope) = Envelope::read(text, &mut scratch) else { return };
         let reads = self.reads.get_or_insert_with(|| reads(reader.commitment()));
         let put = Evidence::of(&envelope);
@@ -271,15 +294,13 @@ impl Listed {
 }
 
 /// A blob's record, from its row.
-fn record(store: &dyn ReadTransaction, hash: BlobHash, named: &Named) -> Result<Blob> {
+fn record(store: &dyn ReadTransaction, hash: BlobHash, named: &Named, imported: bool) -> Result<Blob> {
     let state = match store::blob_state(store, &hash) {
         BlobFact::Intact { .. } => State::Live,
         BlobFact::Removed | BlobFact::Expired => State::Expired,
         BlobFact::Missing => {
-            return match &named.by_digest {
-                Some(elsewhere) => Ok(elsewhere.clone()),
-                None => Ok(Blob::missing(hash)),
-            };
+            let elsewhere = named.by_digest.clone().or_else(|| named.gone(hash).filter(|_| imported));
+            return Ok(elsewhere.unwrap_or_else(|| Blob::missing(hash)));
         }
         fact => return Err(store::unavailable(&hash, &fact).unwrap_or_else(|| Error::internal("a blob of no state"))),
     };

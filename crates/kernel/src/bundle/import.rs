@@ -2,20 +2,23 @@
 //!
 //! A run of the ledger's own records which run that was, so that what a stranger wrote is known as a stranger's.
 
-use super::verify::{BundleReport, Sink, Verify};
+use super::lines::Sink;
+use super::report::BundleReport;
+use super::verify::Verify;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::read::head::{read_head_hash, sound_event};
 use crate::read::imports::{self, IMPORTS};
+use crate::read::maintenance::Kind;
 use crate::read::run::read_facts;
 use crate::store::{self, NewBlob, NewRun, ReadTransaction, WriteTransaction};
-use crate::write::maintenance::{End, Kind};
+use crate::write::maintenance::End;
 use crate::write::{Clean, Gate};
 use receipt_core::bundle::{Blob, Header, Proof, Row, State};
-use receipt_core::canonical;
+use receipt_core::canonical::{self, Scratch};
 use receipt_core::chain::Link;
 use receipt_core::checkpoint::InclusionProof;
-use receipt_core::envelope::{Actor, Envelope, Scratch, Sealed};
+use receipt_core::envelope::{Actor, Envelope, Sealed};
 use receipt_core::evidence::{BlobFact, BlobRecord};
 use receipt_core::id::{RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};

@@ -6,12 +6,18 @@
 
 mod aside;
 mod export;
+mod found;
 mod import;
+mod lines;
+mod proof;
 mod replay;
+mod report;
 mod told;
 mod verify;
 
+pub use crate::read::evidence::receipt::Receipts;
 pub use export::{Export, Exported};
 pub use import::Imported;
 pub use replay::{REPLAY_LIMIT, Replays, evaluator};
-pub use verify::{BundleReport, Verify};
+pub use report::BundleReport;
+pub use verify::Verify;

@@ -3,14 +3,14 @@
 use crate::check::findings::Findings;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
-use crate::read::evidence::{Evidence, Judge, Seen};
-use crate::read::receipts::OfRun;
+use crate::read::evidence::Evidence;
+use crate::read::evidence::ledger::{Judge, Seen};
+use crate::read::evidence::of_run::OfRun;
 use crate::read::run::{finish, has_row};
-use crate::store::{self, ReadTransaction, Visit};
+use crate::store::{ReadTransaction, Visit};
 use receipt_core::bundle::Row;
 use receipt_core::commitment::Commitment;
 use receipt_core::envelope::EventType;
-use receipt_core::evidence::BlobFact;
 use receipt_core::id::RunId;
 use receipt_core::policy::Invariants;
 use receipt_core::replay::{Replay, Replayed};
@@ -47,12 +47,6 @@ pub struct Replays {
     pub evaluations: Vec<Replayed>,
 }
 
-impl Replays {
-    fn none(verdict: Verdict, reasons: Vec<Reason>) -> Self {
-        Self { verdict, reasons, evaluations: Vec::new() }
-    }
-}
-
 impl Ledger {
     /// Computes every recorded evaluation of a run again and compares it with what was recorded. Nothing is computed from a
     /// run that does not verify, or that is over the same limit as a bundle ([`REPLAY_LIMIT`]).
@@ -83,16 +77,8 @@ impl Ledger {
             return Ok(replays);
         }
         let events = read.events;
-        let removed = RefCell::new(OfRun::new(store, run));
-        let texts = || events.iter().map(|text| &**text);
-        let blob = |hash: &_, bytes| match store::blob_fact(store, hash, bytes) {
-            BlobFact::Removed => match removed.borrow_mut().is_receipted(hash, texts()) {
-                Ok(true) => BlobFact::Expired,
-                Ok(false) => BlobFact::Removed,
-                Err(error) => BlobFact::Unreadable { problem: error.to_string() },
-            },
-            fact => fact,
-        };
+        let evidence = RefCell::new(OfRun::new(store, run));
+        let blob = |hash: &_, bytes| evidence.borrow_mut().fact(hash, bytes, events.iter().map(|text| &**text));
         let replay = Replay { run_id: run, events: &events, row: &row.cells(), blob: &blob, evaluator: evaluator() };
         let evaluations = replay.all();
         let verdict = evaluations.iter().map(|it| it.verdict).fold(Verdict::Pass, Verdict::worse);
@@ -149,29 +135,52 @@ impl Read {
 
     /// Why nothing is computed from the run, if nothing is.
     fn refused(&self, run: &RunId) -> Option<Replays> {
-        let pointer = format!("run://{run}");
         let evidence = self.found.checks.iter().filter(|check| check.verdict == Verdict::Fail);
-        let findings = self.facts.findings.iter().map(|finding| &finding.reason);
-        let problems: Vec<Reason> = findings.chain(evidence.flat_map(|check| &check.reasons)).cloned().collect();
-        if !self.facts.is_clean() || !problems.is_empty() {
-            let mut reasons = vec![
-                Reason::new("REPLAY_UNSOUND", "the run does not verify, so that nothing is computed from it")
-                    .at(&pointer),
-            ];
-            reasons.extend(problems.into_iter().take(MAX_PROBLEMS));
-            return Some(Replays::none(Verdict::Fail, reasons));
-        }
-        if self.evaluations == 0 && self.facts.recorded_verdict.is_some_and(Verdict::is_success) {
+        let evidence = evidence.flat_map(|check| &check.reasons);
+        let standing = Standing {
+            sound: self.facts.is_sound() && self.found.checks.iter().all(|check| check.verdict != Verdict::Fail),
+            committed: self.facts.commitment.is_some(),
+            evaluations: self.evaluations,
+            recorded: self.facts.recorded_verdict,
+            fits: self.fits,
+        };
+        let reason = standing.refused(run)?;
+        let verdict = if standing.sound { Verdict::Unknown } else { Verdict::Fail };
+        let problems = self.facts.findings.iter().map(|finding| &finding.reason).chain(evidence);
+        let problems = problems.filter(|_| !standing.sound).take(MAX_PROBLEMS).cloned();
+        Some(Replays { verdict, reasons: [reason].into_iter().chain(problems).collect(), evaluations: Vec::new() })
+    }
+}
+
+/// What is known of a run that is to be judged again, whether it is in a ledger or in a bundle.
+pub(super) struct Standing {
+    /// It verifies, its evidence too.
+    pub(super) sound: bool,
+    pub(super) committed: bool,
+    pub(super) evaluations: u64,
+    /// The verdict that it ended with.
+    pub(super) recorded: Option<Verdict>,
+    /// It is within the limit.
+    pub(super) fits: bool,
+}
+
+impl Standing {
+    /// Why nothing is computed from the run, if nothing is.
+    pub(super) fn refused(&self, run: &RunId) -> Option<Reason> {
+        let (code, msg) = if !self.sound {
+            ("REPLAY_UNSOUND", "the run does not verify, so that nothing is computed from it")
+        } else if self.evaluations == 0 {
+            let ended_well = self.recorded.is_some_and(Verdict::is_success);
             let msg = "the run ended well without an evaluation, so that nothing can be computed again";
-            let reason = Reason::new("REPLAY_NOT_EVALUATED", msg).at(&pointer);
-            return Some(Replays::none(Verdict::Unknown, vec![reason]));
-        }
-        if self.evaluations > 0 && !self.fits {
-            let msg = "the run is too large to be judged again within the limit";
-            let reason = Reason::new("REPLAY_TOO_LARGE", msg).at(&pointer);
-            return Some(Replays::none(Verdict::Unknown, vec![reason]));
-        }
-        None
+            return ended_well.then(|| Reason::new("REPLAY_NOT_EVALUATED", msg).at(format!("run://{run}")));
+        } else if !self.committed {
+            ("REPLAY_UNCOMMITTED", "the run commits to no policy, so that nothing can be computed again")
+        } else if !self.fits {
+            ("REPLAY_TOO_LARGE", "the run is too large to be judged again within the limit")
+        } else {
+            return None;
+        };
+        Some(Reason::new(code, msg).at(format!("run://{run}")))
     }
 }
 

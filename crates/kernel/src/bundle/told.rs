@@ -1,74 +1,93 @@
-//! What the events of a bundle say of a blob, and what a file outside of it shows.
+//! The facts about one blob of a bundle: what the events say of it, and what its record does.
 
-use crate::evidence::Digest256;
+use crate::evidence::digest::Digest256;
+use crate::read::evidence::Evidence;
+use crate::read::evidence::case::{Case, File, Form, Found, Held, Judged, Lies, Said};
+use crate::read::evidence::receipt::{Receipt, Receipts};
 use receipt_core::bundle::{Blob, State};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::BlobHash;
-use receipt_core::verdict::Verdict;
 use std::collections::HashSet;
 
+/// How many characters of a key are kept.
+const MAX_KEY: usize = 256;
+
 /// What the events say of a blob, and what was found of it.
-#[allow(clippy::struct_excessive_bools)] // each is told by another event
 #[derive(Default)]
 pub(super) struct Told {
-    /// The first event that put it, and its length there.
-    pub(super) put: Option<(i64, u64)>,
-    /// A receipt from elsewhere does not excuse that what one of the events put is gone.
-    pub(super) uncovered: bool,
+    /// The first event that put it.
+    pub(super) put: Option<i64>,
     pub(super) key: Option<String>,
-    pub(super) class: Option<EvidenceClass>,
-    /// Its hash: it may be long.
-    pub(super) content_type: Option<BlobHash>,
-    /// An event says otherwise than one before it.
-    pub(super) contradicted: bool,
+    /// What the events that put it say, its type as a hash: it may be long.
+    said: Option<Said<BlobHash>>,
+    /// A receipt from elsewhere does not excuse that what one of the events put is gone.
+    uncovered: bool,
     /// An invariant reads it.
     pub(super) read: bool,
-    /// It was recorded by digest: nobody had its bytes when the run was judged.
-    pub(super) by_digest: bool,
-    /// A BLOB_EXPIRE of this run names it.
-    pub(super) expired: bool,
+    /// The last receipt of this run, if nothing put the blob again since.
+    receipt: Option<Box<Receipt>>,
     pub(super) fact: Option<BlobFact>,
 }
 
-/// What a file that was given says of a blob that is not in the bundle.
-pub(super) enum Compared {
-    Nothing,
-    Same,
-    Other,
-}
-
 impl Told {
-    /// Compares the blob with the files of its key, and notes that they were of use.
-    pub(super) fn compare<'k>(
-        &self,
-        blob: &Blob,
-        files: &'k [(String, Digest256)],
-        of_use: &mut HashSet<&'k str>,
-    ) -> Compared {
-        let mut given = files.iter().filter(|(key, _)| Some(key) == self.key.as_ref()).peekable();
-        let Some((key, _)) = given.peek() else { return Compared::Nothing };
-        of_use.insert(key);
-        let same = |file: &Digest256| file.hash == blob.hash && file.bytes_len == blob.bytes_len;
-        if given.any(|(_, file)| same(file)) { Compared::Same } else { Compared::Other }
+    /// An event put the blob. `covered` says whether a receipt from elsewhere excuses that its bytes are gone.
+    pub(super) fn put(&mut self, put: &Evidence, bytes_len: u64, committed: bool, covered: bool) -> Option<Found> {
+        // What was put again is not what was removed before.
+        self.receipt = None;
+        self.uncovered |= !covered;
+        let said = Said::of(put, bytes_len, committed, |it| BlobHash::of(it.as_bytes()));
+        if let Some(before) = &mut self.said {
+            return before.join(said);
+        }
+        self.said = Some(said);
+        self.put = Some(put.seq);
+        self.key = put.key().map(|key| key.chars().take(MAX_KEY).collect());
+        None
     }
 
-    /// What the blob's record says otherwise than the events.
-    pub(super) fn differs(&self, blob: &Blob) -> Option<(Verdict, &'static str, &'static str)> {
-        if blob.state == State::Missing {
-            let msg = "evidence was put and is not there";
-            return self.put.is_some().then_some((Verdict::Fail, "BLOB_MISSING", msg));
+    /// The strictest class that the events say, if it binds a row.
+    pub(super) fn class(&self) -> Option<EvidenceClass> {
+        self.said.and_then(|said| said.class)
+    }
+
+    pub(super) fn by_digest(&self) -> bool {
+        self.said.is_some_and(|said| said.by_digest)
+    }
+
+    pub(super) fn removed(&mut self, receipt: Receipt) {
+        self.receipt = Some(Box::new(receipt));
+    }
+
+    /// Judges the blob by its record, and by the bytes that followed it, if some did. Gives whether its bytes are absent too.
+    pub(super) fn judge<'k>(
+        &self,
+        blob: &Blob,
+        hash: BlobHash,
+        bytes: Option<Vec<u8>>,
+        elsewhere: Option<&Receipts>,
+        files: &'k [(String, Digest256)],
+        of_use: &mut HashSet<&'k str>,
+    ) -> (Judged, bool) {
+        let lies = match blob.state {
+            State::Live if hash == blob.hash => {
+                Lies::Found(BlobFact::Intact { bytes_len: blob.bytes_len, bytes: bytes.map(Into::into) })
+            }
+            State::Live => Lies::Found(BlobFact::Corrupt),
+            State::Withheld | State::Sealed => Lies::LeftOut { sealed: blob.state == State::Sealed },
+            State::Expired => Lies::Found(BlobFact::Removed),
+            State::Missing => Lies::Found(BlobFact::Missing),
+        };
+        let content_type = Some(BlobHash::of(blob.content_type.as_bytes()));
+        let held = Held { bytes_len: Some(blob.bytes_len), class: Some(blob.class), content_type };
+        let mut case = Case::new(Form::Bundle, lies, (blob.state != State::Missing).then_some(held), self.said);
+        if case.is_away() {
+            let given = files.iter().find(|(key, _)| Some(key) == self.key.as_ref());
+            of_use.extend(given.map(|(key, _)| key.as_str()));
+            case.file = File::of(files, self.key.as_deref(), &blob.hash, blob.bytes_len);
         }
-        if self.put.is_some_and(|(_, said)| said != blob.bytes_len) {
-            let msg = "it has not as many bytes as the event says";
-            return Some((Verdict::Fail, "EVIDENCE_LENGTH_MISMATCH", msg));
-        }
-        let other_type = self.content_type.is_some_and(|said| said != BlobHash::of(blob.content_type.as_bytes()));
-        if self.contradicted || other_type || self.class.is_some_and(|said| blob.class < said) {
-            let msg = "its class is less strict, or its content type another, than the event says";
-            return Some((Verdict::Fail, "EVIDENCE_ROW_MISMATCH", msg));
-        }
-        let msg = "its class is stricter than this run says: another run may have put it so, and nothing here shows it";
-        let stricter = self.class.is_some_and(|said| blob.class > said);
-        stricter.then_some((Verdict::Warn, "EVIDENCE_CLASS_UNPROVED", msg))
+        let elsewhere = elsewhere.filter(|_| !self.uncovered).and_then(|receipts| receipts.get(&blob.hash));
+        case.receipt = self.receipt.as_deref().or(elsewhere);
+        let absent = case.is_away() && (case.is_removed() || case.file != File::Same || self.read);
+        (case.judge(), absent)
     }
 }

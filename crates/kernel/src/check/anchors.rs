@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::log::origin;
 use crate::read::head::sound_event;
 use crate::store::ReadTransaction;
+use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::SignedCheckpoint;
-use receipt_core::envelope::Scratch;
 use receipt_core::id::{EventHash, RunId, Seq};
 use receipt_core::merkle::TreeHead;
 use receipt_core::note::{KeyName, VerifierKey};
@@ -46,16 +46,25 @@ pub struct Pinned {
     pub head: TreeHead,
 }
 
-/// Settles in `report` what these anchors settle. `whole` says whether the report is of the whole ledger. If tables or rows
-/// cannot be read, the report says UNKNOWN (READ_FAILURE).
-pub(crate) fn settle(store: &dyn ReadTransaction, anchors: &Anchors, whole: bool, report: &mut Report) {
+/// What the audit has read in the same instant.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Audited {
+    /// Whether that was the whole ledger.
+    pub(crate) whole: bool,
+    /// How many rows the table of events has, if they were counted.
+    pub(crate) events: Option<u64>,
+}
+
+/// Settles in `report` what these anchors settle. If tables or rows cannot be read, the report says UNKNOWN (READ_FAILURE).
+pub(crate) fn settle(store: &dyn ReadTransaction, anchors: &Anchors, audited: Audited, report: &mut Report) {
+    let whole = audited.whole;
     let sound = |check| report.check(check).is_some_and(|found| found.verdict.is_success());
     // Of a whole ledger with nothing wrong the audit has just compared each recorded hash with the bytes, in this same
     // instant. Otherwise a column says nothing yet, and each event is hashed once more.
     let compared = whole && sound(Check::Content) && sound(Check::Columns);
     let hashes = if compared { Hashes::Compared } else { Hashes::Unknown };
     let mut found = Settled::default();
-    match compare_all(store, anchors, (whole, hashes), &mut found) {
+    match compare_all(store, anchors, (audited, hashes), &mut found) {
         Ok((origin, head)) => report.head = whole.then_some((origin, head)),
         Err(error) => {
             for check in [Check::Content, Check::Tail, Check::Runs, Check::Rollback] {
@@ -70,7 +79,7 @@ pub(crate) fn settle(store: &dyn ReadTransaction, anchors: &Anchors, whole: bool
 fn compare_all(
     store: &dyn ReadTransaction,
     anchors: &Anchors,
-    (whole, hashes): (bool, Hashes),
+    (audited, hashes): (Audited, Hashes),
     found: &mut Settled,
 ) -> Result<(Option<KeyName>, TreeHead)> {
     let origin = origin(store).unwrap_or_default();
@@ -79,8 +88,8 @@ fn compare_all(
     let outside = heads.len();
     // The ledger's own last checkpoint holds its log together, whether or not its signature says anything.
     heads.extend(own.iter().map(|own| ("the ledger's last checkpoint".to_owned(), own.checkpoint().head)));
-    let mut walk = Walk::new(store, &heads, hashes);
-    if whole || outside > 0 || anchors.witnesses.is_some() {
+    let mut walk = Walk::new(store, &heads, hashes, audited.events);
+    if audited.whole || outside > 0 || anchors.witnesses.is_some() {
         walk.run(found)?;
     } else {
         // Of some runs, and against nothing from outside: nothing is settled, and what the log shows missing is missing

@@ -4,15 +4,16 @@
 //! many threads as there are cores, each with a read transaction of its own, and memory does not grow with the ledger,
 //! with a run or with a blob. What the ledger alone cannot settle is UNKNOWN, with what would settle it.
 
-use super::anchors::{self, Anchors};
+use super::anchors::{self, Anchors, Audited};
 use super::findings::Findings;
 use super::parts::{Deal, Job, LongRun, Order, PART, Part, index_broken};
 pub use super::report::{Check, CheckReport, Coverage, Report};
 
 use crate::error::{Error, Result};
-use crate::evidence::Digest256;
+use crate::evidence::digest::Digest256;
 use crate::ledger::Ledger;
-use crate::read::evidence::{Evidence, Judge, Seen};
+use crate::read::evidence::Evidence;
+use crate::read::evidence::ledger::{Judge, Seen};
 use crate::read::imports::{Import, Imports};
 use crate::read::pool::{self, Pool};
 use crate::read::run::{finish, reader_behind, show};
@@ -140,19 +141,24 @@ impl<'a> Audit<'a> {
         let mut pool = Pool::of(store.as_mut(), self.threads)?;
         // Whoever writes through this handle need not wait for the audit.
         drop(store);
-        match self.walk(&mut pool, &tally) {
+        let events = match self.walk(&mut pool, &tally) {
             Err(error @ Error::RunNotFound { .. }) => return Err(error),
-            Err(error) => tally.lock().read_failure(&error),
-            Ok(()) => {}
-        }
+            Err(error) => {
+                tally.lock().read_failure(&error);
+                None
+            }
+            Ok(rows) => rows.map(|rows| rows.events),
+        };
         let mut report = tally.report();
         if let Some(anchors) = self.anchors {
-            anchors::settle(pool.view().as_ref(), anchors, self.runs.is_none(), &mut report);
+            let audited = Audited { whole: self.runs.is_none(), events };
+            anchors::settle(pool.view().as_ref(), anchors, audited, &mut report);
         }
         Ok(report)
     }
 
-    fn walk(&self, pool: &mut Pool, tally: &Tally) -> Result<()> {
+    /// Gives how many rows each table has, if they were counted.
+    fn walk(&self, pool: &mut Pool, tally: &Tally) -> Result<Option<Size>> {
         let size = pool.view().size()?;
         let total = size.events + if self.runs.is_none() { size.blobs } else { 0 };
         let judge = Judge::new(self.runs.is_none(), &self.files);
@@ -168,7 +174,8 @@ impl<'a> Audit<'a> {
         let budget = if self.threads > 1 { size.events } else { 0 };
         let mut listed = Size::default();
         pool.deal(|view, give| self.jobs(view, budget, tally, &mut listed, give), |view, job| shared.work(view, &job))?;
-        shared.end(pool.view().as_ref(), listed)
+        shared.end(pool.view().as_ref(), listed)?;
+        Ok(shared.rows.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Deals out the work: runs first, then blobs. `budget` is about how many events there are.

@@ -1,7 +1,7 @@
 //! The work of an audit, dealt out: short runs by the handful, long ones in parts.
 
 use super::findings::Findings;
-use crate::read::evidence::Seen;
+use crate::read::evidence::ledger::Seen;
 use crate::read::run::show;
 use crate::store::ReadTransaction;
 use receipt_core::id::{BlobHash, RunId, Seq};

@@ -3,7 +3,7 @@
 use super::CompatibleStore;
 use crate::error::Result;
 use crate::halves::Halves;
-use crate::read::run::{read_whole, snapshot_of};
+use crate::read::snapshot::{read_whole, snapshot_of};
 use crate::store::sqlite;
 use receipt_core::id::RunId;
 use receipt_core::invariant::{self, Invariant};

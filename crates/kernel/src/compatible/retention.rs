@@ -6,7 +6,7 @@
 
 use super::{CompatibleStore, append};
 use crate::error::{Error, Result};
-use crate::evidence::retention::Ttl;
+use crate::evidence::retention::policy::Ttl;
 use crate::read::run::read_facts;
 use crate::store::sqlite::{self, SqliteTransaction};
 use crate::store::{self, NewRun, ReadTransaction, WriteTransaction};

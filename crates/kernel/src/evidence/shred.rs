@@ -8,11 +8,11 @@ use super::seal::Recipients;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::read::imports::Imports;
+use crate::read::maintenance::Kind;
 use crate::read::run::finish;
 use crate::store::{ReadTransaction, Visit};
-use crate::write::maintenance::Kind;
-use receipt_core::canonical;
-use receipt_core::envelope::{Actor, Envelope, EventType, Scratch};
+use receipt_core::canonical::{self, Scratch};
+use receipt_core::envelope::{Actor, Envelope, EventType};
 use receipt_core::id::{BlobHash, BlobRef, RunId, Seq};
 use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::payload::EvidencePut;
@@ -72,7 +72,7 @@ impl Ledger {
     pub fn remove_recipient(&self, name: &str) -> Result<Vec<String>> {
         let name = name_of(name);
         if !self.recipient_names()?.contains(&name) {
-            let problem = "it is none of this ledger's, which `receipt recipients` lists".to_owned();
+            let problem = "it is none of this ledger's".to_owned();
             return Err(Error::BadRecipient { problem });
         }
         self.change_recipients(|names| {

@@ -5,18 +5,15 @@
 //! A stranger's run may hold such records too: they count for nothing, because that run is itself on record as imported. Two
 //! runs cannot name each other, as each would have to hold the hash of the other.
 
+use super::maintenance::{Kind, MAINTENANCE, maintenance};
 use crate::error::Result;
 use crate::read::head::sound_event;
 use crate::store::{self, ReadTransaction, Visit};
-use crate::write::maintenance::Kind;
-use receipt_core::canonical;
-use receipt_core::envelope::{Envelope, EventType, Scratch};
+use receipt_core::canonical::Scratch;
+use receipt_core::envelope::Envelope;
 use receipt_core::id::{EventHash, RunId, Seq, Timestamp};
-use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::json::{Object, Value};
 use std::collections::{BTreeSet, HashMap, HashSet};
-
-/// The member of RUN_START's payload that makes a run a maintenance run. No caller can set it.
-pub(crate) const MAINTENANCE: &str = "maintenance";
 
 /// Under which name a ledger has that runs were imported into it. It spares a writer a search; nothing else rests on it.
 pub(crate) const IMPORTS: &str = "imports";
@@ -40,13 +37,6 @@ pub(crate) fn record(run: &RunId, events: u64, head: &EventHash) -> Object {
         ("events", events.into()),
         ("head", head.to_string().into()),
     ])
-}
-
-/// What a run's first event says of the maintenance that the run is, where it is one.
-pub(crate) fn maintenance(envelope: &Envelope<'_>) -> Option<Value> {
-    let starts = envelope.event_type == EventType::RunStart;
-    let member = canonical::member(envelope.payload_json(), MAINTENANCE).filter(|_| starts)?;
-    json::parse(member, Limits::READ).ok().filter(|value| value.as_object().is_some())
 }
 
 impl Import {

@@ -13,7 +13,6 @@ pub mod memory;
 pub(crate) mod rows;
 pub mod sqlite;
 
-pub use crate::read::receipts::Receipts;
 pub use error::{StoreError, StoreErrorKind};
 pub use log::{LogRead, LogWrite, Segment, StoredCheckpoint};
 
@@ -361,7 +360,7 @@ pub(crate) fn instant(envelope: &Envelope<'_>) -> Option<Timestamp> {
 }
 
 /// What is known of a blob: its row looked at and its bytes hashed, in pieces. Bytes that are gone are
-/// [`BlobFact::Removed`]; whether a receipt says so, [`Removals`](crate::read::receipts::Removals) knows.
+/// [`BlobFact::Removed`]; whether a receipt says so, [`Removals`](crate::read::evidence::removals::Removals) knows.
 pub fn blob_fact(store: &dyn ReadTransaction, hash: &BlobHash, want_bytes: bool) -> BlobFact {
     inspect_blob(store, hash, want_bytes).unwrap_or_else(|error| match error {
         Error::BlobUnavailable { problem, .. } => BlobFact::Malformed { problem },

@@ -6,7 +6,7 @@
 use super::{Clean, Gate, OpenRun, RunWriter};
 use crate::error::Result;
 use crate::ledger::Ledger;
-use crate::read::imports::MAINTENANCE;
+use crate::read::maintenance::{Kind, MAINTENANCE};
 use crate::read::run::has_row;
 use crate::store::WriteTransaction;
 use receipt_core::envelope::Actor;
@@ -14,26 +14,6 @@ use receipt_core::id::RunId;
 use receipt_core::json::{Object, Value};
 use receipt_core::policy::Policy;
 use receipt_core::stage::Stage;
-
-/// What a maintenance run is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Retain,
-    Redact,
-    Shred,
-    Import,
-}
-
-impl Kind {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Retain => "retain",
-            Self::Redact => "redact",
-            Self::Shred => "shred",
-            Self::Import => "import",
-        }
-    }
-}
 
 /// How a maintenance run ends.
 pub(crate) struct End<'e> {

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::evidence::{self, Digest256, Put};
 use crate::ledger::Ledger;
 use crate::read::head::{Head, read_head};
-use crate::read::run::take_snapshot;
+use crate::read::snapshot::take_snapshot;
 use crate::store::WriteTransaction;
 use crate::write::{Appended, Clean, Gate, Place, Source, Taken, policy_ref, take};
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef};
@@ -332,8 +332,8 @@ impl OpenRun<'_> {
         let last = graph.next(&self.head.stage).find(|next| graph.is_terminal(next)).cloned();
         let last = last.ok_or_else(|| receipt_core::Error::IllegalTransition {
             graph: graph.id().to_owned(),
-            from: self.head.stage.to_string(),
-            to: "its end".to_owned(),
+            from: self.head.stage.clone(),
+            to: Stage::new("its end"),
             allowed: graph.next(&self.head.stage).map(Stage::as_str).collect::<Vec<_>>().join(", "),
         })?;
         self.advance(&last, Clean::ours("finalizing")).map(drop)

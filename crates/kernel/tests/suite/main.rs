@@ -11,6 +11,7 @@
 mod attacks;
 mod audit;
 mod bundle;
+mod cases;
 mod codes;
 mod commitment;
 mod common;

@@ -1,0 +1,235 @@
+//! Retention: how long evidence is kept, and its removal with a receipt for each blob.
+//!
+//! What is to be kept how long is data in the ledger ([`Retention`]). [`Ledger::retain`] removes what is due, in batches:
+//! in one transaction the bytes go, the state changes, and a BLOB_EXPIRE event of a maintenance run says so. Whoever is
+//! killed at any point leaves bytes that are there, or bytes that are gone and receipted; never anything between.
+
+mod plan;
+pub(crate) mod policy;
+
+pub use plan::{Due, Plan};
+pub use policy::{Retention, Ttl};
+
+use crate::error::{Error, Result};
+use crate::ledger::Ledger;
+use crate::read::evidence::case::wrong;
+use crate::read::maintenance::Kind;
+use crate::store::{self, ReadTransaction, Visit};
+use crate::write::maintenance::End;
+use crate::write::{Clean, OpenRun, RunWriter};
+use plan::plan;
+use receipt_core::envelope::{Actor, EventType};
+use receipt_core::evidence::{BlobFact, BlobState};
+use receipt_core::id::{BlobHash, BlobRef, RunId, Timestamp};
+use receipt_core::json::{Limits, Object};
+use receipt_core::payload::{BlobExpire, Cause};
+use receipt_core::verdict::Reason;
+use receipt_core::{canonical, json};
+use std::collections::HashSet;
+
+/// Under which name the ledger keeps its retention.
+const SETTING: &str = "retention";
+
+/// How many blobs the first transaction removes.
+const BATCH: usize = 256;
+
+/// What was removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retained {
+    /// The maintenance run that has the receipts; `None` where nothing was due.
+    pub run_id: Option<RunId>,
+    /// How many blobs lost their bytes.
+    pub expired: u64,
+    /// How many went from `expired_hash_only` to `purged`.
+    pub purged: u64,
+    /// How many bytes were removed.
+    pub bytes: u64,
+    /// Rows that were left alone, and why.
+    pub problems: Vec<Reason>,
+    /// Whether no copy of what was removed is left in the ledger's files. Where somebody still reads what was before, a
+    /// later [`Ledger::retain`] makes up for it.
+    pub scrubbed: bool,
+}
+
+impl Ledger {
+    /// How long this ledger keeps its evidence, where somebody has said so.
+    ///
+    /// # Errors
+    /// [`Error::RetentionInvalid`] where what is stored is no retention; where the store cannot be read.
+    pub fn retention(&self) -> Result<Option<Retention>> {
+        read_retention(self.lock().read()?.as_ref())
+    }
+
+    /// Sets how long this ledger keeps its evidence: `change` is given what is set, or the default. Where it fails
+    /// nothing is changed. The reasons of holds are redacted.
+    ///
+    /// # Errors
+    /// What `change` fails with; [`Error::SecretName`] for a key; as [`Self::retention`]; where the store cannot be written.
+    pub fn set_retention<E: From<Error>>(
+        &self,
+        change: impl FnOnce(&mut Retention) -> Result<(), E>,
+    ) -> Result<Retention, E> {
+        let gate = self.gate()?;
+        self.transact(|transaction| {
+            let mut retention = read_retention(transaction)?.unwrap_or_default();
+            if let Err(error) = change(&mut retention) {
+                return Ok(Err(error));
+            }
+            retention.keys.keys().try_for_each(|key| gate.name("a key of evidence", key).map(drop))?;
+            retention.holds.keys().try_for_each(|run| gate.name("the id of a run on hold", run).map(drop))?;
+            for reason in retention.holds.values_mut() {
+                *reason = gate.text(reason).into_inner();
+            }
+            let json = canonical::to_bytes(&retention.to_value(), Limits::WRITE)?;
+            transaction.set(SETTING, &String::from_utf8_lossy(&json))?;
+            Ok(Ok(retention))
+        })?
+    }
+
+    /// What will be due at an instant, were nothing put until then. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`Error::RetentionUnset`]; where the store cannot be read.
+    pub fn plan_retention(&self, now: Timestamp) -> Result<Plan> {
+        let mut store = self.lock();
+        let transaction = store.read()?;
+        let retention = read_retention(transaction.as_ref())?.ok_or(Error::RetentionUnset)?;
+        plan(transaction.as_ref(), &retention, now)
+    }
+
+    /// Removes what is due now, with a receipt for each blob in a maintenance run of its own. `progress` is told how many
+    /// blobs are done, of how many.
+    ///
+    /// # Errors
+    /// [`Error::RetentionUnset`]; where the store cannot be read or written: what was removed until then is receipted.
+    pub fn retain(&self, actor: &Actor, progress: &mut dyn FnMut(u64, u64)) -> Result<Retained> {
+        let now = self.now();
+        let plan = self.plan_retention(now)?;
+        let mut done = Retained { problems: plan.problems.clone(), ..Retained::default() };
+        if !plan.due.is_empty() {
+            let retention = self.retention()?.ok_or(Error::RetentionUnset)?;
+            let run = start(self, actor, &retention)?;
+            done.run_id = Some(run.run_id().clone());
+            let left = HashSet::new();
+            Sweep { run, now, done: &mut done, retention, left, most: BATCH }.run(progress)?;
+        }
+        done.scrubbed = self.lock().scrub()?;
+        Ok(done)
+    }
+}
+
+fn read_retention(store: &dyn ReadTransaction) -> Result<Option<Retention>> {
+    let Some(text) = store.setting(SETTING)? else { return Ok(None) };
+    Retention::from_value(&json::parse(text.as_bytes(), Limits::READ)?).map(Some)
+}
+
+/// Starts the maintenance run, which commits to the retention that it applies.
+fn start(ledger: &Ledger, actor: &Actor, retention: &Retention) -> Result<RunWriter> {
+    let meta = Object::from_iter([("retention", retention.to_value())]);
+    let mut run = ledger.maintain(Kind::Retain, actor, &meta)?;
+    run.advance("COLLECT", "removing what is due")?;
+    Ok(run)
+}
+
+/// The removal of what is due, batch by batch.
+struct Sweep<'s> {
+    run: RunWriter,
+    now: Timestamp,
+    done: &'s mut Retained,
+    /// What the run commits to: if it is set anew meanwhile, the rest is left for another run.
+    retention: Retention,
+    /// What was left alone, as it stays due.
+    left: HashSet<BlobHash>,
+    /// How many blobs the next transaction removes. Each reads the ledger again, so that each does more than the one before.
+    most: usize,
+}
+
+impl Sweep<'_> {
+    fn run(mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let run = self.run.clone();
+        loop {
+            let left = run.transact(|run| self.batch(run))?;
+            let done = self.done.expired + self.done.purged;
+            progress(done, done + left);
+            if left == 0 {
+                break;
+            }
+        }
+        let summary = format!("expired {} blobs, purged {}", self.done.expired, self.done.purged);
+        let decision = ["retention", "the retention that RUN_START commits to", "none"];
+        run.transact(|run| run.close(&End { reason: "removed what was due", decision, summary: &summary }))
+    }
+
+    /// One transaction: nothing that was put or held in the meantime is removed. Gives how many blobs are left to do.
+    fn batch(&mut self, run: &mut OpenRun<'_>) -> Result<u64> {
+        if read_retention(run.transaction)?.as_ref() != Some(&self.retention) {
+            let msg = "how long evidence is kept was set anew: the rest is left for the next time";
+            self.done.problems.push(Reason::new("RETENTION_CHANGED", msg));
+            return Ok(0);
+        }
+        let mut due = plan(run.transaction, &self.retention, self.now)?.due;
+        due.retain(|due| !self.left.contains(&due.hash));
+        let rest = due.len().saturating_sub(self.most);
+        due.truncate(self.most);
+        self.most *= 2;
+        let (mut expired, mut purged, mut bytes) = (0, 0, 0);
+        for due in due {
+            match due.from {
+                BlobState::Live => match store::blob_fact(run.transaction, &due.hash, false) {
+                    BlobFact::Intact { .. } => (expired, bytes) = (expired + 1, bytes + due.bytes_len),
+                    fact => {
+                        self.left.insert(due.hash);
+                        self.done.problems.extend(left_alone(&due.hash, &fact));
+                        continue;
+                    }
+                },
+                _ => purged += 1,
+            }
+            remove(run, &due, self.now)?;
+        }
+        self.done.expired += expired;
+        self.done.purged += purged;
+        self.done.bytes += bytes;
+        Ok(rest as u64)
+    }
+}
+
+/// Bytes that are not what was put are evidence of tampering: they stay.
+fn left_alone(hash: &BlobHash, fact: &BlobFact) -> Option<Reason> {
+    let (_, code, msg) = wrong(fact)?;
+    Some(Reason::new(code, format!("left alone: {msg}")).at(BlobRef(*hash)))
+}
+
+/// Removes a blob's bytes, changes its state, and says so.
+fn remove(run: &mut OpenRun<'_>, due: &Due, now: Timestamp) -> Result<()> {
+    if !run.transaction.expire_blob(&due.hash, due.from, due.to, now)? {
+        return Err(Error::internal("a blob changed its state inside a transaction"));
+    }
+    let cause = Cause::Retention { kept_until: due.until };
+    let payload = BlobExpire::to_object(due.hash, due.bytes_len, due.class, [due.from, due.to], cause);
+    let draft = run.draft(EventType::BlobExpire, Clean::ours(payload)).blobs([BlobRef(due.hash)]);
+    run.write(&draft).map(drop)
+}
+
+/// The run on hold that refers to a blob, where there is one: then its bytes are not to be removed.
+pub(super) fn held_by(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Option<String>> {
+    let retention = read_retention(store)?.unwrap_or_default();
+    for run in retention.holds.keys() {
+        let mut refers = false;
+        store.events(&RunId::new(run.as_str()), &mut |row| {
+            refers |= row.envelope_json.text().is_some_and(|text| named(text).any(|named| named == *hash));
+            if refers { Visit::Break(()) } else { Visit::Continue(()) }
+        })?;
+        if refers {
+            return Ok(Some(run.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// Every blob that a text refers to.
+fn named(text: &[u8]) -> impl Iterator<Item = BlobHash> {
+    const PREFIX: &[u8] = b"blob://sha256:";
+    let hash = |at: usize| text.get(at + PREFIX.len()..at + PREFIX.len() + 64).and_then(BlobHash::parse_bytes);
+    (0..text.len()).filter(|at| text[*at..].starts_with(PREFIX)).filter_map(hash)
+}
