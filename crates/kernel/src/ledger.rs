@@ -14,7 +14,7 @@ use crate::evidence::redact::{Redactor, Rules};
 use crate::read::evidence;
 use crate::read::imports::Imports;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{self, Store, Visit, WriteTransaction, memory::MemoryStore};
+use crate::store::{self, Store, StoreErrorKind, Visit, WriteTransaction, memory::MemoryStore};
 use crate::write::{Gate, RunWriter};
 use receipt_core::canonical::{self, Scratch};
 use receipt_core::envelope::Actor;
@@ -192,7 +192,7 @@ impl Ledger {
             return Err(Error::SecretName { what: "a text of the rules" });
         }
         let json = canonical::to_bytes(&Value::from(text), Limits::WRITE)?;
-        self.transact(|transaction| transaction.set(RULES, &String::from_utf8_lossy(&json)))?;
+        self.transact_anew(|transaction| transaction.set(RULES, &String::from_utf8_lossy(&json)))?;
         Ok(redactor)
     }
 
@@ -433,14 +433,40 @@ impl Ledger {
 
     /// Runs `write` in one write transaction; nothing of it remains where it fails.
     pub(crate) fn transact<T>(&self, write: impl FnOnce(&mut dyn WriteTransaction) -> Result<T>) -> Result<T> {
+        transact_once(self.lock().as_mut(), write)
+    }
+
+    /// The same, and once more where the first commit is known to have reached nobody.
+    pub(crate) fn transact_anew<T>(&self, mut write: impl FnMut(&mut dyn WriteTransaction) -> Result<T>) -> Result<T> {
         let mut store = self.lock();
-        let mut transaction = store.write()?;
-        let done = write(transaction.as_mut())?;
-        transaction.commit()?;
-        Ok(done)
+        match transact_once(store.as_mut(), &mut write) {
+            Err(Error::Store(error)) if error.kind() == StoreErrorKind::Detached => {
+                transact_once(store.as_mut(), write)
+            }
+            done => done,
+        }
     }
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+/// [`StoreErrorKind::Detached`] here means that what was written is not in the ledger.
+fn transact_once<T>(store: &mut dyn Store, write: impl FnOnce(&mut dyn WriteTransaction) -> Result<T>) -> Result<T> {
+    let mut transaction = store.write()?;
+    let done = write(transaction.as_mut())?;
+    let last = transaction.last_event();
+    match transaction.commit() {
+        Err(Error::Store(error)) if error.kind() == StoreErrorKind::Detached => {
+            // Whoever removed the log has copied it into the database before: up to here, or further.
+            let Some((event, hash)) = last else { return Err(error.into()) };
+            let (text, mut recorded) = (hash.to_string(), false);
+            store.read()?.event(&event.run_id, event.seq, &mut |row| {
+                recorded = row.event_hash.as_str() == Some(text.as_str());
+            })?;
+            if recorded { Ok(done) } else { Err(error.into()) }
+        }
+        committed => committed.map(|()| done),
     }
 }

@@ -61,7 +61,7 @@ impl Ledger {
     /// [`Error::OriginBound`] where it has another; [`Error::SecretName`], as a name is published with each checkpoint.
     pub fn bind_origin(&self, name: &KeyName) -> Result<()> {
         let gate = self.gate()?;
-        self.transact(|store| bind(store, &gate, name))
+        self.transact_anew(|store| bind(store, &gate, name))
     }
 
     /// Makes a checkpoint over everything that was committed before, whatever wrote it; gives the last one again where

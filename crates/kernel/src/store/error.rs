@@ -29,6 +29,9 @@ pub enum StoreErrorKind {
     /// A commit that may have taken effect, or may not have. Whoever repeats the append under its idempotency key learns
     /// which.
     InDoubt,
+    /// The handle holds files that are not those of the ledger any more: another SQLite library in this process has removed
+    /// them. What was written last may be in the ledger, or not; nothing was acknowledged.
+    Detached,
     /// The store was asked for what it does not have or do: a table, a parameter, a text of bytes.
     Misuse,
     /// Anything else.
@@ -54,6 +57,7 @@ impl StoreErrorKind {
             Self::Ignored => "write_ignored",
             Self::Unavailable => "store_unavailable",
             Self::InDoubt => "commit_in_doubt",
+            Self::Detached => "store_detached",
             Self::Constraint | Self::Corrupt | Self::Io | Self::Misuse | Self::Other => "store_failed",
         }
     }
@@ -65,6 +69,7 @@ impl StoreErrorKind {
             Self::Full => "free some space and try again: the ledger is intact",
             Self::ReadOnly => "check the permissions of the ledger and of its folder",
             Self::Unavailable => "try again; if it lasts, look whether the server runs and can be reached",
+            Self::Detached => "close whatever else has the ledger open in this process, and do it again",
             Self::InDoubt => "read the run to see whether the event is there, or repeat it under its idempotency key",
             _ => "",
         }
@@ -134,6 +139,9 @@ impl fmt::Display for StoreError {
             StoreErrorKind::Unavailable => write!(f, "the ledger's store cannot be reached: {problem}"),
             StoreErrorKind::InDoubt => {
                 write!(f, "the store failed while it committed, so that this may be recorded or not: {problem}")
+            }
+            StoreErrorKind::Detached => {
+                write!(f, "the ledger is open twice in this process, by two libraries: {problem}")
             }
             _ => write!(f, "the ledger's store failed: {problem}"),
         }

@@ -19,7 +19,7 @@ pub use log::{LogRead, LogWrite, Segment, StoredCheckpoint};
 use crate::error::{Error, Result};
 use receipt_core::envelope::{Envelope, Sealed};
 use receipt_core::evidence::{BlobFact, BlobRecord, BlobState};
-use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
+use receipt_core::id::{BlobHash, EventHash, EventRef, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use sha2::{Digest, Sha256};
 use std::io::Read;
@@ -343,6 +343,12 @@ pub trait WriteTransaction: ReadTransaction + LogWrite {
     /// # Errors
     /// Where the run has it already.
     fn insert_key(&mut self, run: &RunId, key: &str, row: KeyRow) -> Result<()>;
+
+    /// The event that was inserted last, by which somebody tells later whether a commit in doubt took effect. A backend whose
+    /// commits are never in doubt need not know.
+    fn last_event(&self) -> Option<(EventRef, EventHash)> {
+        None
+    }
 
     /// Makes it all durable and seen.
     ///

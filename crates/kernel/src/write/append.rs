@@ -118,8 +118,8 @@ impl RunWriter {
     /// As [`Self::append`].
     pub fn append_batch(&mut self, events: Vec<Append>) -> Result<Vec<Appended>> {
         let ready = events.into_iter().map(|event| Ready::new(&self.gate, event)).collect::<Result<Vec<_>>>()?;
-        self.ledger.transact(|transaction| match self.open(transaction) {
-            Ok(mut run) => ready.into_iter().map(|event| run.append(event)).collect(),
+        self.ledger.transact_anew(|transaction| match self.open(transaction) {
+            Ok(mut run) => ready.iter().map(|event| run.append(event)).collect(),
             // What was recorded before the end is acknowledged after it too: a retry must not look like a loss.
             Err(ended @ Error::RunFinalized { .. }) => {
                 let all = ready
@@ -134,9 +134,9 @@ impl RunWriter {
 }
 
 impl OpenRun<'_> {
-    fn append(&mut self, event: Ready) -> Result<Appended> {
+    fn append(&mut self, event: &Ready) -> Result<Appended> {
         let run_id = &self.writer.run_id;
-        if let Some(appended) = recorded(self.transaction, run_id, &event)? {
+        if let Some(appended) = recorded(self.transaction, run_id, event)? {
             return Ok(appended);
         }
         check_events(self.transaction, &event.events)?;
@@ -145,8 +145,8 @@ impl OpenRun<'_> {
             let row = KeyRow { seq: self.head.next.seq, digest: *digest };
             self.transaction.insert_key(run_id, key, row)?;
         }
-        let Ready { event_type, payload, blobs, events, .. } = event;
-        self.write(&self.draft(event_type, payload).blobs(blobs).events(events))
+        let draft = self.draft(event.event_type, event.payload.clone());
+        self.write(&draft.blobs(event.blobs.iter().copied()).events(event.events.iter().cloned()))
     }
 
     /// Refuses a reference to a blob that this ledger does not have.

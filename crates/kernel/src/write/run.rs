@@ -66,7 +66,7 @@ impl RunWriter {
     pub fn advance(&mut self, stage: &str, reason: &str) -> Result<Appended> {
         let to = Stage::new(stage);
         let reason = self.gate.text(reason);
-        self.transact(|run| run.advance(&to, reason))
+        self.transact_anew(|run| run.advance(&to, reason.clone()))
     }
 
     /// Puts evidence on record under a key: redacted, stored under the hash of what is stored, and referred to by an
@@ -115,10 +115,8 @@ impl RunWriter {
         let meta = evidence::unclaimed(put.meta()).with("by_digest", name);
         let content_type = put.content_type.clone();
         let record = BlobRecord { hash: digest.hash, content_type, bytes_len: digest.bytes_len, class: put.class };
-        self.transact(|run| {
-            run.put(key, &record, meta)?;
-            Ok(record)
-        })
+        self.transact_anew(|run| run.put(key.clone(), &record, meta.clone()))?;
+        Ok(record)
     }
 
     /// Puts evidence on record from a file that is already redacted; see [`Spool`](crate::write::Spool).
@@ -127,10 +125,10 @@ impl RunWriter {
     /// As [`Self::put`].
     pub fn put_source(&mut self, key: &str, mut source: Source<'_>, put: Put) -> Result<BlobRecord> {
         let (key, put) = (self.gate.text(key), self.gate.put(put));
-        self.transact(|run| {
+        self.transact_anew(|run| {
             let now = run.writer.ledger.now();
             let stored = evidence::store(run.transaction, &mut source, &put, now)?;
-            run.put(key, &stored.record, stored.note(evidence::unclaimed(put.meta())))?;
+            run.put(key.clone(), &stored.record, stored.note(evidence::unclaimed(put.meta())))?;
             Ok(stored.record)
         })
     }
@@ -141,7 +139,7 @@ impl RunWriter {
     /// [`Error::RunFinalized`]; where the store cannot be read or written.
     #[allow(clippy::redundant_closure_for_method_calls, reason = "the method is of one lifetime only")]
     pub fn evaluate(&mut self) -> Result<Evaluation> {
-        self.transact(|run| run.evaluate())
+        self.transact_anew(|run| run.evaluate())
     }
 
     /// Records a decision, referring to the last evaluation where there is one.
@@ -149,7 +147,7 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::append`].
     pub fn decide(&mut self, decision_id: &str, basis: &[&str], action_plan: &str) -> Result<Appended> {
-        self.transact(|run| run.decide(decision_id, basis, action_plan))
+        self.transact_anew(|run| run.decide(decision_id, basis, action_plan))
     }
 
     /// Ends the run with the verdict of its last evaluation: UNKNOWN where there is none, or where evidence or a
@@ -184,13 +182,18 @@ impl RunWriter {
     }
 
     /// `choose` is given the best verdict that the run allows.
-    fn end(&mut self, summary: &str, choose: impl FnOnce(Verdict) -> Result<Verdict>) -> Result<Verdict> {
-        self.transact(|run| run.end(summary, choose))
+    fn end(&mut self, summary: &str, choose: impl Fn(Verdict) -> Result<Verdict>) -> Result<Verdict> {
+        self.transact_anew(|run| run.end(summary, &choose))
     }
 
     /// Runs `write` on the run with its head, in one write transaction; nothing of it remains where it fails.
     pub(crate) fn transact<T>(&self, write: impl FnOnce(&mut OpenRun<'_>) -> Result<T>) -> Result<T> {
         self.ledger.transact(|transaction| write(&mut self.open(transaction)?))
+    }
+
+    /// The same, see [`Ledger::transact_anew`](crate::ledger::Ledger::transact_anew).
+    fn transact_anew<T>(&self, mut write: impl FnMut(&mut OpenRun<'_>) -> Result<T>) -> Result<T> {
+        self.ledger.transact_anew(|transaction| write(&mut self.open(transaction)?))
     }
 
     /// The run with its head, inside a write transaction.

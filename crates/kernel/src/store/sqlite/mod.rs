@@ -11,22 +11,27 @@ macro_rules! event_columns {
 }
 
 mod backup;
+mod beside;
 mod error;
 mod inspect;
 mod log;
 mod open;
 mod pieces;
+mod query;
 mod read;
 mod snapshot;
 mod write;
 
+use beside::Guarded;
 pub(crate) use error::failed;
 use open::wait;
 pub(crate) use open::{connect_compatible, initialize_compatible};
+pub use query::{Parameters, VisitRow};
 use read::{cell, event_row};
 
 use crate::error::Result;
 use crate::store::{Problem, ReadTransaction, Snapshot, Store, StoreError, StoreErrorKind, Visit, WriteTransaction};
+use receipt_core::id::{EventHash, EventRef};
 use receipt_core::run::EventRow;
 use rusqlite::{CachedStatement, Connection};
 use std::path::{Path, PathBuf};
@@ -68,7 +73,7 @@ enum Layout {
 /// A ledger in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    connection: Connection,
+    connection: Guarded,
     path: PathBuf,
     mode: Mode,
     layout: Layout,
@@ -78,6 +83,7 @@ pub struct SqliteStore {
 
 impl Store for SqliteStore {
     fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>> {
+        self.take_up()?;
         Ok(Box::new(self.begin("BEGIN")?))
     }
 
@@ -86,20 +92,26 @@ impl Store for SqliteStore {
             return Err(failed(StoreErrorKind::ReadOnly, "the file was opened to read"));
         }
         for _ in 0..SCHEMA_TRIES {
+            self.take_up()?;
             self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
             let schema = schema_version(&self.connection);
-            if schema.as_ref().is_ok_and(|schema| *schema == self.schema) {
+            // Nobody else writes from here on, so that only another library can still take the log away.
+            let is_ours = self.connection.is_intact();
+            if is_ours && schema.as_ref().is_ok_and(|schema| *schema == self.schema) {
                 return Ok(Box::new(self.begun()));
             }
             // Somebody has changed it since: what is there now would take part in each write.
             rollback(&self.connection);
             schema?;
-            self.accept_schema()?;
+            if is_ours {
+                self.accept_schema()?;
+            }
         }
         Err(failed(StoreErrorKind::Busy, "somebody keeps changing the schema"))
     }
 
     fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
+        self.take_up()?;
         snapshot::of_one_instant(&self.path, wanted)
     }
 
@@ -121,6 +133,7 @@ impl Store for SqliteStore {
         if self.mode == Mode::ReadOnly {
             return Err(failed(StoreErrorKind::ReadOnly, "the file was opened to read"));
         }
+        self.take_up()?;
         scrub(&mut self.connection)
     }
 }
@@ -128,13 +141,50 @@ impl Store for SqliteStore {
 /// A transaction; rolled back when dropped, unless it is somebody else's.
 pub(crate) struct SqliteTransaction<'c> {
     pub(super) connection: &'c Connection,
+    /// The files of the connection; none where another store acts on it.
+    guard: Option<&'c Guarded>,
     layout: Layout,
     /// Whether it began here, and not with raw SQL on a connection of the compatible store.
     own: bool,
     /// Kept at hand: a batch runs it for every event.
     insert_event: Option<CachedStatement<'c>>,
+    last_event: Option<(EventRef, EventHash)>,
 }
+
 impl SqliteStore {
+    /// Opens the file again where another library of this process has taken the log away, see [`beside`]: what had been
+    /// acknowledged lies in the database then.
+    fn take_up(&mut self) -> Result<()> {
+        if self.connection.is_intact() {
+            return Ok(());
+        }
+        // Closed first: connections of one library share what they have mapped of the index.
+        self.connection.let_go()?;
+        *self = Self::open_mode(&self.path, self.mode, self.layout)?;
+        Ok(())
+    }
+
+    /// Whether this process has the ledger file at `path` open through the library that this store uses.
+    pub fn is_open_here(path: &Path) -> bool {
+        beside::is_open_here(path)
+    }
+
+    /// Whether this process has the log of the ledger file at `path` open, and not through the library that this store uses.
+    /// Two SQLite libraries in one process lose what was committed, see [the page](https://www.sqlite.org/howtocorrupt.html); who is asked to open such a
+    /// file should refuse. A host that has connections of its own through *this* library is told `true` as well.
+    pub fn is_open_elsewhere(path: &Path) -> bool {
+        beside::is_open_elsewhere(path)
+    }
+
+    /// Runs one SQL statement that only reads the file at `path`, and shows each row.
+    ///
+    /// # Errors
+    /// Where it is no statement, more than one, or one that writes; where `parameters` are not those that it asks for; where
+    /// the file cannot be read; what `visit` gives.
+    pub fn query(path: &Path, sql: &str, parameters: Parameters<'_>, visit: VisitRow<'_>) -> Result<()> {
+        query::query(path, sql, parameters, visit)
+    }
+
     /// See [`snapshot`].
     pub(crate) fn data_version(&self) -> Result<i64> {
         snapshot::data_version(&self.connection)
@@ -153,7 +203,15 @@ impl SqliteStore {
 
     /// The transaction that has just begun on its connection.
     fn begun(&self) -> SqliteTransaction<'_> {
-        SqliteTransaction { connection: &self.connection, layout: self.layout, own: true, insert_event: None }
+        let guard = Some(&self.connection);
+        SqliteTransaction {
+            connection: &self.connection,
+            guard,
+            layout: self.layout,
+            own: true,
+            insert_event: None,
+            last_event: None,
+        }
     }
 }
 /// Removed content is overwritten where it lay (secure_delete); the log is emptied into the file, and free pages are given
@@ -202,7 +260,7 @@ pub(crate) fn look(connection: &Connection) -> Result<SqliteTransaction<'_>> {
     if own {
         connection.prepare_cached("BEGIN")?.execute([])?;
     }
-    Ok(SqliteTransaction { connection, layout: Layout::Shared, own, insert_event: None })
+    Ok(SqliteTransaction { connection, guard: None, layout: Layout::Shared, own, insert_event: None, last_event: None })
 }
 
 /// The writes of a transaction that somebody else has begun, and will end.
@@ -213,7 +271,7 @@ pub(crate) fn join(connection: &Connection) -> SqliteTransaction<'_> {
 impl<'c> SqliteTransaction<'c> {
     /// The view of a connection inside a transaction that somebody else has begun, and will end.
     fn inside(connection: &'c Connection, layout: Layout) -> Self {
-        Self { connection, layout, own: false, insert_event: None }
+        Self { connection, guard: None, layout, own: false, insert_event: None, last_event: None }
     }
 
     pub(crate) fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {

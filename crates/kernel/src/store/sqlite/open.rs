@@ -1,5 +1,6 @@
 //! Opening a file: what it must be, how it is made, and what each connection is set to.
 
+use super::beside::{Guarded, beside};
 use super::{BUSY_LIMIT, Layout, Mode, SqliteStore, pieces, rollback, schema_version};
 use crate::error::{Error, Result};
 use crate::store::{Store, StoreError, StoreErrorKind};
@@ -70,7 +71,7 @@ impl SqliteStore {
 
     fn existing(path: &Path) -> Result<()> {
         match fs::metadata(path) {
-            Ok(meta) if meta.is_file() => Self::beside(path),
+            Ok(meta) if meta.is_file() => Self::only_files_beside(path),
             Ok(_) => Err(Error::NotALedger { path: path.to_owned(), problem: "it is not a file".to_owned() }),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 Err(Error::NotFound { path: path.to_owned() })
@@ -81,12 +82,10 @@ impl SqliteStore {
 
     /// SQLite opens the files beside a database without looking what they are: a pipe in place of one would be waited for,
     /// and a link would be followed. It finds them beside the file that a link leads to.
-    fn beside(path: &Path) -> Result<()> {
+    fn only_files_beside(path: &Path) -> Result<()> {
         let real = fs::canonicalize(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
         for ending in ["-journal", "-wal", "-shm"] {
-            let mut name = real.clone().into_os_string();
-            name.push(ending);
-            if fs::symlink_metadata(&name).is_ok_and(|meta| !meta.is_file()) {
+            if fs::symlink_metadata(beside(&real, ending)).is_ok_and(|meta| !meta.is_file()) {
                 let problem = format!("{ending} beside it is not a plain file");
                 return Err(Error::NotALedger { path: path.to_owned(), problem });
             }
@@ -95,7 +94,7 @@ impl SqliteStore {
     }
 
     /// `layout` is that of a file that is still empty.
-    fn open_mode(path: &Path, mode: Mode, layout: Layout) -> Result<Self> {
+    pub(super) fn open_mode(path: &Path, mode: Mode, layout: Layout) -> Result<Self> {
         if rusqlite::version_number() < MIN_SQLITE {
             return Err(Error::OldSqlite { found: rusqlite::version() });
         }
@@ -107,6 +106,8 @@ impl SqliteStore {
         let mut store = Self { connection, path: path.to_owned(), mode, layout, schema: 0 };
         if mode == Mode::ReadWrite {
             store.initialize().map_err(|error| not_a_ledger(path, error))?;
+            // A file that was empty has its log only now.
+            store.connection.note()?;
         }
         store.layout = read_layout(&store.connection)?.unwrap_or(Layout::Shared);
         Ok(store)
@@ -234,7 +235,7 @@ fn not_a_ledger(path: &Path, error: Error) -> Error {
 
 /// A file in a folder that cannot be written has no room for SQLite's shared memory; without a log beside it, it is
 /// whole by itself and is opened as unchanging.
-fn connect_read_only(path: &Path) -> Result<Connection> {
+pub(super) fn connect_read_only(path: &Path) -> Result<Guarded> {
     let error = match connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, Mode::ReadOnly) {
         Ok(connection) => return Ok(connection),
         Err(error) => error,
@@ -250,7 +251,14 @@ fn connect_read_only(path: &Path) -> Result<Connection> {
     connect(&uri, flags, Mode::ReadOnly).map_err(|_| error)
 }
 
-pub(super) fn connect(path: &Path, flags: OpenFlags, mode: Mode) -> Result<Connection> {
+pub(super) fn connect(path: &Path, flags: OpenFlags, mode: Mode) -> Result<Guarded> {
+    let connection = connect_bare(path, flags, mode)?;
+    // The log is copied once it is known to be that of this database.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Guarded::new(connection, path)
+}
+
+fn connect_bare(path: &Path, flags: OpenFlags, mode: Mode) -> Result<Connection> {
     let mut connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     // Before anything else: every statement after this one may meet another writer.
     connection.busy_handler(Some(wait))?;
@@ -306,8 +314,8 @@ pub(crate) fn connect_compatible(path: &Path, create: bool) -> Result<Connection
             _ => SqliteStore::existing(path)?,
         }
     }
-    let connection =
-        connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Mode::ReadWrite).map_err(|error| not_a_ledger(path, error))?;
+    let connection = connect_bare(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Mode::ReadWrite)
+        .map_err(|error| not_a_ledger(path, error))?;
     connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     if read_layout(&connection)? == Some(Layout::Compressed) {
         return Err(Error::NewerSchema { found: pieces::VERSION.to_owned(), supported: SCHEMA_VERSION });

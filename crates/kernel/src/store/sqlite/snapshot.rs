@@ -6,6 +6,7 @@
 //! transaction. If no value has changed, nothing was committed between the last question of the first round and the first
 //! transaction, so that all of them see that moment.
 
+use super::beside::Guarded;
 use super::{Layout, SqliteStore, SqliteTransaction};
 use crate::error::Result;
 use crate::store::{ReadTransaction, Snapshot};
@@ -20,7 +21,7 @@ const TRIES: u32 = 200;
 
 /// A connection that stays at the instant at which it began.
 struct SqliteSnapshot {
-    connection: Connection,
+    connection: Guarded,
     layout: Layout,
 }
 
@@ -33,7 +34,7 @@ impl Snapshot for SqliteSnapshot {
 /// As many snapshots as are wanted, all of one instant; one if writers never leave the time for more.
 pub(super) fn of_one_instant(path: &Path, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
     let mut stores = (0..wanted.max(1)).map(|_| SqliteStore::open_read_only(path)).collect::<Result<Vec<_>>>()?;
-    let connections: Vec<&Connection> = stores.iter().map(|store| &store.connection).collect();
+    let connections: Vec<&Connection> = stores.iter().map(|store| &*store.connection).collect();
     if !begin_together(&connections)? {
         stores.truncate(1);
         stores[0].connection.execute_batch("BEGIN")?;

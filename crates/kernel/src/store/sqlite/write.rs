@@ -1,5 +1,6 @@
 //! The writes of a transaction, each of which must have written what it was to write.
 
+use super::beside::detached;
 use super::error::{at_commit, failed, ignored, io, one};
 use super::pieces::{self, First};
 use super::{Layout, MAX_BLOB, PIECE, SqliteTransaction};
@@ -7,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::store::{KeyRow, NewBlob, NewRun, StoreErrorKind, WriteTransaction};
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState, EvidenceClass};
-use receipt_core::id::{BlobHash, RunId, Timestamp};
+use receipt_core::id::{BlobHash, EventHash, EventRef, RunId, Timestamp};
 use rusqlite::blob::ZeroBlob;
 use rusqlite::params;
 use rusqlite::types::Null;
@@ -83,7 +84,9 @@ impl WriteTransaction for SqliteTransaction<'_> {
             event.link.prev.map(|hash| hash.to_string()),
             created_at.to_string(),
         ])?;
-        one("events", inserted)
+        one("events", inserted)?;
+        self.last_event = Some((event.link.event_ref(), event.hash));
+        Ok(())
     }
 
     fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<()> {
@@ -148,9 +151,17 @@ impl WriteTransaction for SqliteTransaction<'_> {
         one("idempotency_keys", self.prepare(sql)?.execute(params![run.as_str(), key, row.seq.get(), row.digest])?)
     }
 
+    fn last_event(&self) -> Option<(EventRef, EventHash)> {
+        self.last_event.clone()
+    }
+
     fn commit(self: Box<Self>) -> Result<()> {
         self.prepare("COMMIT")?.execute([]).map_err(at_commit)?;
-        Ok(())
+        let Some(guard) = self.guard else { return Ok(()) };
+        if !guard.is_intact() {
+            return Err(detached());
+        }
+        guard.checkpoint()
     }
 }
 
