@@ -224,9 +224,9 @@ fn private_folder() -> fs::DirBuilder {
 }
 
 fn not_a_ledger(path: &Path, error: Error) -> Error {
-    use StoreErrorKind::{Busy, Full, ReadOnly};
+    use StoreErrorKind::{Busy, Detached, Full, ReadOnly};
     match error {
-        Error::Store(error) if !matches!(error.kind(), Busy | Full | ReadOnly) => {
+        Error::Store(error) if !matches!(error.kind(), Busy | Detached | Full | ReadOnly) => {
             Error::NotALedger { path: path.to_owned(), problem: error.problem().to_owned() }
         }
         error => error,
@@ -240,9 +240,8 @@ pub(super) fn connect_read_only(path: &Path) -> Result<Guarded> {
         Ok(connection) => return Ok(connection),
         Err(error) => error,
     };
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    if Path::new(&log).exists() {
+    let is_detached = matches!(&error, Error::Store(error) if error.kind() == StoreErrorKind::Detached);
+    if is_detached || beside(path, "-wal").exists() {
         return Err(error);
     }
     let escaped: String = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
