@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use receipt_core::canonical::{self, Form, Scratch};
-use receipt_core::envelope::Envelope;
+use receipt_core::canonical::{self, Form};
+use receipt_core::envelope::{Envelope, Scratch};
 use receipt_core::id::EventHash;
 use receipt_core::json::{Limits, Value};
 

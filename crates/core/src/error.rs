@@ -3,7 +3,6 @@
 //! A failed check of a *ledger* is never an error: it is a finding, and data in a verdict. Errors are for input
 //! that cannot be turned into a valid value. None of them carries a payload, so none can carry a secret.
 
-use crate::stage::Stage;
 use thiserror::Error;
 
 /// Input that the core refuses; the caller must mend it.
@@ -48,9 +47,9 @@ pub enum Error {
         /// The graph's id.
         graph: String,
         /// The stage that the run is in.
-        from: Stage,
+        from: String,
         /// The stage asked for.
-        to: Stage,
+        to: String,
         /// The stages that may follow, or "none: it is terminal".
         allowed: String,
     },
@@ -60,7 +59,7 @@ pub enum Error {
         /// The graph's id.
         graph: String,
         /// The stage asked for.
-        stage: Stage,
+        stage: String,
         /// The stages that there are.
         known: String,
     },

@@ -24,7 +24,6 @@ pub mod payload;
 pub mod policy;
 pub mod replay;
 pub mod run;
-mod scan;
 pub mod stage;
 pub mod verdict;
 pub mod visible;

@@ -144,7 +144,7 @@ impl StageGraph {
             if !self.transitions.contains_key(stage) {
                 return Err(Error::UnknownStage {
                     graph: self.id.clone(),
-                    stage: stage.clone(),
+                    stage: stage.to_string(),
                     known: join(self.stages()),
                 });
             }
@@ -156,7 +156,7 @@ impl StageGraph {
         if allowed.is_empty() {
             "none: it is terminal".clone_into(&mut allowed);
         }
-        Err(Error::IllegalTransition { graph: self.id.clone(), from: from.clone(), to: to.clone(), allowed })
+        Err(Error::IllegalTransition { graph: self.id.clone(), from: from.to_string(), to: to.to_string(), allowed })
     }
 
     /// The stages to walk, one after the other, from one stage to another by the fewest steps; empty where it is

@@ -7,9 +7,8 @@
 #![allow(clippy::print_stdout, clippy::cast_precision_loss, clippy::cast_possible_wrap)] // it prints a table of ratios
 
 use receipt_kernel::bundle::{Export, Verify};
-use receipt_kernel::core::canonical::Scratch;
 use receipt_kernel::core::chain::Link;
-use receipt_kernel::core::envelope::{Envelope, Sealed};
+use receipt_kernel::core::envelope::{Envelope, Scratch, Sealed};
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{NewRun, Store};
 use receipt_kernel::{Actor, Append, Audit, EventType, Ledger, Object, Policy, Put, RunId, Value, Verdict};
@@ -613,7 +612,7 @@ fn copy_events(from: &Path, to: &Path) -> Outcome<()> {
     while let Some(row) = events.next()? {
         let created: String = row.get(1)?;
         let envelope = Envelope::read(row.get_ref(0)?.as_bytes()?, &mut scratch)?;
-        let run_id = RunId::from_text(&envelope.run_id()).ok_or("a run id that is not UTF-8")?;
+        let run_id = envelope.run_id().as_str().map(RunId::new).ok_or("a run id that is not UTF-8")?;
         let sealed = Sealed {
             link: Link { run_id, seq: envelope.seq, prev: envelope.prev },
             event_type: envelope.event_type,

@@ -1,6 +1,5 @@
 //! An event of a snapshot, and the memory that the events of a snapshot share.
 
-use super::object;
 use crate::envelope::{Envelope, EventType};
 use crate::error::Error;
 use crate::id::{EventHash, Seq};
@@ -82,6 +81,14 @@ impl Deref for Payload {
     }
 }
 
+/// The object that a payload is.
+pub(super) fn object(json: &[u8]) -> Result<Object, Error> {
+    match json::parse(json, Limits::READ)? {
+        Value::Object(object) => Ok(object),
+        _ => Err(Error::Draft { field: "payload", problem: "it must be an object".to_owned() }),
+    }
+}
+
 impl Event {
     /// An event of an envelope that was read.
     ///
@@ -131,7 +138,7 @@ impl Event {
 
 /// Events as they come, their bytes one behind the other in a few pieces of memory.
 #[derive(Debug, Default)]
-pub(crate) struct Events {
+pub(super) struct Events {
     list: Vec<Event>,
     /// The bytes of the events from `shared` on.
     bytes: Vec<u8>,
@@ -148,7 +155,7 @@ impl Events {
     const ROOM: usize = 1 << 12;
 
     /// The next event.
-    pub(crate) fn push(&mut self, envelope: &Envelope<'_>) -> Result<(), Error> {
+    pub(super) fn push(&mut self, envelope: &Envelope<'_>) -> Result<(), Error> {
         if self.bytes.is_empty() && self.shared > 0 {
             self.bytes.reserve(Self::PIECE + Self::ROOM);
         }
@@ -175,7 +182,7 @@ impl Events {
     }
 
     /// These and, behind them, others.
-    pub(crate) fn followed_by(mut self, mut others: Self) -> Self {
+    pub(super) fn followed_by(mut self, mut others: Self) -> Self {
         self.share();
         others.share();
         self.list.append(&mut others.list);
@@ -184,7 +191,7 @@ impl Events {
     }
 
     /// All of them.
-    pub(crate) fn end(mut self) -> Vec<Event> {
+    pub(super) fn end(mut self) -> Vec<Event> {
         self.share();
         self.list
     }

@@ -3,7 +3,9 @@
 //! Parts only ever say that nothing is wrong. Where anything is, or might be, there is no joined reader: the run is to be
 //! read again from its first row to its last by one reader, whose findings are the run's.
 
-use super::{EventRow, RunFacts, RunReader};
+use super::cells::EventRow;
+use super::facts::RunFacts;
+use super::reader::RunReader;
 
 impl RunReader {
     /// The reader of a later part of the run whose first row this one has read; `before` is the row in front of the part.
@@ -50,12 +52,5 @@ impl RunReader {
             joined = Some(part);
         }
         joined
-    }
-}
-
-impl RunFacts {
-    /// Whether every row could be read, and nothing was wrong with any.
-    pub fn is_clean(&self) -> bool {
-        self.findings.is_empty() && self.more_findings == 0 && self.unreadable == 0
     }
 }

@@ -1,6 +1,7 @@
 //! A run's row in `runs`, compared with what its events say.
 
-use super::{RunFacts, RunRow};
+use super::cells::RunRow;
+use super::facts::RunFacts;
 use crate::canonical;
 use crate::envelope::Envelope;
 use crate::id::Timestamp;

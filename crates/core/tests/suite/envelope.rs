@@ -3,9 +3,9 @@
 use crate::spaced::spaced;
 use proptest::prelude::*;
 use receipt_core::Error;
-use receipt_core::canonical::{self, Form, Scratch};
+use receipt_core::canonical::{self, Form};
 use receipt_core::chain::Link;
-use receipt_core::envelope::{Actor, Draft, Envelope, EventType, PolicyRef, Sealed};
+use receipt_core::envelope::{Actor, Draft, Envelope, EventType, PolicyRef, Scratch, Sealed};
 use receipt_core::error::JsonProblem;
 use receipt_core::id::{BlobHash, BlobRef, EventHash, EventRef, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Text, Value};

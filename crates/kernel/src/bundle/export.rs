@@ -10,8 +10,7 @@ use crate::read::evidence::receipt::Receipt;
 use crate::read::imports::Imports;
 use crate::store::{self, ReadTransaction, Visit};
 use receipt_core::bundle::{self, Blob, Header, LinesDigest, MAX_BLOBS, MAX_LINE, PIECE, Proof, Row, State};
-use receipt_core::canonical;
-use receipt_core::envelope::{Envelope, EventType};
+use receipt_core::envelope::{Envelope, EventType, Scratch};
 use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, EventHash, RunId};
 use receipt_core::payload::BlobExpire;
@@ -203,7 +202,7 @@ fn extent(store: &dyn ReadTransaction, run: &RunId) -> Result<(u64, EventHash)> 
     let mut head = None;
     store.head(run, &mut |row| {
         let text = row.envelope_json.text().unwrap_or_default();
-        head = Some(Envelope::read(text, &mut canonical::Scratch::default()).map(|envelope| envelope.hash));
+        head = Some(Envelope::read(text, &mut Scratch::default()).map(|envelope| envelope.hash));
     })?;
     let head = head.ok_or_else(|| Error::RunNotFound { run: run.to_string() })?;
     let head = head.map_err(|error| {
@@ -279,7 +278,7 @@ fn list(
 impl Listed {
     /// Lists what a blob cites that the run's policy reads, so that an evaluation can be computed again.
     fn cite(&mut self, store: &dyn ReadTransaction, reader: &RunReader, text: &[u8]) {
-        let mut scratch = canonical::Scratch::default();
+        let mut scratch = Scratch::default();
         let Ok(envelope) = Envelope::read(text, &mut scratch) else { return };
         let reads = self.reads.get_or_insert_with(|| reads(reader.commitment()));
         let put = Evidence::of(&envelope);

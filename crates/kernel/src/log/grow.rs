@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::read::head::sound_event;
 use crate::read::pool::{self, Pool};
 use crate::store::{ReadTransaction, Segment, Visit, WriteTransaction};
-use receipt_core::canonical::Scratch;
+use receipt_core::envelope::Scratch;
 use receipt_core::id::{EventRef, NodeHash, RunId, Seq};
 use receipt_core::merkle::{self, Frontier, Subtree};
 use std::collections::HashMap;

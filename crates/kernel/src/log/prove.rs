@@ -5,8 +5,8 @@ use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::read::head::sound_event;
 use crate::store::ReadTransaction;
-use receipt_core::canonical::Scratch;
 use receipt_core::checkpoint::{Checkpoint, ConsistencyProof, InclusionProof, SignedCheckpoint};
+use receipt_core::envelope::Scratch;
 use receipt_core::id::{EventRef, RunId, Seq};
 use receipt_core::merkle::{self};
 

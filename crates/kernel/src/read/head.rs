@@ -2,9 +2,8 @@
 
 use crate::error::{Error, Result};
 use crate::store::ReadTransaction;
-use receipt_core::canonical::Scratch;
 use receipt_core::chain::Link;
-use receipt_core::envelope::{Envelope, EventType};
+use receipt_core::envelope::{Envelope, EventType, Scratch};
 use receipt_core::id::{EventHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits};
 use receipt_core::payload::RunStart;

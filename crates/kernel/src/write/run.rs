@@ -335,8 +335,8 @@ impl OpenRun<'_> {
         let last = graph.next(&self.head.stage).find(|next| graph.is_terminal(next)).cloned();
         let last = last.ok_or_else(|| receipt_core::Error::IllegalTransition {
             graph: graph.id().to_owned(),
-            from: self.head.stage.clone(),
-            to: Stage::new("its end"),
+            from: self.head.stage.to_string(),
+            to: "its end".to_owned(),
             allowed: graph.next(&self.head.stage).map(Stage::as_str).collect::<Vec<_>>().join(", "),
         })?;
         self.advance(&last, Clean::ours("finalizing")).map(drop)

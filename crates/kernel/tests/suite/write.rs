@@ -2,9 +2,8 @@
 //! that is there, and a write that the file swallowed is an error.
 
 use crate::common::{RECIPIENT, actor, decision, new_path, start};
-use receipt_kernel::core::canonical::Scratch;
 use receipt_kernel::core::chain::Link;
-use receipt_kernel::core::envelope::{Envelope, Members};
+use receipt_kernel::core::envelope::{Envelope, Members, Scratch};
 use receipt_kernel::core::id::Seq;
 use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::store::StoreErrorKind;

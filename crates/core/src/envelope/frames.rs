@@ -1,127 +1,14 @@
-//! One pass over an envelope's text: it is in one of the two exact forms, and here is where its members stand.
+//! What stands around the members of an envelope that differ from event to event.
 //!
 //! The events of a run differ mostly in their hashes, payload, refs, seq and ts. What stands around those, the *frame*, is
 //! remembered of the last few events; where it is the same bytes again it is compared and not scanned.
 
-use crate::canonical::{Buffers, Form, Scanner, Scratch};
-use crate::error::{Error, JsonProblem};
+use super::layout::{
+    ACTOR, EVENT_HASH, EVENT_SCHEMA_VERSION, EVENT_TYPE, PAYLOAD, POLICY, PREV_EVENT_HASH, Places, REFS, RUN_ID, SEQ,
+    STAGE, Scanned, TS,
+};
+use crate::canonical::{Buffers, Form, Scanner};
 use std::ops::Range;
-
-/// The members of an envelope, version 1, in the order in which they are hashed.
-pub(crate) const MEMBERS: [&str; 12] = [
-    "actor",
-    "event_hash",
-    "event_schema_version",
-    "event_type",
-    "payload",
-    "policy",
-    "prev_event_hash",
-    "refs",
-    "run_id",
-    "seq",
-    "stage",
-    "ts",
-];
-
-// Their places in `MEMBERS`.
-pub(crate) const ACTOR: usize = 0;
-pub(crate) const EVENT_HASH: usize = 1;
-pub(crate) const EVENT_SCHEMA_VERSION: usize = 2;
-pub(crate) const EVENT_TYPE: usize = 3;
-pub(crate) const PAYLOAD: usize = 4;
-pub(crate) const POLICY: usize = 5;
-pub(crate) const PREV_EVENT_HASH: usize = 6;
-pub(crate) const REFS: usize = 7;
-pub(crate) const RUN_ID: usize = 8;
-pub(crate) const SEQ: usize = 9;
-pub(crate) const STAGE: usize = 10;
-pub(crate) const TS: usize = 11;
-
-/// Where each member of version 1 stands in the compact form, by its index in [`MEMBERS`].
-/// A member that is not there has an empty place, which no value has.
-pub(crate) type Places = [Range<usize>; MEMBERS.len()];
-
-/// What one pass over an envelope's text shows.
-#[derive(Debug, Default)]
-pub(crate) struct Scanned {
-    pub(crate) form: Form,
-    pub(crate) places: Places,
-    /// Where `event_hash` stands in the compact form, with its comma.
-    pub(crate) hash_member: Range<usize>,
-    /// Whether its frame is one that was remembered: then the members in it have been found sound before.
-    pub(crate) framed: bool,
-    /// Where the members stand in the stored text; empty where the frame was remembered.
-    stored: Places,
-    /// Whether it has members beyond those of version 1.
-    extra: bool,
-}
-
-/// Scans an envelope's text into `found`, which is empty.
-///
-/// # Errors
-/// [`Error::Json`] for text in neither form; [`Error::Draft`] where there is no `event_hash`.
-pub(crate) fn scan(stored: &[u8], scratch: &mut Scratch, found: &mut Scanned) -> Result<(), Error> {
-    let Scratch { buffers, frames, .. } = scratch;
-    if frames.scan(stored, buffers, found).is_some() {
-        return Ok(());
-    }
-    *found = Scanned::default();
-    let mut scanner = Scanner::new(stored, buffers);
-    let passed = scan_members(&mut scanner, stored, found);
-    passed.and_then(|()| scanner.end()).map_err(|problem| scanner.error(problem))?;
-    found.form = scanner.form();
-    if found.hash_member.is_empty() {
-        let problem = "it is missing".to_owned();
-        return Err(Error::Draft { field: "event_hash", problem });
-    }
-    Ok(())
-}
-
-fn scan_members(scanner: &mut Scanner<'_, '_>, stored: &[u8], found: &mut Scanned) -> Result<(), JsonProblem> {
-    scanner.enter_object()?;
-    if scanner.take(b'}') {
-        return Ok(());
-    }
-    let mut last_key = None;
-    let mut last_is_extra = false;
-    let mut expected = 0;
-    loop {
-        let from = scanner.place();
-        // Members are sorted, so that the one looked for is nearly always the next one.
-        let known = match MEMBERS.get(expected).filter(|_| !last_is_extra) {
-            Some(name) => scanner.known_key(name)?,
-            None => None,
-        };
-        let key = match known {
-            Some(key) => key,
-            None => scanner.key(last_key.take())?,
-        };
-        let begin = scanner.offset();
-        let value = scanner.value()?;
-        let name = &stored[key.start + 1..key.end - 1];
-        let member = MEMBERS[expected..].iter().position(|member| member.as_bytes() == name);
-        last_is_extra = member.is_none();
-        found.extra |= last_is_extra;
-        let member = member.map(|index| expected + index);
-        if let Some(member) = member {
-            found.places[member] = value;
-            found.stored[member] = begin..scanner.offset();
-            expected = member + 1;
-        }
-        if scanner.take(b'}') {
-            if member == Some(EVENT_HASH) {
-                // Last: the comma before it goes with it.
-                found.hash_member = from.saturating_sub(1).max(1)..scanner.place() - 1;
-            }
-            return Ok(());
-        }
-        scanner.separator(b',')?;
-        if member == Some(EVENT_HASH) {
-            found.hash_member = from..scanner.place();
-        }
-        last_key = Some(key);
-    }
-}
 
 /// The members whose values differ from one event to the next.
 const VARYING: [usize; 6] = [EVENT_HASH, PAYLOAD, PREV_EVENT_HASH, REFS, SEQ, TS];
@@ -178,7 +65,7 @@ impl Pieces {
 
 /// The frames of the last envelopes.
 #[derive(Debug, Default)]
-pub(crate) struct Frames {
+pub(super) struct Frames {
     known: Vec<Frame>,
     /// Which of them fitted last.
     last: usize,
@@ -188,7 +75,7 @@ pub(crate) struct Frames {
 
 impl Frames {
     /// Remembers the frame of an envelope that was found sound.
-    pub(crate) fn learn(&mut self, stored: &[u8], compact: &[u8], scanned: &Scanned) {
+    pub(super) fn learn(&mut self, stored: &[u8], compact: &[u8], scanned: &Scanned) {
         let Scanned { form, places, hash_member, .. } = scanned;
         let varying: usize = VARYING.iter().map(|member| scanned.stored[*member].len()).sum();
         let first = scanned.stored[PREV_EVENT_HASH].len() != QUOTED_HASH;
@@ -228,7 +115,7 @@ impl Frames {
     }
 
     /// Scans an envelope by a frame that is remembered; `None` where none fits, whatever the text may be.
-    fn scan(&mut self, stored: &[u8], buffers: &mut Buffers, found: &mut Scanned) -> Option<()> {
+    pub(super) fn scan(&mut self, stored: &[u8], buffers: &mut Buffers, found: &mut Scanned) -> Option<()> {
         let index = self.candidate(stored)?;
         self.known[index].scan(stored, buffers, found)?;
         self.behind[self.last] = index;

@@ -1,0 +1,258 @@
+//! An envelope read back: its fields as slices of the text.
+
+use super::layout::{
+    ACTOR, EVENT_HASH, EVENT_SCHEMA_VERSION, EVENT_TYPE, MEMBERS, PAYLOAD, POLICY, PREV_EVENT_HASH, REFS, RUN_ID, SEQ,
+    STAGE, Scanned, TS,
+};
+use super::scan::scan;
+use super::scratch::Scratch;
+use super::seal::hash_around;
+use super::shape::{decode, event_type, has_strings, integer, malformed, quoted, same_text, string};
+use super::types::EventType;
+use crate::canonical::Form;
+use crate::error::Error;
+use crate::id::{EventHash, Seq};
+use crate::json::{self, Limits, Text, Value};
+use crate::stage::Stage;
+use std::ops::Range;
+
+/// An envelope as it was read: checked to be in an exact form, hashed, and its fields at hand as slices.
+///
+/// Slices are of the compact form. Strings among them are JSON, with quotes and escapes.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    text: &'a [u8],
+    /// What happened.
+    pub event_type: EventType,
+    /// The place that the envelope says it has.
+    pub seq: Seq,
+    /// The hash that the envelope says it has.
+    pub claimed_hash: EventHash,
+    /// The hash of its bytes.
+    pub hash: EventHash,
+    /// The hash of the event before, as the envelope says.
+    pub prev: Option<EventHash>,
+    /// The stored form.
+    pub form: Form,
+    claimed_json: &'a [u8],
+    prev_json: &'a [u8],
+    run_id: &'a [u8],
+    stage: &'a [u8],
+    ts: &'a [u8],
+    payload: &'a [u8],
+    policy: &'a [u8],
+    actor: &'a [u8],
+    refs: &'a [u8],
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads stored text, which must be in one of the two exact forms and have every member of version 1.
+    ///
+    /// The claimed hash is *not* compared with the real one: both are given.
+    ///
+    /// # Errors
+    /// [`Error::Json`] for text in neither form; [`Error::Draft`] for one that is not an envelope of version 1.
+    pub fn read(stored: &'a [u8], scratch: &'a mut Scratch) -> Result<Self, Error> {
+        Self::read_hashed(stored, scratch, None)
+    }
+
+    /// The same, of a text whose hash is known.
+    pub(super) fn read_hashed(
+        stored: &'a [u8],
+        scratch: &'a mut Scratch,
+        known: Option<EventHash>,
+    ) -> Result<Self, Error> {
+        let mut scanned = Scanned::default();
+        scan(stored, scratch, &mut scanned)?;
+        let Scratch { buffers, frames, claimed } = scratch;
+        let text = match scanned.form {
+            Form::Compact => stored,
+            Form::Spaced => buffers.compact(),
+        };
+        let envelope = Self::of(text, &scanned, *claimed, known)?;
+        if !scanned.framed {
+            frames.learn(stored, text, &scanned);
+        }
+        *claimed = Some(envelope.claimed_hash);
+        Ok(envelope)
+    }
+
+    /// `before` is an event hash that `prev_event_hash` is likely to be.
+    #[inline]
+    fn of(
+        text: &'a [u8],
+        scanned: &Scanned,
+        before: Option<EventHash>,
+        known: Option<EventHash>,
+    ) -> Result<Self, Error> {
+        let Scanned { form, places, hash_member, framed, .. } = scanned;
+        let field = |member: usize| {
+            let value = &text[places[member].clone()];
+            if value.is_empty() { Err(malformed(MEMBERS[member], "it is missing")) } else { Ok(value) }
+        };
+        let version = field(EVENT_SCHEMA_VERSION)?;
+        if version != b"1" {
+            let newer =
+                std::str::from_utf8(version).ok().and_then(|text| text.parse::<i64>().ok()).is_some_and(|v| v > 1);
+            let problem =
+                if newer { "it is newer than supported: update receipt-kernel" } else { "it must be the integer 1" };
+            return Err(malformed("event_schema_version", problem));
+        }
+        // Writing a hash out is quicker than reading one, and mostly it is the one that is expected.
+        let hash = |member: usize, likely: Option<EventHash>| {
+            let digits = quoted(field(member)?).unwrap_or_default();
+            let hash = likely.filter(|likely| likely.is_written(digits)).or_else(|| EventHash::parse_bytes(digits));
+            hash.ok_or_else(|| malformed(MEMBERS[member], "it must be sha256: and 64 lower-case hexadecimal digits"))
+        };
+        let prev_json = field(PREV_EVENT_HASH)?;
+        let prev = if prev_json == b"null" { None } else { Some(hash(PREV_EVENT_HASH, before)?) };
+        let real = known.unwrap_or_else(|| hash_around(text, hash_member.clone()));
+        let claimed_hash = hash(EVENT_HASH, Some(real))?;
+        let envelope = Self {
+            text,
+            event_type: event_type(field(EVENT_TYPE)?)?,
+            seq: integer(field(SEQ)?)
+                .and_then(Seq::new)
+                .ok_or_else(|| malformed("seq", "it must be an integer from 1 on"))?,
+            claimed_hash,
+            claimed_json: field(EVENT_HASH)?,
+            prev_json,
+            hash: real,
+            prev,
+            form: *form,
+            run_id: string("run_id", field(RUN_ID)?)?,
+            stage: string("stage", field(STAGE)?)?,
+            ts: string("ts", field(TS)?)?,
+            payload: field(PAYLOAD)?,
+            policy: field(POLICY)?,
+            actor: field(ACTOR)?,
+            refs: field(REFS)?,
+        };
+        envelope.check_shapes(*framed)?;
+        Ok(envelope)
+    }
+
+    /// What stands in a frame that is remembered was checked when it was first read.
+    fn check_shapes(&self, framed: bool) -> Result<(), Error> {
+        if self.payload.first() != Some(&b'{') {
+            return Err(malformed("payload", "it must be an object"));
+        }
+        if !framed && !has_strings(self.policy, &["policy_id", "policy_version", "stage_graph_id"]) {
+            return Err(malformed("policy", "it must have policy_id, policy_version and stage_graph_id, all strings"));
+        }
+        if !framed && !has_strings(self.actor, &["id", "kind"]) {
+            return Err(malformed("actor", "it must have id and kind, both strings"));
+        }
+        if self.refs != br#"{"blobs":[],"events":[]}"# {
+            let refs = json::parse(self.refs, Limits::READ)?;
+            let lists = ["blobs", "events"].map(|key| refs.get(key).and_then(Value::as_array));
+            let strings = |items: &[Value]| items.iter().all(|item| item.as_text().is_some());
+            if !lists.into_iter().all(|list| list.is_some_and(strings)) {
+                return Err(malformed("refs", "it must have blobs and events, both lists of strings"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The whole envelope in compact form.
+    pub fn compact(&self) -> &'a [u8] {
+        self.text
+    }
+
+    /// The text of [`Self::claimed_hash`], for comparison with a column.
+    pub fn claimed_hash_text(&self) -> &'a [u8] {
+        quoted(self.claimed_json).unwrap_or_default()
+    }
+
+    /// The text of [`Self::prev`], for comparison with a column.
+    pub fn prev_text(&self) -> Option<&'a [u8]> {
+        quoted(self.prev_json)
+    }
+
+    /// The run that the envelope says it is of.
+    pub fn run_id(&self) -> Text {
+        decode(self.run_id)
+    }
+
+    /// Whether the envelope says that it is of this run.
+    pub fn is_of(&self, run_id: &str) -> bool {
+        same_text(self.run_id, run_id.as_bytes())
+    }
+
+    /// The stage, as the JSON string that it is, for quick comparison.
+    pub fn stage_json(&self) -> &'a [u8] {
+        self.stage
+    }
+
+    /// The stage.
+    pub fn stage(&self) -> Stage {
+        Stage::new(decode(self.stage).to_string_lossy())
+    }
+
+    /// When, as written; see [`Timestamp::parse`](crate::id::Timestamp::parse).
+    pub fn ts(&self) -> Text {
+        decode(self.ts)
+    }
+
+    /// `ts` between its quotes, as it stands in the JSON: an instant has no escapes.
+    pub(crate) fn ts_plain(&self) -> &'a [u8] {
+        quoted(self.ts).unwrap_or_default()
+    }
+
+    /// The payload as JSON, an object.
+    pub fn payload_json(&self) -> &'a [u8] {
+        self.payload
+    }
+
+    /// Where in [`Self::compact`] the payload stands.
+    pub(crate) fn payload_place(&self) -> Range<usize> {
+        self.place(self.payload)
+    }
+
+    /// Where in [`Self::compact`] the ts stands, a JSON string.
+    pub(crate) fn ts_place(&self) -> Range<usize> {
+        self.place(self.ts)
+    }
+
+    fn place(&self, part: &[u8]) -> Range<usize> {
+        let start = part.as_ptr().addr() - self.text.as_ptr().addr();
+        start..start + part.len()
+    }
+
+    /// The policy reference as JSON, for quick comparison.
+    pub fn policy_json(&self) -> &'a [u8] {
+        self.policy
+    }
+
+    /// The references as JSON.
+    pub fn refs_json(&self) -> &'a [u8] {
+        self.refs
+    }
+
+    /// The whole envelope as a value.
+    ///
+    /// # Errors
+    /// None that the scan has not ruled out.
+    pub fn to_value(&self) -> Result<Value, Error> {
+        json::parse(self.text, Limits::READ)
+    }
+}
+
+/// Which of `event_hash` and `prev_event_hash` of an envelope that cannot be read are none. If the latter is, the former
+/// may be of other bytes.
+#[cold]
+pub(crate) fn no_hashes(stored: &[u8]) -> [bool; 2] {
+    let (mut scratch, mut scanned) = (Scratch::default(), Scanned::default());
+    if let Err(Error::Json { .. }) = scan(stored, &mut scratch, &mut scanned) {
+        return [false; 2];
+    }
+    let text = match scanned.form {
+        Form::Compact => stored,
+        Form::Spaced => scratch.buffers.compact(),
+    };
+    let member = |member: usize| &text[scanned.places[member].clone()];
+    let hash = |index: usize| quoted(member(index)).and_then(EventHash::parse_bytes);
+    let no_prev = member(PREV_EVENT_HASH) != b"null" && hash(PREV_EVENT_HASH).is_none();
+    let is_other = |claimed| no_prev && claimed != hash_around(text, scanned.hash_member.clone());
+    [hash(EVENT_HASH).is_none_or(is_other), no_prev]
+}

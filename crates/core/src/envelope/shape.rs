@@ -1,0 +1,64 @@
+//! The shapes that members of an envelope must have, of JSON that the scanner has passed.
+
+use super::types::EventType;
+use crate::error::Error;
+use crate::json::{self, Limits, Text, Value};
+
+pub(super) fn malformed(field: &'static str, problem: &str) -> Error {
+    Error::Draft { field, problem: problem.to_owned() }
+}
+
+pub(super) fn quoted(json: &[u8]) -> Option<&[u8]> {
+    json.strip_prefix(b"\"")?.strip_suffix(b"\"")
+}
+
+pub(super) fn string<'a>(field: &'static str, json: &'a [u8]) -> Result<&'a [u8], Error> {
+    if json.first() == Some(&b'"') { Ok(json) } else { Err(malformed(field, "it must be a string")) }
+}
+
+pub(super) fn integer(json: &[u8]) -> Option<i64> {
+    if (1..=18).contains(&json.len()) && json.iter().all(u8::is_ascii_digit) {
+        return Some(json.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0')));
+    }
+    std::str::from_utf8(json).ok()?.parse().ok()
+}
+
+pub(super) fn event_type(json: &[u8]) -> Result<EventType, Error> {
+    let word = quoted(json).and_then(|word| std::str::from_utf8(word).ok());
+    word.and_then(EventType::parse).ok_or_else(|| malformed("event_type", "it is not one of the eight types"))
+}
+
+pub(super) fn decode(json: &[u8]) -> Text {
+    json::parse_string(json).unwrap_or_default()
+}
+
+/// Whether a JSON string, as checked by the scanner, stands for this text.
+pub(super) fn same_text(json: &[u8], text: &[u8]) -> bool {
+    let inner = quoted(json).unwrap_or_default();
+    if inner.contains(&b'\\') { decode(json).as_bytes() == text } else { inner == text }
+}
+
+/// Whether a JSON object, as checked by the scanner, has these members, all strings. Quick for exactly these members.
+pub(super) fn has_strings(json: &[u8], names: &[&str]) -> bool {
+    let mut rest = json;
+    let quick = names.iter().enumerate().all(|(index, name)| {
+        let before: &[u8] = if index == 0 { b"{\"" } else { b",\"" };
+        let value = rest
+            .strip_prefix(before)
+            .and_then(|rest| rest.strip_prefix(name.as_bytes()))
+            .and_then(|rest| rest.strip_prefix(b"\":\""));
+        let end = value.and_then(|value| Some((value, value.iter().position(|byte| matches!(byte, b'"' | b'\\'))?)));
+        match end {
+            Some((value, end)) if value[end] == b'"' => {
+                rest = &value[end + 1..];
+                true
+            }
+            _ => false,
+        }
+    });
+    if quick && rest == b"}" {
+        return true;
+    }
+    let Ok(value) = json::parse(json, Limits::READ) else { return false };
+    names.iter().all(|name| value.get(name).and_then(Value::as_text).is_some())
+}
