@@ -1,11 +1,10 @@
 //! What was found in a bundle, and what follows.
 
-use super::lines::{Sink, Stop};
 use super::proof::check_proof;
 use super::replay::{Standing, WORK, evaluator, reads};
 use super::report::BundleReport;
+use super::sink::{Sink, Stop};
 use super::told::Told;
-use super::verify::Verify;
 use crate::check::findings::Findings;
 use crate::check::report::Check;
 use crate::error::Result;
@@ -18,6 +17,7 @@ use receipt_core::bundle::{Blob, Header, MAX_BLOBS, Problem, Row, State};
 use receipt_core::envelope::EventType;
 use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId};
+use receipt_core::note::VerifierKey;
 use receipt_core::payload::BlobExpire;
 use receipt_core::replay::Replay;
 use receipt_core::run::{RunReader, blobs_referred_to};
@@ -36,15 +36,27 @@ struct Run {
     reads: Option<Vec<&'static str>>,
 }
 
+/// What a bundle is checked with.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Given<'k> {
+    /// Each must have signed the checkpoint.
+    pub(super) keys: &'k [VerifierKey],
+    /// Files for what is not in the bundle.
+    pub(super) files: &'k [(String, Digest256)],
+    /// The receipts of removals from elsewhere.
+    pub(super) receipts: Option<&'k Receipts>,
+    /// How many bytes are kept for replay.
+    pub(super) replay_limit: u64,
+}
+
 #[derive(Default)]
 pub(super) struct Found<'k> {
     findings: Findings,
-    /// Files that were given for what is not in the bundle, and the keys that something was compared for.
-    files: &'k [(String, Digest256)],
+    given: Given<'k>,
+    /// The keys of the files that something was compared with.
     compared: HashSet<&'k str>,
-    /// The receipts of removals among the events, and those from elsewhere.
+    /// The receipts of removals among the events.
     receipts: Receipts,
-    elsewhere: Option<&'k Receipts>,
     /// Whether files stand only for what was recorded by digest.
     alone: bool,
     /// The retention that the run commits to.
@@ -66,9 +78,9 @@ pub(super) struct Found<'k> {
 impl<'k> Found<'k> {
     /// Nothing yet. If `alone`, nothing from outside stands for evidence that is not in the bundle, but for what was recorded
     /// by digest.
-    pub(super) fn nothing(asked: &Verify<'k>, alone: bool) -> Self {
-        let elsewhere = asked.receipts.filter(|_| !alone);
-        Self { keep: asked.replay_limit > 0, files: asked.files, elsewhere, alone, ..Self::default() }
+    pub(super) fn nothing(given: Given<'k>, alone: bool) -> Self {
+        let keep = given.replay_limit > 0;
+        Self { keep, given: Given { receipts: given.receipts.filter(|_| !alone), ..given }, alone, ..Self::default() }
     }
 
     /// The first two lines.
@@ -154,7 +166,7 @@ impl<'k> Found<'k> {
             self.findings.find(Check::Evidence, Verdict::Fail, reason.at(&pointer));
         }
         let Some((hash, bytes_len)) = put.blob() else { return };
-        let covered = self.elsewhere.and_then(|it| it.cover(&hash, put.key(), put.ts)).is_some();
+        let covered = self.given.receipts.and_then(|it| it.cover(&hash, put.key(), put.ts)).is_some();
         let told = self.told.entry(hash).or_default();
         told.read |= read;
         if let Some((verdict, code, msg)) = told.put(put, bytes_len, committed, covered) {
@@ -177,8 +189,8 @@ impl<'k> Found<'k> {
     pub(super) fn blob(&mut self, blob: &Blob, bytes: Option<Vec<u8>>, hash: BlobHash) {
         self.blobs += u64::from(blob.state == State::Live);
         let told = self.told.entry(blob.hash).or_default();
-        let files = if self.alone && !told.by_digest() { &[] } else { self.files };
-        let (judged, absent) = told.judge(blob, hash, bytes, self.elsewhere, files, &mut self.compared);
+        let files = if self.alone && !told.by_digest() { &[] } else { self.given.files };
+        let (judged, absent) = told.judge(blob, hash, bytes, self.given.receipts, files, &mut self.compared);
         told.fact = Some(judged.fact);
         if absent {
             self.absent.push((told.key.clone(), blob.hash));
@@ -195,14 +207,14 @@ impl<'k> Found<'k> {
         self.findings.find(Check::Evidence, verdict, reason.at(BlobRef(blob)));
     }
 
-    pub(super) fn report(mut self, asked: &Verify<'_>) -> BundleReport {
+    pub(super) fn report(mut self) -> BundleReport {
         let named = self.told.iter().filter(|(_, told)| self.whole && told.fact.is_none());
         let unlisted: Vec<_> = named.map(|(hash, told)| (*hash, told.put)).collect();
         for (hash, put) in unlisted {
             let reason = Reason::new("BLOB_MISSING", "an event names it, and the bundle does not list it");
             self.find_blob(Verdict::Fail, reason, put, hash);
         }
-        for (key, _) in self.files.iter().filter(|(key, _)| !self.compared.contains(key.as_str())) {
+        for (key, _) in self.given.files.iter().filter(|(key, _)| !self.compared.contains(key.as_str())) {
             let msg =
                 format!("a file was given for the key {key:?}, and nothing of that key is missing from the bundle");
             self.findings.find(Check::Evidence, Verdict::Unknown, Reason::new("EVIDENCE_FILE_UNUSED", msg));
@@ -221,7 +233,7 @@ impl<'k> Found<'k> {
         };
         let mut ended = false;
         match run {
-            Some(run) => ended = self.run(run, asked, &mut report),
+            Some(run) => ended = self.run(run, &mut report),
             None => self.unread(&[Check::Content, Check::Columns, Check::Commitment, Check::Log]),
         }
         if !self.whole {
@@ -247,7 +259,7 @@ impl<'k> Found<'k> {
     }
 
     /// What became of the run; whether its end is proved to be in the log.
-    fn run(&mut self, run: Run, asked: &Verify<'_>, report: &mut BundleReport) -> bool {
+    fn run(&mut self, run: Run, report: &mut BundleReport) -> bool {
         let Run { header, row, reader, proved, .. } = run;
         let facts = reader.finish(Some(&row.cells()));
         report.head = facts.head;
@@ -262,7 +274,7 @@ impl<'k> Found<'k> {
             facts.finalized && facts.head.map(|(seq, _)| seq) == header.proof.as_ref().map(|proof| proof.seq);
         let committed = facts.commitment.is_some();
         self.findings.run(&header.run_id, facts);
-        let proved = check_proof(&header, proved, asked.trusted(), &mut self.findings);
+        let proved = check_proof(&header, proved, self.given.keys, &mut self.findings);
         if self.whole {
             self.replay(&header, &row, sound, committed, report);
         }

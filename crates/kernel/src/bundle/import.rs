@@ -2,8 +2,8 @@
 //!
 //! A run of the ledger's own records which run that was, so that what a stranger wrote is known as a stranger's.
 
-use super::lines::Sink;
 use super::report::BundleReport;
+use super::sink::Sink;
 use super::verify::Verify;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;

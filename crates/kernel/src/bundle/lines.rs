@@ -2,43 +2,12 @@
 
 use super::aside::Aside;
 use super::found::Found;
-use crate::error::{Error, Result};
-use receipt_core::bundle::{Blob, Header, Item, MAX_LINE, Problem, Reader, Row, State};
-use receipt_core::envelope::Envelope;
+use super::sink::{Sink, Stop};
+use crate::error::Error;
+use receipt_core::bundle::{Blob, Item, MAX_LINE, Problem, Reader, State};
 use receipt_core::id::BlobHash;
 use sha2::{Digest, Sha256};
 use std::io::{self, BufRead, Read};
-
-/// Who is shown a bundle while it is read.
-pub(super) trait Sink {
-    fn start(&mut self, _header: &Header, _row: &Row) -> Result<()> {
-        Ok(())
-    }
-
-    fn event(&mut self, _envelope: &Envelope<'_>, _text: &[u8]) -> Result<()> {
-        Ok(())
-    }
-
-    fn blob(&mut self, _blob: &Blob, _bytes: &mut dyn Read) -> Result<()> {
-        Ok(())
-    }
-}
-
-impl Sink for () {}
-
-/// Why reading ended early.
-pub(super) enum Stop {
-    /// The bundle is at fault.
-    Malformed(Problem),
-    /// It could not be read, or what was read could not be taken.
-    Failed(Error),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
 
 /// A bundle's lines.
 pub(super) struct Lines<'i> {

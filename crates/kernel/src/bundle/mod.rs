@@ -12,6 +12,7 @@ mod lines;
 mod proof;
 mod replay;
 mod report;
+mod sink;
 mod told;
 mod verify;
 

@@ -1,7 +1,7 @@
 //! The one judgement of evidence: what follows from what a run says of a blob, and from what lies where it should lie.
 //!
 //! Whoever judges gathers the facts of a [`Case`]; nothing here reads a store, a bundle or a clock. The table of all cases is
-//! a test, `tests/suite/cases.rs`, which runs each through a ledger, a bundle and the replay of both.
+//! a test, `tests/suite/cases/table.rs`, which runs each through a ledger, a bundle and the replay of both.
 
 use super::Evidence;
 use super::receipt::Receipt;
