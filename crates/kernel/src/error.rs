@@ -1,23 +1,16 @@
 //! What can go wrong with a ledger, split by what the caller can do about it.
 
-use crate::store::{StoreError, StoreErrorKind};
+pub(crate) mod kind;
+
+pub use kind::ErrorKind;
+
+use crate::store::error::{StoreError, StoreErrorKind};
 use receipt_core::Verdict;
 use std::path::PathBuf;
 use thiserror::Error;
 
 /// A result of the kernel.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// What the caller of a failed operation can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// Mend what was passed in; the ledger is unchanged and fine.
-    Input,
-    /// Try again: nothing is wrong with the input or the ledger.
-    Retry,
-    /// Stop and look: the ledger, the disk or the machine needs a person.
-    Stop,
-}
 
 /// A failed operation. What it was to write has not been written, not even in part; only of a commit that is in doubt
 /// ([`StoreErrorKind::InDoubt`](crate::store::StoreErrorKind::InDoubt)) nobody knows.

@@ -1,6 +1,6 @@
 //! The error of a store: what kind of failure it is, which backend had it, and its cause.
 
-use crate::error::ErrorKind;
+use crate::error::kind::ErrorKind;
 use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;

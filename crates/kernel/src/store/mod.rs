@@ -7,7 +7,7 @@
 //! Rows come out as [`Cell`]s, whatever a hostile file holds in them. Each backend passes [`conformance`].
 
 pub mod conformance;
-mod error;
+pub(crate) mod error;
 mod log;
 pub mod memory;
 pub(crate) mod rows;
