@@ -79,8 +79,10 @@ impl LogRead for SqliteTransaction<'_> {
         if !self.has_log()? {
             return Ok(());
         }
+        // From leaf 0 on, a row that claims to come before that is shown too.
         let sql = "SELECT first_leaf, run_id, first_seq, count FROM log_segments WHERE first_leaf >= \
-                   coalesce((SELECT max(first_leaf) FROM log_segments WHERE first_leaf <= ?1), 0) ORDER BY first_leaf";
+                   coalesce((SELECT max(first_leaf) FROM log_segments WHERE first_leaf <= ?1 AND ?1 > 0), \
+                   (SELECT min(first_leaf) FROM log_segments)) ORDER BY first_leaf";
         let mut statement = self.prepare(sql)?;
         let mut rows = statement.query([signed(from_leaf)?])?;
         while let Some(row) = rows.next()? {
