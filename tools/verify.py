@@ -33,6 +33,10 @@ class Malformed(Exception):
     """The form of a bundle, or of one of its events, is not right."""
 
 
+class Respelled(Malformed):
+    """A text is JSON, and not in the spelling that it must have."""
+
+
 def canonical(value, separators=(",", ":")):
     return json.dumps(value, sort_keys=True, separators=separators, ensure_ascii=True, allow_nan=False)
 
@@ -50,11 +54,13 @@ def exact(line, forms=((",", ":"),)):
     try:
         text = line.decode("ascii")
         value = json.loads(text)
-        if depth(value) <= MAX_DEPTH and any(canonical(value, form) == text for form in forms):
-            return value
+        if depth(value) <= MAX_DEPTH:
+            if any(canonical(value, form) == text for form in forms):
+                return value
+            raise Respelled("not canonical JSON")
     except (ValueError, RecursionError, OverflowError):
         pass
-    raise Malformed("not canonical JSON")
+    raise Malformed("not JSON")
 
 
 def is_instant(text):
@@ -233,7 +239,7 @@ class Bundle:
         try:
             it, real = envelope(line)
         except Malformed as problem:
-            self.find("content", "MALFORMED_ENVELOPE")
+            self.find("content", "NOT_CANONICAL" if isinstance(problem, Respelled) else "MALFORMED_ENVELOPE")
             for code in problem.args[1:]:
                 self.find("content", code)
             self.expected, self.prev = self.expected + 1, None
