@@ -44,7 +44,26 @@ const fn signed(name: &'static str, edit: Edit) -> Act {
 pub(super) const FORGET_LOG: [&str; 3] =
     ["DELETE FROM log_checkpoints", "DELETE FROM log_segments", "DELETE FROM log_tiles"];
 
-pub(super) const ACTS: [Act; 31] = [
+/// The index is taken away, a row inserted that it would refuse, and the index put back as it was.
+const UNINDEXED: [&str; 10] = [
+    "CREATE TEMP TABLE kept AS SELECT type, name, tbl_name, rootpage, (SELECT sql FROM sqlite_schema WHERE name = 'events') \
+     AS definition FROM sqlite_schema WHERE name = 'sqlite_autoindex_events_1'",
+    "PRAGMA writable_schema = ON",
+    "DELETE FROM sqlite_schema WHERE name IN (SELECT name FROM kept)",
+    "UPDATE sqlite_schema SET sql = substr(sql, 1, instr(sql, 'UNIQUE') - 1) || 'CHECK (1))' WHERE name = 'events'",
+    "PRAGMA writable_schema = RESET",
+    concat!(
+        "INSERT INTO events (run_id, seq, event_type, envelope_json, event_hash, prev_event_hash, created_at) SELECT run_id, \
+         seq, event_type, envelope_json, event_hash, prev_event_hash, created_at FROM events WHERE seq = 2 AND run_id = ",
+        the_run!()
+    ),
+    "PRAGMA writable_schema = ON",
+    "INSERT INTO sqlite_schema SELECT type, name, tbl_name, rootpage, NULL FROM kept",
+    "UPDATE sqlite_schema SET sql = (SELECT definition FROM kept) WHERE name = 'events'",
+    "PRAGMA writable_schema = RESET",
+];
+
+pub(super) const ACTS: [Act; 34] = [
     Act { name: "nothing", by: Actor::Outsider, expected: None, sql: &[], edit: None, sign: Sign::No },
     plain(
         "an event edited",
@@ -156,6 +175,20 @@ pub(super) const ACTS: [Act; 31] = [
             FORGET_LOG[1],
             FORGET_LOG[2],
         ],
+    ),
+    plain(
+        "the log made to forget a run, so that its events come a second time in the place of others",
+        Check::Runs,
+        &[
+            concat!("UPDATE log_segments SET run_id = 'forgotten' WHERE run_id = ", the_run!()),
+            concat!("UPDATE events SET id = id + 1000000000 WHERE run_id = ", the_run!()),
+        ],
+    ),
+    plain("an event that only the table has, and its index does not", Check::Content, &UNINDEXED),
+    plain(
+        "the length of evidence changed",
+        Check::Evidence,
+        &["UPDATE blobs SET bytes_len = bytes_len + 1 WHERE rowid = (SELECT min(rowid) FROM blobs)"],
     ),
     plain("the log's list of runs changed", Check::Runs, &["UPDATE log_segments SET run_id = run_id || '!'"]),
     retold("an event edited, with new hashes", retell::edited),
