@@ -1,6 +1,7 @@
 //! What is on record before the command starts: what it is, where, when, and from which state of the work.
 
 use crate::error::{Error, Result};
+use crate::input;
 use receipt_kernel::clock::{Clock, SystemClock};
 use receipt_kernel::core::json::Text;
 use receipt_kernel::{Object, Value};
@@ -9,6 +10,10 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+
+/// How much of a file of packed branches is read, and of a line in it.
+const LARGEST: u64 = 256 << 20;
+const LONGEST: u64 = 4096;
 
 /// The id of a run that was given none, such as `20261123T221500Z-3f9a1c07`.
 pub(super) fn run_id() -> Result<String> {
@@ -80,14 +85,22 @@ fn first_line(path: &Path) -> Option<String> {
         return None;
     }
     let mut line = String::new();
-    BufReader::new(File::open(path).ok()?.take(4096)).read_line(&mut line).ok()?;
+    BufReader::new(File::open(path).ok()?.take(LONGEST)).read_line(&mut line).ok()?;
     Some(line.trim_end().to_owned())
 }
 
+/// The commit of a branch among the packed ones. A pipe or a device in the place of the file would be read for ever.
 fn packed(home: &Path, name: &str) -> Option<String> {
-    let lines = BufReader::new(File::open(home.join("packed-refs")).ok()?).lines();
-    let mut pairs = lines.map_while(Result::<_, _>::ok);
-    pairs.find_map(|line| line.split_once(' ').filter(|(_, held)| *held == name).and_then(|(id, _)| object_id(id)))
+    let mut packed = BufReader::new(input::plain_file(&home.join("packed-refs")).ok()?.take(LARGEST));
+    let mut line = Vec::new();
+    while packed.by_ref().take(LONGEST).read_until(b'\n', &mut line).ok()? > 0 {
+        let text = std::str::from_utf8(&line).unwrap_or_default().trim_end();
+        if let Some((id, _)) = text.split_once(' ').filter(|(_, held)| *held == name) {
+            return object_id(id);
+        }
+        line.clear();
+    }
+    None
 }
 
 fn object_id(text: &str) -> Option<String> {
@@ -129,5 +142,31 @@ mod tests {
         fs::write(git.join("worktrees/w/commondir"), "../..\n").unwrap();
         fs::write(inside.join(".git"), "gitdir: ../../.git/worktrees/w\n").unwrap();
         assert_eq!(git_commit(&inside).as_deref(), Some(&*other), "a worktree");
+    }
+
+    #[test]
+    fn a_pipe_or_a_device_among_the_files_of_git_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let git = folder.path().join(".git");
+        fs::create_dir_all(&git).unwrap();
+        fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        for name in ["packed-refs", "refs", "commondir", "HEAD"] {
+            let path = git.join(name);
+            let _ = fs::remove_file(&path);
+            std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+            assert_eq!(git_commit(folder.path()), None, "{name}");
+            fs::remove_file(&path).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+            assert_eq!(git_commit(folder.path()), None, "{name}");
+        }
+        // A line without an end is read in pieces.
+        fs::remove_file(git.join("HEAD")).unwrap();
+        fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        fs::remove_file(git.join("commondir")).unwrap();
+        fs::remove_file(git.join("packed-refs")).unwrap();
+        let id = "0123456789abcdef0123456789abcdef01234567";
+        let long = "0".repeat(2 * usize::try_from(LONGEST).unwrap());
+        fs::write(git.join("packed-refs"), format!("{long}\n{id} refs/heads/main\n")).unwrap();
+        assert_eq!(git_commit(folder.path()).as_deref(), Some(id));
     }
 }
