@@ -23,6 +23,8 @@ pub(crate) enum Error {
     Kernel(#[from] receipt_kernel::Error),
     #[error("there are no runs in this ledger")]
     NoRuns,
+    #[error("every run of this ledger was imported, and @last is the last one that was recorded here")]
+    NoOwnRuns,
     #[error("{count} runs begin with {name:?}")]
     ManyRuns { name: String, count: usize },
     #[error("{what}: {source}")]
@@ -68,7 +70,7 @@ impl Error {
     fn kind(&self) -> &'static str {
         match self {
             Self::Kernel(error) => error.code(),
-            Self::NoRuns | Self::NoFileOfRun { .. } | Self::NotWhole { .. } => "run_not_found",
+            Self::NoRuns | Self::NoOwnRuns | Self::NoFileOfRun { .. } | Self::NotWhole { .. } => "run_not_found",
             Self::ManyRuns { .. } | Self::EventOrRun { .. } | Self::FileOrRun { .. } => "run_ambiguous",
             Self::File { .. } => "io",
             Self::Input(_) | Self::LedgerName { .. } => "invalid_input",
@@ -85,6 +87,9 @@ impl Error {
         match self {
             Self::Kernel(error) => hints::of_error(error),
             Self::NoRuns => "`receipt exec -- CMD` records one",
+            Self::NoOwnRuns => {
+                "name the run by its id, which `receipt runs` lists; `receipt exec -- CMD` records one here"
+            }
             Self::ManyRuns { .. } => "give more of the id; `receipt runs` lists them",
             Self::LedgerName { .. } => "name a file; ./ before the name takes it for a path in this folder",
             Self::ForeignLedger { .. } => {

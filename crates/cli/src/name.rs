@@ -110,10 +110,11 @@ fn exact(ledger: &Ledger, name: &str) -> Result<Option<RunId>> {
 
 /// The run that was started last, of those that were started here.
 fn last(ledger: &Ledger) -> Result<RunId> {
-    let mut last = None;
+    let (mut last, mut none) = (None, Error::NoRuns);
     let imported = ledger.imported()?;
     ledger.run_ids(&mut |id, started| {
         if imported.contains(&id) {
+            none = Error::NoOwnRuns;
             return Visit::Continue(());
         }
         if last.as_ref().is_none_or(|(latest, _)| *latest <= started) {
@@ -121,7 +122,7 @@ fn last(ledger: &Ledger) -> Result<RunId> {
         }
         Visit::Continue(())
     })?;
-    last.map(|(_, id)| id).ok_or(Error::NoRuns)
+    last.map(|(_, id)| id).ok_or(none)
 }
 
 /// The first of the runs whose ids begin so, and how many there are. Every id begins with nothing: an empty name is a

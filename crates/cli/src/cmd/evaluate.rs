@@ -16,7 +16,7 @@ Examples:
   receipt evaluate build-1
   receipt evaluate build-1 --policy stricter.toml    judges, and records nothing
 
-A finalized run can be judged again; nothing is recorded then. The exit status is the verdict's: 0 PASS or WARN, 1
+A finalized run can be judged again, and so can a run under a policy of a newer version; nothing is recorded then. The exit status is the verdict's: 0 PASS or WARN, 1
 FAIL, 3 UNKNOWN.")]
 pub(crate) struct Args {
     /// The run: its whole id, or @last
@@ -70,12 +70,16 @@ fn judge(args: &Args, context: &Context) -> Result<(RunId, Evaluation, Option<&'
     }
     let ledger: Ledger = context.open()?;
     let run_id = args.run.find(&ledger)?;
-    match ledger.resume(run_id.as_str(), context.actor())?.evaluate() {
-        Ok(evaluation) => Ok((run_id, evaluation, None)),
-        Err(KernelError::RunFinalized { .. }) => {
-            let evaluation = ledger.evaluate(run_id.as_str(), None)?;
-            Ok((run_id, evaluation, Some("the run is finalized")))
-        }
-        Err(error) => Err(error.into()),
-    }
+    let why = match ledger.resume(run_id.as_str(), context.actor()) {
+        // A policy or stage graph that only a newer version can read: nothing can be appended, and the run can be judged.
+        Err(KernelError::Input(_)) => "this version cannot read all of the run's policy",
+        Err(error) => return Err(error.into()),
+        Ok(mut run) => match run.evaluate() {
+            Ok(evaluation) => return Ok((run_id, evaluation, None)),
+            Err(KernelError::RunFinalized { .. }) => "the run is finalized",
+            Err(error) => return Err(error.into()),
+        },
+    };
+    let evaluation = ledger.evaluate(run_id.as_str(), None)?;
+    Ok((run_id, evaluation, Some(why)))
 }

@@ -25,7 +25,12 @@ Examples:
 The file appears when it is whole, or not at all; nothing is overwritten. Sealed evidence is in it as
 ciphertext, which anybody can verify and only its recipients can open. What is withheld is listed, and leaves UNKNOWN
 whatever depends on it. The run is verified in the ledger as well: if that is FAIL the file is written all the same, the
-exit status is 1, and what is wrong is said.")]
+exit status is 1, and what is wrong is said.
+
+If the ledger's log or the run is so broken that no proof can be made of it, the file is written without one. The command
+says so, the exit status is 1, and `unproved` of --json says why; null there means that nothing stood in the way of a proof.
+--withhold is refused for a run whose events do not verify, and nothing is written: an edited event may name another key for
+what was put under that one, and its bytes would leave.")]
 pub(crate) struct Args {
     /// The run: its whole id, or @last
     run: WholeName,
