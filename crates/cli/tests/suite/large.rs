@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")] // where a process can be held to so much data
 
 use crate::common::{Place, RECEIPT};
+use crate::forge::{Forger, set};
+use receipt_kernel::Object;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::process::Output;
@@ -124,4 +126,20 @@ fn a_file_full_of_secrets_is_put_in_less_than_32_mib_and_each_of_them_is_counted
     let event = place.ok(&["log", "r", "--json"]);
     assert!(event.replace(": ", ":").contains(&format!("\"redactions\":{lines}")), "{}", event.len());
     assert!(event.len() < 64 << 10, "{}", event.len());
+}
+
+/// A store says nothing of how long its texts are. What is read of one is not copied.
+#[test]
+fn an_envelope_of_any_length_takes_its_own_length_in_memory_to_be_verified() {
+    let place = Place::with_ledger();
+    place.whole_run("r");
+    let verified = |mebibytes: usize| {
+        Forger::open(&place.ledger_path()).edit("r", |events| {
+            set(&mut events[3], &["payload"], Object::from_iter([("text", "x".repeat(mebibytes << 20))]));
+        });
+        within(&place, 80 << 10, "verify --no-pin --threads 1")
+    };
+    let fits = verified(48);
+    assert!(fits.status.success(), "{fits:?}");
+    assert!(!verified(96).status.success(), "the control: the bound is felt");
 }

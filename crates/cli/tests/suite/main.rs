@@ -21,6 +21,7 @@ mod forge;
 #[path = "../../../../tests/full_disk.rs"]
 mod full_disk;
 mod hidden;
+mod imports;
 mod independent;
 mod input;
 #[path = "../../../../tests/interop.rs"]

@@ -257,7 +257,7 @@ fn the_drill_commits_every_act_and_each_is_seen() {
     let before = place.ok(&["log", "one", "--json"]);
     let drill = place.json(0, &["drill"]);
     let acts = drill["acts"].as_array().unwrap();
-    assert_eq!(acts.len(), 31);
+    assert_eq!(acts.len(), 34);
     for act in acts {
         assert_eq!((&act["committed"], &act["as_expected"]), (&true.into(), &true.into()), "{act}");
     }
@@ -342,4 +342,26 @@ fn what_is_expected_of_a_run_that_was_not_named_is_read_too() {
     assert_eq!(place.json(0, &args)["runs"], 2);
     let beyond = expect.replace("one=1:", "one=99:");
     assert_eq!(verdict(&place, 1, &["verify", "two", "--expect", &beyond], "tail"), "FAIL");
+}
+
+/// Every log adds to an empty one: such a proof says nothing of what came before.
+#[test]
+fn a_proof_from_a_checkpoint_of_no_events_settles_nothing() {
+    let place = Place::with_ledger();
+    let vkey = place.ok(&["keygen", "example.com/ci", "ledger.key"]);
+    let vkey = vkey.trim();
+    let empty = place.ok(&["checkpoint", "--key", "ledger.key"]);
+    place.file("empty.note", empty.as_bytes());
+    place.whole_run("one");
+    let some = place.ok(&["checkpoint", "--key", "ledger.key"]);
+    place.file("some.note", some.as_bytes());
+    place.ok(&["start", "two"]);
+    place.ok(&["checkpoint", "--key", "ledger.key"]);
+    for (status, from) in [(3, "empty.note"), (0, "some.note")] {
+        let grown = place.ok(&["prove", "--from", from]);
+        place.file("grown.txt", grown.as_bytes());
+        let report = place.json(status, &["verify", "--proof", "grown.txt", "--checkpoint", from, "--vkey", vkey]);
+        let says = report.to_string().contains("EMPTY_ANCHOR");
+        assert_eq!(says, status == 3, "{from}: {report}");
+    }
 }

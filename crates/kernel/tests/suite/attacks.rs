@@ -2,20 +2,22 @@
 //! the files beside it. Each is committed on a ledger that passes before.
 
 use crate::common::{actor, decision, new_path, start};
-use crate::forge::Forger;
+use crate::forge::{Forger, hash};
 use receipt_kernel::anchor::Pinned;
+use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::clock::ManualClock;
-use receipt_kernel::core::checkpoint::SignedCheckpoint;
-use receipt_kernel::core::merkle::TreeHead;
+use receipt_kernel::core::checkpoint::{Checkpoint, SignedCheckpoint};
+use receipt_kernel::core::id::{EventHash, NodeHash};
+use receipt_kernel::core::merkle::{Frontier, TreeHead, leaf_hash};
 use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::core::witness::WitnessPolicy;
 use receipt_kernel::{
-    Anchors, Audit, Check, Error, Ledger, Publish, Put, Report, RunId, Timestamp, Ttl, Value, Verdict,
+    Anchors, Audit, Check, Error, Ledger, Publish, Put, Reason, Report, RunId, Timestamp, Ttl, Value, Verdict,
 };
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use tempfile::TempDir;
 
@@ -61,6 +63,9 @@ fn codes(report: &Report, check: Check) -> (Verdict, Vec<&str>) {
     (report.verdict, report.reasons.iter().map(|reason| reason.code.as_ref()).collect())
 }
 
+/// The events of run `a` where the next checkpoint looks for new ones.
+const AGAIN: &str = "UPDATE events SET id = id + 1000 WHERE run_id = 'a'";
+
 #[test]
 fn a_run_that_row_ids_keep_out_of_the_log_fails_the_first_verify_and_is_not_signed_over() {
     let hidden = "UPDATE events SET id = id - 1000 WHERE run_id = 'c'";
@@ -81,6 +86,28 @@ fn a_run_that_row_ids_keep_out_of_the_log_fails_the_first_verify_and_is_not_sign
         // The order in which a run's own events came.
         &["UPDATE events SET id = 100 - id WHERE run_id = 'c'"],
         &["UPDATE events SET id = 1000 WHERE run_id = 'c' AND seq = 2"],
+        // The log forgets which run its leaves are, so that they come a second time in the place of those that are hidden.
+        &[
+            "UPDATE log_segments SET run_id = 'nobody' WHERE run_id = 'a'",
+            AGAIN,
+            "UPDATE events SET id = -id WHERE run_id = 'c'",
+        ],
+        &[
+            "UPDATE log_segments SET run_id = 'c' WHERE run_id = 'a'",
+            AGAIN,
+            "UPDATE events SET id = -id WHERE run_id = 'c'",
+        ],
+        &[
+            "UPDATE log_segments SET count = 3 WHERE run_id = 'a'",
+            "INSERT INTO log_segments VALUES (3, 'nobody', 1, 2)",
+            "UPDATE events SET id = id + 1000 WHERE run_id = 'a' AND seq > 3",
+            "UPDATE events SET id = -id WHERE run_id = 'c' AND seq > 3",
+        ],
+        // Stretches that overlap, leave a gap, are empty or are not in their order.
+        &["UPDATE log_segments SET first_leaf = first_leaf + 1 WHERE run_id = 'b'"],
+        &["UPDATE log_segments SET first_seq = 2 WHERE run_id = 'b'"],
+        &["UPDATE log_segments SET count = count - 1 WHERE run_id = 'b'"],
+        &["INSERT INTO log_segments VALUES (1000, 'c', 1, 0)"],
     ];
     for act in acts {
         let (_folder, path, anchors) = scene();
@@ -89,7 +116,7 @@ fn a_run_that_row_ids_keep_out_of_the_log_fails_the_first_verify_and_is_not_sign
         drop(forger);
         for anchors in [&Anchors::default(), &anchors] {
             let report = judged(&path, anchors);
-            assert_eq!(report.check(Check::Content).unwrap().verdict, Verdict::Fail, "{act:?}: {report:#?}");
+            assert_eq!(report.overall_verdict(), Verdict::Fail, "{act:?}: {report:#?}");
         }
         let refused = Ledger::open(&path).unwrap().checkpoint(&Publish::by(&key()));
         assert!(matches!(refused, Err(Error::LogBroken { .. })), "{act:?}: {refused:?}");
@@ -118,11 +145,53 @@ fn stretches_of_the_log_that_overlap_leave_a_gap_or_come_twice_are_found() {
         "UPDATE log_segments SET first_leaf = first_leaf + 1 WHERE run_id = 'b'",
         "DELETE FROM log_segments WHERE run_id = 'a'",
         "UPDATE log_segments SET run_id = 'c' WHERE run_id = 'a'",
+        "INSERT INTO log_segments VALUES (1000, 'c', 1, 0)",
     ] {
         let (_folder, path, _) = scene();
         Forger::open(&path).sql(act);
         assert_eq!(judged(&path, &Anchors::default()).overall_verdict(), Verdict::Fail, "{act}");
     }
+}
+
+/// Somebody without the key signs a log of his own, in which one run stands twice and another not at all. There are as many
+/// leaves as rows.
+#[test]
+fn a_log_that_counts_a_run_twice_is_found_whoever_signed_it() {
+    let (_folder, path, _) = scene();
+    let forger = Forger::open(&path);
+    let hashes = |run: &str| {
+        forger
+            .events(run)
+            .iter()
+            .map(|event| EventHash::parse_bytes(hash(event).as_bytes()).unwrap())
+            .collect::<Vec<_>>()
+    };
+    let leaves: Vec<NodeHash> = ["a", "a", "b"].iter().flat_map(|run| hashes(run)).map(|it| leaf_hash(&it)).collect();
+    let mut frontier = Frontier::default();
+    assert!(leaves.iter().all(|leaf| frontier.push_leaf(*leaf, |_, _| {})));
+    let tile: Vec<u8> = leaves.iter().flat_map(|leaf| *leaf.as_bytes()).collect();
+    let other = Signing::from_seed("example.com/log".parse().unwrap(), KeyKind::Note, &[2; 32]);
+    let note = Checkpoint::new(other.verifier().name().clone(), frontier.head()).sign(&[&other]).unwrap().to_string();
+    forger.execute("UPDATE log_tiles SET hashes = ?1", [tile]).unwrap();
+    let sql = "UPDATE log_checkpoints SET size = 15, last_event_id = 15, note = ?1, vkey = ?2";
+    forger.execute(sql, [note, other.verifier().to_string()]).unwrap();
+    forger.sql(
+        "DELETE FROM log_segments; INSERT INTO log_segments VALUES (0, 'a', 1, 5), (5, 'a', 1, 5), (10, 'b', 1, 5); \
+         UPDATE events SET id = -id WHERE run_id = 'c'",
+    );
+    drop(forger);
+    assert_eq!(codes(&judged(&path, &Anchors::default()), Check::Content), (Verdict::Fail, vec!["LOG_MALFORMED"]));
+    let signed = Ledger::open(&path).unwrap().checkpoint(&Publish::by(&other));
+    assert!(matches!(signed, Err(Error::LogBroken { .. })), "{signed:?}");
+}
+
+/// A number below 0 is none of a leaf, so that the row cannot be read as a stretch.
+#[test]
+fn a_stretch_before_the_first_leaf_is_no_pass_and_is_not_signed_over() {
+    let (_folder, path, _) = scene();
+    Forger::open(&path).sql("INSERT INTO log_segments VALUES (-5, 'c', 1, 5)");
+    assert_eq!(codes(&judged(&path, &Anchors::default()), Check::Content), (Verdict::Unknown, vec!["READ_FAILURE"]));
+    assert!(Ledger::open(&path).unwrap().checkpoint(&Publish::by(&key())).is_err());
 }
 
 /// The order of events that no checkpoint covers yet is bound by nothing but what was remembered of it.
@@ -187,12 +256,22 @@ fn an_anchor_of_no_events_settles_nothing_and_each_other_one_says_what_it_covers
     assert_eq!(codes(&judged(&path, &pinned), Check::Tail), (Verdict::Unknown, vec!["NO_ANCHOR"]));
 }
 
+/// Ends a thread beside a test, also if the test fails.
+struct Ends<'d>(&'d AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn what_may_be_pinned_is_exactly_what_was_hashed_while_others_write() {
     let (_folder, path) = new_path();
     record(&Ledger::create(&path).unwrap(), "first");
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _end = Ends(&done);
         scope.spawn(|| {
             let ledger = Ledger::open(&path).unwrap();
             let mut runs = 0;
@@ -208,7 +287,6 @@ fn what_may_be_pinned_is_exactly_what_was_hashed_while_others_write() {
             assert_eq!(head.size, report.events);
             grown += u64::from(head.size > LENGTH);
         }
-        done.store(true, Ordering::Relaxed);
         assert!(grown > 0, "nothing was written meanwhile");
     });
     let some = Ledger::open_read_only(&path).unwrap();
@@ -251,6 +329,7 @@ fn an_audit_beside_retention_sees_each_removal_with_its_receipt() {
     let done = AtomicBool::new(false);
     let mut removed = 0;
     thread::scope(|scope| {
+        let end = Ends(&done);
         let retaining = scope.spawn(|| {
             let mut removed = 0;
             for round in 0.. {
@@ -268,10 +347,11 @@ fn an_audit_beside_retention_sees_each_removal_with_its_receipt() {
             removed
         });
         for _ in 0..40 {
-            let report = judged(&path, &Anchors::default());
+            let ledger = Ledger::open_read_only(&path).unwrap();
+            let report = Audit::of(&ledger).threads(8).run().unwrap();
             assert!(report.overall_verdict().is_success(), "{report:#?}");
         }
-        done.store(true, Ordering::Relaxed);
+        drop(end);
         removed = retaining.join().unwrap();
     });
     assert!(removed > 0, "nothing was removed meanwhile");
@@ -347,6 +427,34 @@ fn a_row_that_no_index_leads_to_is_found_in_each_table() {
     }
 }
 
+/// An index that leads to one row twice and to another never has as many entries as its table has rows.
+#[test]
+fn an_index_that_lists_a_row_twice_is_found() {
+    for (table, key, check) in [("runs", "run_id", Check::Columns), ("blobs", "sha256", Check::Evidence)] {
+        let (_folder, path, anchors) = scene();
+        // The tree of a table without row ids is that of an index: here its last column is taken for the row id.
+        let first = format!("(SELECT min({key}) FROM {table})");
+        let other = format!("(SELECT max({key}) FROM {table})");
+        Forger::open(&path).sql(&format!(
+            "CREATE TABLE fake (k TEXT, n INTEGER, r INTEGER, PRIMARY KEY (k, n)) WITHOUT ROWID; \
+             INSERT INTO fake SELECT {key}, 0, rowid FROM {table} WHERE {key} <> {other}; \
+             INSERT INTO fake SELECT {key}, 1, rowid FROM {table} WHERE {key} = {first}"
+        ));
+        rewrite_schema(
+            &path,
+            &format!(
+                "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'fake') \
+                 WHERE name = 'sqlite_autoindex_{table}_1'; DELETE FROM sqlite_schema WHERE name = 'fake'"
+            ),
+        );
+        let report = judged(&path, &anchors);
+        let reasons = &report.check(check).unwrap().reasons;
+        let twice = |reason: &Reason| reason.code == "INDEX_MISMATCH" && reason.msg.contains("twice");
+        assert!(reasons.iter().any(twice), "{table}: {report:#?}");
+        assert_eq!(report.overall_verdict(), Verdict::Fail);
+    }
+}
+
 /// What stands in a schema and is not ours runs with each write: nothing is written, and the reader is told.
 #[test]
 fn whatever_in_the_schema_is_not_ours_keeps_writers_out_and_is_a_finding() {
@@ -403,6 +511,31 @@ fn whatever_in_the_schema_is_not_ours_keeps_writers_out_and_is_a_finding() {
     assert!(Ledger::open(&path).is_ok());
 }
 
+/// Tables of another shape under the same names: nothing that is read through them passes.
+#[test]
+fn a_table_without_row_ids_or_a_view_in_its_place_is_no_pass() {
+    for table in ["runs", "blobs", "events", "schema_meta", "log_checkpoints", "log_segments", "log_tiles"] {
+        for act in [
+            "CREATE VIEW {} AS SELECT * FROM aside",
+            "CREATE TABLE {} AS SELECT * FROM aside",
+            "CREATE TABLE {} (@) WITHOUT ROWID; INSERT INTO {} SELECT * FROM aside",
+        ] {
+            let (_folder, path, anchors) = scene();
+            let forger = Forger::open(&path);
+            let sql = "SELECT sql FROM sqlite_schema WHERE name = ?1";
+            let definition: String = forger.query_row(sql, [table], |row| row.get(0)).unwrap();
+            let columns = definition.split_once('(').unwrap().1.trim_end_matches(')').replace("AUTOINCREMENT", "");
+            let act = act.replace("{}", table).replace('@', &columns);
+            forger.sql(&format!("PRAGMA legacy_alter_table = ON; ALTER TABLE {table} RENAME TO aside; {act}"));
+            // The triggers cannot be put back onto a view.
+            drop(forger);
+            let report = judged(&path, &anchors);
+            assert_ne!(report.overall_verdict(), Verdict::Pass, "{act}: {report:#?}");
+            assert!(Ledger::open(&path).is_err(), "{act}");
+        }
+    }
+}
+
 /// Without the index on (run_id, seq) each run would be found by reading every row of the table.
 #[test]
 fn a_table_of_events_without_its_index_is_none() {
@@ -443,4 +576,99 @@ fn a_pipe_a_link_or_a_folder_beside_the_file_holds_nobody_up() {
             }
         }
     }
+}
+
+/// The act that reads all rows, which are then written to a new file.
+const DUMP: &str = "SELECT 'dump'";
+
+/// The file as others may leave it who mean no harm: its rows are the same.
+#[test]
+fn what_keeps_every_row_is_no_finding() {
+    for act in [
+        "VACUUM",
+        "REINDEX",
+        "ANALYZE",
+        "PRAGMA optimize",
+        "PRAGMA journal_mode = DELETE",
+        "PRAGMA journal_mode = DELETE; PRAGMA page_size = 8192; VACUUM",
+        "PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = FULL; VACUUM",
+        "PRAGMA user_version = 7",
+        "CREATE INDEX idx_events_run_seq ON events(run_id, seq)",
+        "CREATE TABLE mine (a REFERENCES runs (run_id)); INSERT INTO mine VALUES ('a')",
+        DUMP,
+    ] {
+        let (folder, path, anchors) = scene();
+        Connection::open(&path).unwrap().execute_batch(act).unwrap();
+        if act == DUMP {
+            told_again(&path, &folder.path().join("new.db"));
+        }
+        assert_eq!(judged(&path, &anchors).overall_verdict(), Verdict::Pass, "{act}");
+        let ledger = Ledger::open(&path).unwrap();
+        record(&ledger, "after");
+        ledger.checkpoint(&Publish::by(&key())).unwrap();
+        assert_eq!(judged(&path, &anchors).overall_verdict(), Verdict::Pass, "{act}");
+    }
+}
+
+/// What `sqlite3 ledger.db .dump | sqlite3 new.db` does: every definition and every row, in a new file of that name.
+fn told_again(path: &Path, new: &Path) {
+    let _ = std::fs::remove_file(new);
+    let objects: Vec<(String, String, String)> = {
+        let old = Connection::open(path).unwrap();
+        let sql = "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY rowid";
+        let mut statement = old.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
+        rows.map(Result::unwrap).collect()
+    };
+    let connection = Connection::open(new).unwrap();
+    connection.execute_batch(&format!("PRAGMA foreign_keys = OFF; ATTACH '{}' AS old", path.display())).unwrap();
+    for (_, name, sql) in objects.iter().filter(|(kind, ..)| kind == "table") {
+        if name != "sqlite_sequence" {
+            connection.execute_batch(sql).unwrap();
+        }
+        connection
+            .execute_batch(&format!("DELETE FROM main.{name}; INSERT INTO main.{name} SELECT * FROM old.{name}"))
+            .unwrap();
+    }
+    objects.iter().filter(|(kind, ..)| kind != "table").for_each(|(_, _, sql)| connection.execute_batch(sql).unwrap());
+    drop(connection);
+    std::fs::rename(new, path).unwrap();
+    for ending in ["-wal", "-shm"] {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(ending);
+        let _ = std::fs::remove_file(beside);
+    }
+}
+
+#[test]
+fn an_audit_beside_imports_sees_each_run_with_its_record() {
+    let (_folder, path) = new_path();
+    record(&Ledger::create(&path).unwrap(), "mine");
+    let other = Ledger::in_memory();
+    let bundles: Vec<Vec<u8>> = (0..30)
+        .map(|number| {
+            record(&other, &format!("theirs-{number}"));
+            let mut bundle = Vec::new();
+            other.export(&Export::of(RunId::new(format!("theirs-{number}"))), &mut bundle).unwrap();
+            bundle
+        })
+        .collect();
+    let imported = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let ledger = Ledger::open(&path).unwrap();
+            for bundle in &bundles {
+                ledger.import(&Verify::default(), &mut &bundle[..]).unwrap();
+                imported.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let mut between = 0;
+        while imported.load(Ordering::Relaxed) < bundles.len() {
+            let report = judged(&path, &Anchors::default());
+            assert_eq!(report.overall_verdict(), Verdict::Pass, "{report:#?}");
+            between += 1;
+        }
+        assert!(between > 1, "nothing was imported meanwhile");
+    });
+    assert_eq!(judged(&path, &Anchors::default()).runs, 61);
 }

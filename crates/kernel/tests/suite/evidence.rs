@@ -1,14 +1,14 @@
 //! What excuses that evidence is gone, and what a stranger's run changes: nothing that is kept here.
 
-use crate::common::{RECIPIENT, actor, new_path, start};
-use crate::forge::{Bundle, Forger, rechain, set};
+use crate::common::{RECIPIENT, actor, decision, new_path, start};
+use crate::forge::{Bundle, Forger, event_like, rechain, set};
 use receipt_core::evidence::EvidenceClass;
 use receipt_core::json::Value;
 use receipt_core::note::{KeyKind, Signing};
 use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::{
-    Audit, BlobHash, Check, Error, Ledger, Object, Policy, Publish, Put, RunId, Timestamp, Ttl, Verdict,
+    Audit, BlobHash, Check, Error, EventType, Ledger, Object, Policy, Publish, Put, RunId, Timestamp, Ttl, Verdict,
 };
 use rusqlite::Connection;
 use std::path::PathBuf;
@@ -138,7 +138,11 @@ fn a_receipt_counts_only_if_its_whole_run_verifies() {
 #[test]
 fn a_receipt_counts_only_if_it_has_an_instant_and_comes_after_the_last_put_and_the_time_that_was_set() {
     type Change = fn(&mut Vec<Object>);
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
+        ("removed by hand before the put", |events| {
+            change_receipt(events, &["ts"], at(-1).to_string());
+            change_receipt(events, &["payload", "reason"], "by hand");
+        }),
         ("no instant", |events| change_receipt(events, &["ts"], "some time")),
         ("another blob", |events| change_receipt(events, &["payload", "sha256"], BlobHash::of(b"other").to_hex())),
         ("before the put", |events| events.iter_mut().for_each(|event| set(event, &["ts"], at(-1).to_string()))),
@@ -164,6 +168,28 @@ fn a_receipt_counts_only_if_it_has_an_instant_and_comes_after_the_last_put_and_t
         }
         assert_eq!(scene.evidence("a"), FAIL, "{what}");
     }
+}
+
+/// A run does not verify either if its own evidence is not what it put.
+#[test]
+fn a_receipt_counts_only_if_the_evidence_of_its_own_run_is_as_it_was_put() {
+    let scene = scene();
+    let gone = scene.put("a", "log", b"gone by hand", Put::text());
+    let own = scene.put("remover", "list", b"what is to go", Put::text());
+    scene.remove(&gone);
+    scene.edit("remover", |events| {
+        let payload = [
+            ("sha256", Value::from(gone.to_string())),
+            ("from_state", "live".into()),
+            ("to_state", "expired_hash_only".into()),
+            ("reason", "by hand".into()),
+        ];
+        let receipt = event_like(&events[2], "BLOB_EXPIRE", "COLLECT", Object::from_iter(payload));
+        events.insert(3, receipt);
+    });
+    assert_eq!(scene.evidence("a"), PASS, "the control");
+    scene.sql(&format!("UPDATE blobs SET data = x'00', bytes_len = 1 WHERE sha256 = '{}'", own.to_hex()));
+    assert_eq!(scene.evidence("a"), FAIL);
 }
 
 #[test]
@@ -289,6 +315,35 @@ fn a_row_that_no_event_says_is_found_whoever_put_the_blob() {
     assert_eq!(scene.evidence("theirs"), FAIL);
     scene.sql("UPDATE blobs SET content_type = 'image/png', evidence_class = 'sealed'");
     assert_eq!(scene.evidence("theirs"), FAIL);
+}
+
+#[test]
+fn the_row_of_a_blob_whose_bytes_are_gone_says_the_length_that_was_put() {
+    let scene = scene();
+    let hash = scene.put("a", "log", b"gone after 30 days", Put::text());
+    scene.retain_on(40);
+    assert_eq!(scene.evidence("a"), PASS, "the control");
+    for length in ["17", "-18", "'18 bytes'", "18.5"] {
+        scene.sql(&format!("UPDATE blobs SET bytes_len = {length} WHERE sha256 = '{}'", hash.to_hex()));
+        assert_eq!(scene.evidence("a"), FAIL, "{length}");
+    }
+}
+
+/// A stranger's events may be of any time. What they put has been here since it was imported.
+#[test]
+fn evidence_that_was_imported_is_kept_from_the_day_of_its_import() {
+    let scene = scene();
+    // What this key puts is kept for ever where nobody says otherwise.
+    let set: Result<_, Error> = scene.ledger.set_retention(|retention| {
+        retention.keys.clear();
+        Ok(())
+    });
+    set.unwrap();
+    scene.clock.set(at(100));
+    assert_eq!(scene.import(&hostile(b"theirs alone", "public", "image/png", at(-900))), Verdict::Warn);
+    let plan = |day| scene.ledger.plan_retention(at(day)).unwrap();
+    assert_eq!(plan(129).due.len(), 0);
+    assert_eq!(plan(131).due.len(), 1, "the control: {:?}", plan(131));
 }
 
 #[test]
@@ -435,11 +490,28 @@ fn a_run_of_a_ledger_is_judged_again_only_if_it_verifies() {
         events.retain(|event| event.get("event_type").and_then(Value::as_str) != Some("EVALUATION"));
     });
     assert_eq!(replayed(&scene), Verdict::Fail);
+    // A run that commits to nothing may end as it likes; there is nothing to compute again.
+    let scene = fresh();
+    scene.edit("a", |events| {
+        events.retain(|event| event.get("event_type").and_then(Value::as_str) != Some("EVALUATION"));
+        set(&mut events[0], &["payload"], Object::new());
+    });
+    let replays = scene.ledger.replay(&RunId::new("a")).unwrap();
+    assert_eq!((replays.verdict, &*replays.reasons[0].code), (Verdict::Unknown, "REPLAY_NOT_EVALUATED"));
 }
 
 #[test]
 fn what_judging_a_run_again_costs_is_limited() {
     let scene = scene();
+    let mut run = start(&scene.ledger, "long");
+    run.evaluate().unwrap();
+    for _ in 0..40 {
+        run.append(decision("x".repeat(1000))).unwrap();
+    }
+    // One evaluation at its beginning: few events come before it, and too many are kept.
+    let long = scene.ledger.replay_within(&RunId::new("long"), 20_000).unwrap();
+    assert_eq!((long.verdict, &*long.reasons[0].code), (Verdict::Unknown, "REPLAY_TOO_LARGE"));
+    assert_eq!(scene.ledger.replay(&RunId::new("long")).unwrap().evaluations.len(), 1, "the control");
     let mut run = start(&scene.ledger, "many");
     for _ in 0..40 {
         run.evaluate().unwrap();
@@ -447,10 +519,24 @@ fn what_judging_a_run_again_costs_is_limited() {
     let replayed = |limit| scene.ledger.replay_within(&RunId::new("many"), limit).unwrap();
     let text: u64 = 60_000;
     assert_eq!(replayed(text).evaluations.len(), 40, "the control");
-    // Enough for the events, and not for reading them again for each evaluation.
-    let small = replayed(14_000);
-    assert_eq!((small.verdict, small.evaluations.len()), (Verdict::Unknown, 0));
-    assert_eq!(small.reasons[0].code, "REPLAY_TOO_LARGE");
+    let (mut size, mut work) = (0, 0);
+    let read = scene.ledger.events("many", &mut |event| {
+        work += if event.event_type == EventType::Evaluation { size } else { 0 };
+        size += event.text.len() as u64;
+    });
+    read.unwrap();
+    // Enough for the events, and one evaluation more than for reading them again for each evaluation.
+    let mut more = 0;
+    while work <= size * 64 {
+        run.evaluate().unwrap();
+        more += 1;
+        let last = scene.ledger.snapshot("many", &[]).unwrap().events().last().unwrap().text.len() as u64;
+        work += size;
+        size += last;
+    }
+    let many = replayed(size);
+    assert_eq!((many.verdict, many.evaluations.len()), (Verdict::Unknown, 0), "{more} more");
+    assert_eq!(many.reasons[0].code, "REPLAY_TOO_LARGE");
 }
 
 /// The Python package leaves evidence of class sealed in plain text. Whoever edits an event of it, hashes left as they

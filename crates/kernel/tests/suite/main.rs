@@ -13,6 +13,7 @@ mod audit;
 mod bundle;
 mod cases;
 mod codes;
+mod columns;
 mod commitment;
 mod common;
 mod compress;

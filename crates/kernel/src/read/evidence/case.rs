@@ -227,7 +227,13 @@ impl<T: PartialEq> Case<'_, T> {
             Lies::Found(BlobFact::Malformed { .. }) => return None,
             _ => self.receipt.and_then(|receipt| receipt.bytes_len),
         };
-        let held = self.held.as_ref().and_then(|held| held.bytes_len);
+        let held = self.held.as_ref().map(|held| held.bytes_len);
+        // Of bytes that are gone, only the row says how many there were.
+        if held == Some(None) && self.is_removed() {
+            let msg = format!("the event says {said} bytes, the row of the blob has no length");
+            return Some((Verdict::Fail, "EVIDENCE_LENGTH_MISMATCH", msg.into()));
+        }
+        let held = held.flatten();
         let has = [real, held].into_iter().flatten().find(|has| *has != said)?;
         let msg = format!("the event says {said} bytes, the blob has {has}");
         Some((Verdict::Fail, "EVIDENCE_LENGTH_MISMATCH", msg.into()))
