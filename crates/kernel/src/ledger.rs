@@ -262,8 +262,8 @@ impl Ledger {
         let transaction = store.read()?;
         let mut reader = RunReader::new(run_id.clone());
         transaction.events(&run_id, &mut |row| {
-            if let Some(event) = reader.read(row).and_then(|envelope| Event::from_envelope(&envelope).ok()) {
-                visit(event);
+            if let Some(envelope) = reader.read(row) {
+                visit(Event::from_envelope(&envelope));
             }
             Visit::Continue(())
         })?;

@@ -7,7 +7,7 @@ use super::layout::{
 use super::scan::scan;
 use super::scratch::Scratch;
 use super::seal::hash_around;
-use super::shape::{decode, event_type, has_strings, integer, malformed, quoted, same_text, string};
+use super::shape::{decode, event_type, has_references, has_strings, integer, malformed, quoted, same_text, string};
 use super::types::EventType;
 use crate::canonical::Form;
 use crate::error::Error;
@@ -143,13 +143,8 @@ impl<'a> Envelope<'a> {
         if !framed && !has_strings(self.actor, &["id", "kind"]) {
             return Err(malformed("actor", "it must have id and kind, both strings"));
         }
-        if self.refs != br#"{"blobs":[],"events":[]}"# {
-            let refs = json::parse(self.refs, Limits::READ)?;
-            let lists = ["blobs", "events"].map(|key| refs.get(key).and_then(Value::as_array));
-            let strings = |items: &[Value]| items.iter().all(|item| item.as_text().is_some());
-            if !lists.into_iter().all(|list| list.is_some_and(strings)) {
-                return Err(malformed("refs", "it must have blobs and events, both lists of strings"));
-            }
+        if self.refs != br#"{"blobs":[],"events":[]}"# && !has_references(self.refs) {
+            return Err(malformed("refs", "it must have blobs and events, both lists of strings"));
         }
         Ok(())
     }
@@ -207,6 +202,11 @@ impl<'a> Envelope<'a> {
     /// Where in [`Self::compact`] the payload stands.
     pub(crate) fn payload_place(&self) -> Range<usize> {
         self.place(self.payload)
+    }
+
+    /// Where in [`Self::compact`] the references stand.
+    pub(crate) fn refs_place(&self) -> Range<usize> {
+        self.place(self.refs)
     }
 
     /// Where in [`Self::compact`] the ts stands, a JSON string.

@@ -1,8 +1,9 @@
 //! The shapes that members of an envelope must have, of JSON that the scanner has passed.
 
 use super::types::EventType;
+use crate::canonical;
 use crate::error::Error;
-use crate::json::{self, Limits, Text, Value};
+use crate::json::{self, Text};
 
 pub(super) fn malformed(field: &'static str, problem: &str) -> Error {
     Error::Draft { field, problem: problem.to_owned() }
@@ -13,7 +14,7 @@ pub(super) fn quoted(json: &[u8]) -> Option<&[u8]> {
 }
 
 pub(super) fn string<'a>(field: &'static str, json: &'a [u8]) -> Result<&'a [u8], Error> {
-    if json.first() == Some(&b'"') { Ok(json) } else { Err(malformed(field, "it must be a string")) }
+    if is_string(json) { Ok(json) } else { Err(malformed(field, "it must be a string")) }
 }
 
 pub(super) fn integer(json: &[u8]) -> Option<i64> {
@@ -59,6 +60,16 @@ pub(super) fn has_strings(json: &[u8], names: &[&str]) -> bool {
     if quick && rest == b"}" {
         return true;
     }
-    let Ok(value) = json::parse(json, Limits::READ) else { return false };
-    names.iter().all(|name| value.get(name).and_then(Value::as_text).is_some())
+    names.iter().all(|name| canonical::member(json, name).is_some_and(is_string))
+}
+
+/// Whether a JSON object, as checked by the scanner, has `blobs` and `events`, both lists of strings. No values are built:
+/// there may be millions.
+pub(super) fn has_references(json: &[u8]) -> bool {
+    let strings = |list: &[u8]| list.starts_with(b"[") && canonical::items(list).all(is_string);
+    ["blobs", "events"].iter().all(|name| canonical::member(json, name).is_some_and(strings))
+}
+
+fn is_string(json: &[u8]) -> bool {
+    json.first() == Some(&b'"')
 }

@@ -68,10 +68,10 @@ impl EvaluationCompleteness {
             return;
         }
         let keys: BTreeSet<&[u8]> = self.required_evidence_keys.iter().map(String::as_bytes).collect();
-        evidence.keep(|put| keys.is_empty() || put.key.is_some_and(|key| keys.contains(key.as_bytes())));
+        evidence.keep(|put| keys.is_empty() || put.key.as_ref().is_some_and(|key| keys.contains(key.as_bytes())));
         evidence.report_problems(result);
         for put in &evidence.puts {
-            if let (Some(key), Some(hash)) = (put.key, put.hash) {
+            if let (Some(key), Some(hash)) = (&put.key, put.hash) {
                 check_blob(result, run, hash, &format!("Blob for evidence key '{key}'"), "BLOB_NOT_FOUND");
             }
         }

@@ -5,7 +5,7 @@ use crate::envelope::EventType;
 use crate::evidence::{BlobFact, EvidenceStrength};
 use crate::id::{BlobHash, BlobRef, Seq};
 use crate::json::{self, Limits, Text, Value};
-use crate::payload::{EvidencePut, Flaw};
+use crate::payload::{EvidencePut, Flaw, Member};
 use crate::run::{Event, Snapshot};
 use crate::verdict::{Reason, Verdict};
 use std::collections::BTreeMap;
@@ -17,15 +17,15 @@ const DOCUMENT: Limits = Limits { unique_keys: true, ..Limits::READ };
 
 /// One EVIDENCE_PUT.
 #[derive(Debug)]
-pub(super) struct Put<'r> {
+pub(super) struct Put {
     pub(super) seq: Seq,
-    pub(super) key: Option<&'r Text>,
+    pub(super) key: Option<Text>,
     /// The blob, where the event names exactly one.
     pub(super) hash: Option<BlobHash>,
     /// `meta.evidence_kind`
-    pub(super) kind: Option<&'r str>,
-    /// `meta.oracle_class`, as written.
-    pub(super) oracle_class: Option<&'r Value>,
+    pub(super) kind: Option<String>,
+    /// `meta.oracle_class`
+    pub(super) oracle_class: Member<u64>,
     /// Whether it stands behind a RUN_FINALIZE.
     pub(super) late: bool,
     /// What is wrong with it: FAIL, whoever looks.
@@ -36,17 +36,17 @@ pub(super) struct Put<'r> {
 #[derive(Debug)]
 pub(super) struct Evidence<'r> {
     run: &'r Snapshot,
-    pub(super) puts: Vec<Put<'r>>,
-    index: OnceLock<Index<'r>>,
+    pub(super) puts: Vec<Put>,
+    index: OnceLock<Index>,
 }
 
 /// Where puts stand among all: a claim that cites thousands of blobs must not cost a walk over all puts for each.
 #[derive(Debug, Default)]
-struct Index<'r> {
+struct Index {
     /// Those of a blob before the run ended.
     of_blob: BTreeMap<BlobHash, Blob>,
     /// The last one under a key.
-    latest: BTreeMap<&'r [u8], usize>,
+    latest: BTreeMap<Vec<u8>, usize>,
 }
 
 #[derive(Debug)]
@@ -70,20 +70,20 @@ impl<'r> Evidence<'r> {
     }
 
     /// Leaves out all puts but these.
-    pub(super) fn keep(&mut self, keep: impl FnMut(&Put<'r>) -> bool) {
+    pub(super) fn keep(&mut self, keep: impl FnMut(&Put) -> bool) {
         self.puts.retain(keep);
         self.index = OnceLock::new();
     }
 
-    fn index(&self) -> &Index<'r> {
+    fn index(&self) -> &Index {
         self.index.get_or_init(|| {
             let mut index = Index::default();
             for (place, put) in self.puts.iter().enumerate() {
-                if let Some(key) = put.key {
-                    index.latest.insert(key.as_bytes(), place);
+                if let Some(key) = &put.key {
+                    index.latest.insert(key.as_bytes().to_vec(), place);
                 }
                 let Some(hash) = put.hash.filter(|_| !put.late) else { continue };
-                let strength = EvidenceStrength::of_kind(put.kind.unwrap_or_default());
+                let strength = EvidenceStrength::of_kind(put.kind.as_deref().unwrap_or_default());
                 let none = || Blob { places: Vec::new(), weakest: strength };
                 let blob = index.of_blob.entry(hash).or_insert_with(none);
                 blob.places.push(place);
@@ -94,12 +94,12 @@ impl<'r> Evidence<'r> {
     }
 
     /// The last put under a key.
-    pub(super) fn latest(&self, key: &str) -> Option<&Put<'r>> {
+    pub(super) fn latest(&self, key: &str) -> Option<&Put> {
         self.puts.get(*self.index().latest.get(key.as_bytes())?)
     }
 
     /// The puts of a blob before the run ended.
-    pub(super) fn puts_of(&self, hash: BlobHash) -> impl Iterator<Item = &Put<'r>> {
+    pub(super) fn puts_of(&self, hash: BlobHash) -> impl Iterator<Item = &Put> {
         let places = self.index().of_blob.get(&hash).map(|blob| blob.places.as_slice()).unwrap_or_default();
         places.iter().filter_map(|place| self.puts.get(*place))
     }
@@ -127,7 +127,7 @@ impl<'r> Evidence<'r> {
     /// The JSON document that a put brought.
     pub(super) fn read(
         &self,
-        put: &Put<'r>,
+        put: &Put,
         kind: &Document,
         missing: impl FnOnce() -> (Verdict, Reason),
     ) -> Result<Value, (Verdict, Reason)> {
@@ -178,26 +178,24 @@ impl<'r> Evidence<'r> {
     }
 }
 
-impl<'r> Put<'r> {
-    fn of(run: &Snapshot, event: &'r Event, late: bool) -> Self {
+impl Put {
+    fn of(run: &Snapshot, event: &Event, late: bool) -> Self {
         let said = EvidencePut::parse(event.payload.json());
-        let meta = event.payload.get("meta").and_then(Value::as_object);
-        let kind = meta.and_then(|meta| meta.get("evidence_kind"));
         let committed = run.facts().commitment.is_some();
         let problem = said.flaw(committed).or_else(|| contradiction(run, event, &said));
         Self {
             seq: event.seq,
-            key: event.payload.get("key").and_then(Value::as_text),
-            hash: said.hash.ok(),
-            kind: kind.and_then(Value::as_str),
-            oracle_class: meta.and_then(|meta| meta.get("oracle_class")).filter(|class| !class.is_null()),
             late,
             problem: problem.map(|flaw| Reason::new(flaw.code, flaw.msg).at(run.event_ref(event))),
+            hash: said.hash.ok(),
+            key: said.key,
+            kind: said.kind,
+            oracle_class: said.oracle_class,
         }
     }
 
     pub(super) fn is_of(&self, key: &str) -> bool {
-        self.key.is_some_and(|held| held == key)
+        self.key.as_ref().is_some_and(|held| held == key)
     }
 }
 
@@ -206,7 +204,7 @@ fn contradiction(run: &Snapshot, event: &Event, said: &EvidencePut) -> Option<Fl
     let hash = said.hash.ok()?;
     let mismatch = |msg| Some(Flaw { code: "EVIDENCE_MISMATCH", msg });
     let blob = BlobRef(hash).to_string();
-    if event.blobs.iter().any(|text| text != blob.as_str()) {
+    if event.blobs().any(|text| text != *blob) {
         return mismatch("refs.blobs names another blob than payload.evidence");
     }
     match run.blob(&hash) {

@@ -120,7 +120,7 @@ fn check_evaluation(result: &mut InvariantResult, run: &Snapshot, finalize: &Eve
 }
 
 fn check_decision_ref(result: &mut InvariantResult, run: &Snapshot, finalize: &Event) {
-    if finalize.events.is_empty() {
+    if finalize.events().next().is_none() {
         let msg = "RUN_FINALIZE has no event references (expected DECISION or EVALUATION ref)";
         result.find(Verdict::Fail, Reason::new("NO_DECISION_REF", msg));
         return;
@@ -130,9 +130,9 @@ fn check_decision_ref(result: &mut InvariantResult, run: &Snapshot, finalize: &E
         run.event_at(target.seq).filter(|event| event.seq < finalize.seq)
     };
     let decides = |event: &Event| matches!(event.event_type, EventType::Decision | EventType::Evaluation);
-    let msg = if finalize.events.iter().any(|text| earlier(text).is_none()) {
+    let msg = if finalize.events().any(|text| earlier(&text).is_none()) {
         "RUN_FINALIZE refers to something that is no earlier event of this run"
-    } else if finalize.events.iter().filter_map(earlier).any(decides) {
+    } else if finalize.events().filter_map(|text| earlier(&text)).any(decides) {
         return;
     } else {
         "RUN_FINALIZE refers to no earlier DECISION or EVALUATION of this run"

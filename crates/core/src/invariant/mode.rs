@@ -5,7 +5,8 @@ use super::params::Params;
 use crate::commitment::Commitment;
 use crate::envelope::EventType;
 use crate::error::Error;
-use crate::json::{Object, Value};
+use crate::json::Object;
+use crate::payload::RunStart;
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 
@@ -37,15 +38,8 @@ pub(super) fn of_run(run: &Snapshot) -> Result<String, Reason> {
     for event in run.of_type(EventType::RunStart) {
         let at = || run.event_ref(event);
         let malformed = |what| Reason::new("RUN_MODE_MALFORMED", format!("RUN_START.{what}")).at(at());
-        let said = match event.payload.get("meta") {
-            None | Some(Value::Null) => None,
-            Some(Value::Object(meta)) => meta.get("mode").filter(|mode| !mode.is_null()),
-            Some(_) => return Err(malformed("meta must be an object")),
-        };
-        let said = match said {
-            None => continue,
-            Some(said) => said.as_str().ok_or_else(|| malformed("meta.mode must be text"))?.to_lowercase(),
-        };
+        let Some(said) = RunStart::mode_of(event.payload.json()).map_err(malformed)? else { continue };
+        let said = said.to_lowercase();
         if mode.as_ref().is_some_and(|mode| *mode != said) {
             return Err(Reason::new("RUN_MODE_CONTRADICTION", "two RUN_STARTs name different modes").at(at()));
         }

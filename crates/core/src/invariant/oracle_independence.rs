@@ -8,6 +8,7 @@ use super::{Invariant, InvariantResult};
 use crate::error::Error;
 use crate::id::BlobRef;
 use crate::json::{Object, Text, Value};
+use crate::payload::Member;
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -195,12 +196,13 @@ impl Oracle {
     fn of(evidence: &Evidence<'_>, blob: BlobRef) -> Self {
         let (mut oracle, mut puts_without) = (Self::default(), false);
         for put in evidence.puts_of(blob.0) {
-            let is_oracle = put.kind.is_some_and(|kind| kind.starts_with("oracle:"));
-            let Some(said) = put.oracle_class else {
+            let is_oracle = put.kind.as_ref().is_some_and(|kind| kind.starts_with("oracle:"));
+            if put.oracle_class == Member::Nothing {
                 puts_without = true;
                 continue;
-            };
-            let number = said.as_i64().and_then(|class| u8::try_from(class).ok()).filter(|class| *class <= MAX_CLASS);
+            }
+            let number = put.oracle_class.known().and_then(|class| u8::try_from(class).ok());
+            let number = number.filter(|class| *class <= MAX_CLASS);
             oracle.malformed |= number.is_none();
             oracle.other_kind |= !is_oracle;
             let number = number.filter(|_| is_oracle).unwrap_or(0);

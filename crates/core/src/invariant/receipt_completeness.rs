@@ -66,7 +66,7 @@ impl Invariant for ReceiptCompleteness {
         evidence.report_problems(&mut result);
         let (mut found, mut seen): (Vec<Text>, BTreeSet<&[u8]>) = (Vec::new(), BTreeSet::new());
         for put in &evidence.puts {
-            let (Some(key), Some(hash)) = (put.key, put.hash) else { continue };
+            let (Some(key), Some(hash)) = (&put.key, put.hash) else { continue };
             if seen.insert(key.as_bytes()) {
                 found.push(key.clone());
             }
@@ -81,7 +81,7 @@ impl Invariant for ReceiptCompleteness {
 
 /// Adds which of the keys were never put.
 pub(super) fn require_keys(result: &mut InvariantResult, evidence: &Evidence<'_>, keys: &[String]) {
-    let put = evidence.puts.iter().filter(|put| !put.late).filter_map(|put| put.key);
+    let put = evidence.puts.iter().filter(|put| !put.late).filter_map(|put| put.key.as_ref());
     let put: BTreeSet<&[u8]> = put.map(Text::as_bytes).collect();
     for key in keys {
         if !put.contains(key.as_bytes()) {

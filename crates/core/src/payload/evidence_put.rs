@@ -1,6 +1,6 @@
 //! The payload of EVIDENCE_PUT.
 
-use super::member::{count, given, is_object, is_text, plain, text, unicode};
+use super::member::{Member, count, given, is_object, is_text, plain, text, unicode};
 use crate::canonical;
 use crate::envelope::Envelope;
 use crate::evidence::{BlobRecord, EvidenceClass};
@@ -41,6 +41,10 @@ pub struct EvidencePut {
     pub content_type: Option<String>,
     /// Whether the blob was recorded by its digest alone: `meta.by_digest` is an object.
     pub by_digest: bool,
+    /// `meta.evidence_kind`: where the blob comes from.
+    pub kind: Option<String>,
+    /// `meta.oracle_class`: how independent the oracle is that it comes from.
+    pub oracle_class: Member<u64>,
     /// Whether `evidence` is missing, `null` or empty.
     is_silent: bool,
     /// What is wrong with `key` and `meta`.
@@ -87,7 +91,7 @@ impl EvidencePut {
             }
         }
         let key = key.and_then(text);
-        let (by_digest, meta) = read_meta(meta);
+        let meta = Meta::parse(meta);
         let evidence = given(evidence);
         let members = Members::of(evidence.unwrap_or_default(), &mut twice);
         let is_object = evidence.is_none_or(is_object);
@@ -109,7 +113,7 @@ impl EvidencePut {
             None
         };
         Self {
-            frame: key.is_none().then_some(malformed("payload.key must be text")).or(meta),
+            frame: key.is_none().then_some(malformed("payload.key must be text")).or(meta.flaw),
             record: members.flaw(),
             strict: strict.map(malformed),
             is_silent: evidence.is_none_or(|evidence| evidence == b"{}"),
@@ -118,7 +122,9 @@ impl EvidencePut {
             bytes_len,
             class,
             content_type,
-            by_digest,
+            by_digest: meta.by_digest,
+            kind: meta.kind,
+            oracle_class: meta.oracle_class,
         }
     }
 
@@ -193,23 +199,35 @@ impl<'p> Members<'p> {
     }
 }
 
-/// Whether `meta` says that the blob was recorded by digest, and what is wrong with `meta`.
-fn read_meta(meta: Option<&[u8]>) -> (bool, Option<Flaw>) {
-    let Some(meta) = given(meta) else { return (false, None) };
-    if !is_object(meta) {
-        return (false, Some(malformed("payload.meta must be an object")));
-    }
-    let (mut by_digest, mut flaw) = (false, None);
-    for (name, value) in canonical::members(meta) {
-        match name {
-            b"by_digest" => by_digest = is_object(value),
-            b"evidence_kind" if !is_text(value) && given(Some(value)).is_some() => {
-                flaw = Some(malformed("payload.meta.evidence_kind must be text"));
-            }
-            _ => {}
+/// The members of `meta`.
+#[derive(Default)]
+struct Meta {
+    by_digest: bool,
+    kind: Option<String>,
+    oracle_class: Member<u64>,
+    flaw: Option<Flaw>,
+}
+
+impl Meta {
+    fn parse(json: Option<&[u8]>) -> Self {
+        let mut meta = Self::default();
+        let Some(json) = given(json) else { return meta };
+        if !is_object(json) {
+            meta.flaw = Some(malformed("payload.meta must be an object"));
         }
+        for (name, value) in canonical::members(json) {
+            match name {
+                b"by_digest" => meta.by_digest = is_object(value),
+                b"evidence_kind" if is_text(value) => meta.kind = unicode(value),
+                b"evidence_kind" if given(Some(value)).is_some() => {
+                    meta.flaw = Some(malformed("payload.meta.evidence_kind must be text"));
+                }
+                b"oracle_class" => meta.oracle_class = Member::read(Some(value), count),
+                _ => {}
+            }
+        }
+        meta
     }
-    (by_digest, flaw)
 }
 
 fn set<'p>(place: &mut Option<&'p [u8]>, value: &'p [u8], twice: &mut bool) {

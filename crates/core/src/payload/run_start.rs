@@ -1,5 +1,7 @@
 //! The payload of RUN_START.
 
+use super::member::{self, Member};
+use crate::canonical;
 use crate::commitment::Commitment;
 use crate::error::Error;
 use crate::json::{Object, Value};
@@ -14,6 +16,22 @@ pub struct RunStart {
 }
 
 impl RunStart {
+    /// `meta.mode` of a payload, in canonical text; otherwise what is wrong with it.
+    ///
+    /// # Errors
+    /// The part that is malformed, and how.
+    pub fn mode_of(payload: &[u8]) -> Result<Option<String>, &'static str> {
+        let Some(meta) = member::given(canonical::member(payload, "meta")) else { return Ok(None) };
+        if !member::is_object(meta) {
+            return Err("meta must be an object");
+        }
+        match Member::read(canonical::member(meta, "mode"), member::unicode) {
+            Member::Nothing => Ok(None),
+            Member::Malformed => Err("meta.mode must be text"),
+            Member::Is(mode) => Ok(Some(mode)),
+        }
+    }
+
     /// The payload.
     pub fn to_object(&self) -> Object {
         let commitment = self.commitment.iter().map(|commitment| ("commitment", commitment.to_value()));

@@ -1,5 +1,6 @@
 //! An event of a snapshot, and the memory that the events of a snapshot share.
 
+use super::refs::references;
 use crate::envelope::{Envelope, EventType};
 use crate::error::Error;
 use crate::id::{EventHash, Seq};
@@ -21,14 +22,12 @@ pub struct Event {
     pub hash: EventHash,
     /// What it says.
     pub payload: Payload,
-    /// `refs.blobs`, as written.
-    pub blobs: Vec<Text>,
-    /// `refs.events`, as written.
-    pub events: Vec<Text>,
     /// The exact bytes in compact form.
     pub text: Bytes,
     /// Where `ts` stands in them, a JSON string.
     ts: Range<usize>,
+    /// Where `refs` stands in them.
+    refs: Range<usize>,
 }
 
 /// Bytes that lie among others in memory that is shared.
@@ -46,24 +45,12 @@ impl Deref for Bytes {
     }
 }
 
-/// What an event says: an object that is parsed when it is first looked at, as most never are.
+/// What an event says: an object whose values are built when somebody first asks for one. Reading a run and judging it
+/// builds none. The scanner lets nothing pass that is nested deeper than the parser goes.
 #[derive(Clone, Debug)]
 pub struct Payload {
     text: Bytes,
     parsed: OnceLock<Object>,
-}
-
-/// Fewer brackets than this cannot nest deeper than the parser goes.
-const SURELY_SHALLOW: usize = 64;
-
-impl Payload {
-    /// The payload of this JSON, at its place of memory that is yet to be shared.
-    fn of(json: &[u8], place: Range<usize>) -> Result<Self, Error> {
-        // What could be nested too deep for the parser is parsed at once, so that looking at it later cannot fail.
-        let openings = json.iter().filter(|byte| matches!(byte, b'{' | b'[')).take(SURELY_SHALLOW + 1).count();
-        let parsed = if openings > SURELY_SHALLOW { OnceLock::from(object(json)?) } else { OnceLock::new() };
-        Ok(Self { text: Bytes { place, ..Bytes::default() }, parsed })
-    }
 }
 
 impl Payload {
@@ -91,37 +78,36 @@ pub(super) fn object(json: &[u8]) -> Result<Object, Error> {
 
 impl Event {
     /// An event of an envelope that was read.
-    ///
-    /// # Errors
-    /// [`Error::Json`] where the payload is nested deeper than the reader goes.
-    pub fn from_envelope(envelope: &Envelope<'_>) -> Result<Self, Error> {
-        let mut event = Self::at(0, envelope, envelope.stage())?;
+    pub fn from_envelope(envelope: &Envelope<'_>) -> Self {
+        let mut event = Self::at(0, envelope, envelope.stage());
         event.share(&Arc::new(envelope.compact().to_vec()));
-        Ok(event)
+        event
     }
 
     /// An event whose bytes begin at this place of memory that is yet to be shared.
-    fn at(start: usize, envelope: &Envelope<'_>, stage: Stage) -> Result<Self, Error> {
+    fn at(start: usize, envelope: &Envelope<'_>, stage: Stage) -> Self {
         let moved = |place: Range<usize>| start + place.start..start + place.end;
-        let refs = match envelope.refs_json() {
-            br#"{"blobs":[],"events":[]}"# => Value::Null,
-            refs => json::parse(refs, Limits::READ)?,
-        };
-        let list = |key: &str| {
-            let items = refs.get(key).and_then(Value::as_array).unwrap_or_default();
-            items.iter().filter_map(Value::as_text).cloned().collect()
-        };
-        Ok(Self {
+        let bytes = |place| Bytes { place: moved(place), ..Bytes::default() };
+        Self {
             seq: envelope.seq,
             event_type: envelope.event_type,
             stage,
             hash: envelope.hash,
-            payload: Payload::of(envelope.payload_json(), moved(envelope.payload_place()))?,
-            blobs: list("blobs"),
-            events: list("events"),
-            text: Bytes { place: moved(0..envelope.compact().len()), ..Bytes::default() },
+            payload: Payload { text: bytes(envelope.payload_place()), parsed: OnceLock::new() },
+            text: bytes(0..envelope.compact().len()),
             ts: envelope.ts_place(),
-        })
+            refs: envelope.refs_place(),
+        }
+    }
+
+    /// `refs.blobs`, as written.
+    pub fn blobs(&self) -> impl Iterator<Item = Text> {
+        references(&self.text[self.refs.clone()], "blobs")
+    }
+
+    /// `refs.events`, as written.
+    pub fn events(&self) -> impl Iterator<Item = Text> {
+        references(&self.text[self.refs.clone()], "events")
     }
 
     /// When, as written; see [`Timestamp::parse`](crate::id::Timestamp::parse).
@@ -155,17 +141,16 @@ impl Events {
     const ROOM: usize = 1 << 12;
 
     /// The next event.
-    pub(super) fn push(&mut self, envelope: &Envelope<'_>) -> Result<(), Error> {
+    pub(super) fn push(&mut self, envelope: &Envelope<'_>) {
         if self.bytes.is_empty() && self.shared > 0 {
             self.bytes.reserve(Self::PIECE + Self::ROOM);
         }
         let stage = self.stage(envelope);
-        self.list.push(Event::at(self.bytes.len(), envelope, stage)?);
+        self.list.push(Event::at(self.bytes.len(), envelope, stage));
         self.bytes.extend_from_slice(envelope.compact());
         if self.bytes.len() >= Self::PIECE {
             self.share();
         }
-        Ok(())
     }
 
     fn stage(&mut self, envelope: &Envelope<'_>) -> Stage {

@@ -1,5 +1,6 @@
 //! The blobs that an event refers to, and those that the bytes of a blob name.
 
+use crate::canonical;
 use crate::envelope::Envelope;
 use crate::id::{BlobHash, BlobRef};
 use crate::json::{self, Limits, Text, Value};
@@ -10,13 +11,13 @@ pub fn blobs_cited(bytes: &[u8]) -> Vec<BlobHash> {
 }
 
 /// The blobs that an envelope refers to, as a canonical list of strings has them; others are left out.
-pub fn blobs_referred_to(envelope: &Envelope<'_>) -> Vec<BlobHash> {
-    if envelope.refs_json().starts_with(br#"{"blobs":[]"#) {
-        return Vec::new();
-    }
-    let refs = json::parse(envelope.refs_json(), Limits::READ).unwrap_or_default();
-    let items = refs.get("blobs").and_then(Value::as_array).unwrap_or_default();
-    items.iter().filter_map(Value::as_text).filter_map(hash_in).collect()
+pub fn blobs_referred_to<'e>(envelope: &Envelope<'e>) -> impl Iterator<Item = BlobHash> + use<'e> {
+    references(envelope.refs_json(), "blobs").filter_map(|text| hash_in(&text))
+}
+
+/// The texts of one of the two lists of references, each parsed when it is asked for: there may be millions.
+pub(super) fn references<'r>(refs: &'r [u8], list: &str) -> impl Iterator<Item = Text> + use<'r> {
+    canonical::member(refs, list).into_iter().flat_map(canonical::items).filter_map(json::parse_string)
 }
 
 /// The blob that a text names, as a reference or as bare hexadecimal digits.

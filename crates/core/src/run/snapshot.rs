@@ -44,19 +44,15 @@ impl SnapshotBuilder {
 
     /// The next event where it stands by itself and not in a row.
     pub fn event_text(&mut self, text: &[u8]) {
-        if let Some(envelope) = self.reader.read_text(text)
-            && self.events.push(&envelope).is_err()
-        {
-            self.reader.facts.unreadable += 1;
+        if let Some(envelope) = self.reader.read_text(text) {
+            self.events.push(&envelope);
         }
     }
 
     /// The next row. What cannot be read, the reader counts.
     pub fn event(&mut self, row: &EventRow<'_>) {
-        if let Some(envelope) = self.reader.read(row)
-            && self.events.push(&envelope).is_err()
-        {
-            self.reader.facts.unreadable += 1;
+        if let Some(envelope) = self.reader.read(row) {
+            self.events.push(&envelope);
         }
     }
 
@@ -156,7 +152,7 @@ impl Snapshot {
                 *wanted.entry(hash).or_default() |= bytes;
             }
         }
-        let named = self.events.iter().flat_map(|event| event.blobs.iter()).filter_map(hash_in);
+        let named = self.events.iter().flat_map(Event::blobs).filter_map(|text| hash_in(&text));
         let known = self.blobs.values().filter_map(|fact| match fact {
             BlobFact::Intact { bytes: Some(bytes), .. } => Some(bytes),
             _ => None,

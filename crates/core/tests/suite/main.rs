@@ -12,6 +12,7 @@ mod canonical;
 mod commitment;
 mod envelope;
 mod invariants;
+mod memory;
 mod merkle;
 mod note;
 mod payload;

@@ -135,7 +135,7 @@ impl Ledger {
         let facts = self.events(run.as_str(), &mut |event| {
             scanned.events += 1;
             let place = Place::Event(EventRef { run_id: run.clone(), seq: event.seq });
-            blobs.extend(event.blobs.iter().filter_map(|blob| Some(BlobRef::parse(blob.as_str()?)?.0)));
+            blobs.extend(event.blobs().filter_map(|blob| Some(BlobRef::parse(blob.as_str()?)?.0)));
             // Actors and what else there is beside the payload too.
             match json::parse(&event.text, Limits::READ) {
                 Ok(Value::Object(mut envelope)) => {

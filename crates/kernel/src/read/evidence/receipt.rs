@@ -2,6 +2,7 @@
 
 use crate::evidence::retention::policy::Retention;
 use crate::store;
+use receipt_core::canonical;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::EvidenceClass;
 use receipt_core::id::{BlobHash, Timestamp};
@@ -60,8 +61,9 @@ impl Receipt {
 
 /// The retention that a run commits to in its first event.
 pub(crate) fn kept(envelope: &Envelope<'_>) -> Option<Arc<Retention>> {
-    let payload = json::parse(envelope.payload_json(), Limits::READ).ok()?;
-    Retention::from_value(payload.get("meta")?.get("retention")?).ok().map(Arc::new)
+    let meta = canonical::member(envelope.payload_json(), "meta")?;
+    let retention = json::parse(canonical::member(meta, "retention")?, Limits::READ).ok()?;
+    Retention::from_value(&retention).ok().map(Arc::new)
 }
 
 /// The last receipt of each blob.
