@@ -13,7 +13,7 @@ use thiserror::Error;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// A failed operation. What it was to write has not been written, not even in part; only of a commit that is in doubt
-/// ([`StoreErrorKind::InDoubt`](crate::store::StoreErrorKind::InDoubt)) nobody knows.
+/// ([`StoreErrorKind::InDoubt`]) nobody knows.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {

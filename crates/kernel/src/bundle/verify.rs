@@ -53,7 +53,7 @@ impl<'k> Verify<'k> {
     /// Reads a bundle to its end and checks it.
     ///
     /// # Errors
-    /// [`Error::Io`] where it cannot be read. Whatever is wrong with what can be read is in the report.
+    /// [`Error::Io`](crate::Error::Io) where it cannot be read. Whatever is wrong with what can be read is in the report.
     pub fn run(&self, input: &mut dyn BufRead) -> Result<BundleReport> {
         self.read(input, Found::nothing(self.given, false), &mut ())
     }
