@@ -1,6 +1,6 @@
 //! What a run commits to is checked as a value; what this version does not know of it is UNKNOWN, and only when it is judged.
 
-use super::snapshot::{object, record, story};
+use super::snapshot::run::{object, record, story};
 use receipt_core::Verdict;
 use receipt_core::commitment::Commitment;
 use receipt_core::envelope::{Draft, EventType};
