@@ -8,7 +8,14 @@ The interface of 0.1.0 is here unchanged: :mod:`receipt_kernel.store_sqlite`, :m
 from __future__ import annotations
 
 from ._native import __version__
-from .errors import LedgerError, PlaintextSealedWarning, RetentionWarning, StoreError, UnknownRunError
+from .errors import (
+    LedgerError,
+    OldSqliteWarning,
+    PlaintextSealedWarning,
+    RetentionWarning,
+    StoreError,
+    UnknownRunError,
+)
 from .ledger import Ledger, Policy, Run, evaluate, verify
 from .types import (
     BlobRef,
@@ -29,6 +36,7 @@ __all__ = [
     "InvariantResult",
     "Ledger",
     "LedgerError",
+    "OldSqliteWarning",
     "PlaintextSealedWarning",
     "Policy",
     "Reason",

@@ -1,4 +1,5 @@
 from receipt_kernel.errors import LedgerError as LedgerError
+from receipt_kernel.errors import OldSqliteWarning as OldSqliteWarning
 from receipt_kernel.errors import PlaintextSealedWarning as PlaintextSealedWarning
 from receipt_kernel.errors import RetentionWarning as RetentionWarning
 from receipt_kernel.errors import StoreError as StoreError
@@ -26,6 +27,7 @@ __all__ = [
     "InvariantResult",
     "Ledger",
     "LedgerError",
+    "OldSqliteWarning",
     "PlaintextSealedWarning",
     "Policy",
     "Reason",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import _native
+from . import _native, _sqlite
 from ._json import loads
-from .errors import LedgerError
+from .errors import LedgerError, OldSqliteWarning, warn_once
 from .invariants._judge import of_dict
 from .store_sqlite import SqliteReceiptStore
 from .types import BlobRef, InvariantResult, Verdict
@@ -79,6 +80,9 @@ class Ledger:
         recipients: Iterable[str] | None = None,
         rules: str | None = None,
     ) -> None:
+        if _sqlite.is_open(path) is not None:
+            problem = f"a SqliteReceiptStore of this process has {os.fspath(path)!r} open: close it first, as two"
+            raise LedgerError(f"{problem} SQLite libraries in one process lose each other's locks")
         names = None if recipients is None else list(recipients)
         self._ledger = _native.Ledger(os.fspath(path), "create" if create else "open", names, rules)
 
@@ -256,7 +260,9 @@ def _ask(invariant: Any, ctx: dict[str, Any]) -> InvariantResult:
 
 def _evaluate_store(store: SqliteReceiptStore, run_id: str, policy: Policy | None) -> dict[str, Any]:
     chosen = Policy.structural() if policy is None else policy
-    evaluation = store._native.evaluate_policy(run_id, chosen._native)
+    own: Any = store
+    with own._shared.lock:
+        evaluation = _native.evaluate_policy(own._conn, run_id, chosen._native)
     value: dict[str, Any] = loads(evaluation)
     return value
 
@@ -280,9 +286,20 @@ def verify(
         note = checkpoint.encode()
     else:
         note = Path(checkpoint).read_bytes()
-    ledger = _native.Ledger(os.fspath(path), "read", None, None)
-    try:
-        report: dict[str, Any] = loads(ledger.verify(run_id, note, vkey))
-        return report
-    finally:
-        ledger.close()
+    _tell_of_old_sqlite()
+    with _sqlite.apart(path) as file:
+        ledger = _native.Ledger(file, "read", None, None)
+        try:
+            report: dict[str, Any] = loads(ledger.verify(run_id, note, vkey))
+            return report
+        finally:
+            ledger.close()
+
+
+def _tell_of_old_sqlite() -> None:
+    found = sqlite3.sqlite_version_info
+    if found < _sqlite.MENDED:
+        wanted = ".".join(map(str, _sqlite.MENDED))
+        problem = f"SqliteReceiptStore works on SQLite {sqlite3.sqlite_version}, which is older than {wanted}: when two"
+        problem += " connections write and checkpoint at the same time, it can rarely lose a commit"
+        warn_once(OldSqliteWarning, problem, stacklevel=3)

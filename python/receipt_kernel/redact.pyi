@@ -1,3 +1,4 @@
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,3 +22,8 @@ def redact(
     evidence_class: str,
     original_hash: str = "",
 ) -> tuple[bytes, RedactionReport]: ...
+
+_SECRET_PATTERNS: list[tuple[str, re.Pattern[str], str]]
+
+def _is_text_content(content_type: str) -> bool: ...
+def added() -> list[tuple[str, re.Pattern[str], str]]: ...

@@ -1,7 +1,7 @@
 //! Canonical JSON of Python objects: the bytes that `json.dumps(sort_keys=True, separators=(",", ":"),
 //! ensure_ascii=True, allow_nan=False)` gives, and the exceptions that it raises.
 
-use crate::cursor::bytes_of;
+use crate::bytes::bytes_of;
 use pyo3::exceptions::{PyRecursionError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;

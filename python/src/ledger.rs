@@ -1,6 +1,6 @@
 //! The native interface: a ledger under the strict rules, its runs, and policies.
 
-use crate::cursor;
+use crate::bytes::bytes_of;
 use crate::errors;
 use crate::judge::value_to_json as to_json;
 use pyo3::exceptions::PyValueError;
@@ -337,7 +337,7 @@ impl Run {
             let mut file = std::fs::File::open(path)?;
             self.with(py, |run| run.put_reader(key, &mut file, put))?
         } else {
-            let data = cursor::bytes_of(data)?;
+            let data = bytes_of(data)?;
             self.with(py, |run| run.put(key, &data, put))?
         };
         Ok((record.hash.to_hex(), record.content_type, record.bytes_len, record.class.as_str()))
@@ -374,7 +374,7 @@ impl std::io::Read for Reader {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
         let read = Python::attach(|py| {
             let piece = self.file.bind(py).call_method1("read", (out.len(),))?;
-            let piece = cursor::bytes_of(&piece)?;
+            let piece = bytes_of(&piece)?;
             // A raw file object may give less than was asked for, and none may give more.
             let room = out.get_mut(..piece.len());
             let room = room.ok_or_else(|| PyValueError::new_err("read(n) gave more than n bytes"))?;

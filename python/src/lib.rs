@@ -4,13 +4,14 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "what Python passes becomes ours where the call begins")]
 
+mod bytes;
 mod canonical;
-mod cursor;
 mod errors;
 mod judge;
 mod ledger;
 mod redact;
-mod store;
+mod rows;
+mod seal;
 
 use pyo3::prelude::*;
 
@@ -20,13 +21,13 @@ mod _native {
     #[pymodule_export]
     use super::canonical::{canonical_json, compute_hash, compute_hash_raw, recorded_json};
     #[pymodule_export]
-    use super::judge::{ForeignRun, check_invariant};
+    use super::judge::{ForeignRun, Judge, check_invariant, evaluate_policy};
     #[pymodule_export]
     use super::ledger::{Ledger, Policy, Run};
     #[pymodule_export]
     use super::redact::redact;
     #[pymodule_export]
-    use super::store::Store;
+    use super::seal::{Sealer, keep_for_ever, parse_event_ref};
 
     /// The version of the package and of the kernel in it.
     #[pymodule_export]

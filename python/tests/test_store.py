@@ -15,13 +15,16 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from typing import Any
 
 import pytest
 
-from helpers import RECIPIENT, TS, Recorder, draft, on_file, progress_during
+import receipt_kernel
+from helpers import RECIPIENT, TS, Recorder, draft, on_file, progress_during, verdict
 from receipt_kernel import BlobRef
 from receipt_kernel.envelope import canonical_json, compute_hash, verify_envelope_hash
+from receipt_kernel.invariants import LedgerChainValidInvariant
 from receipt_kernel.redact import RedactionReport
 from receipt_kernel.store_sqlite import SqliteReceiptStore
 
@@ -224,12 +227,23 @@ def test_an_unknown_run_is_none_and_has_nothing(store: SqliteReceiptStore) -> No
     assert store.event_count("nope") == 0
 
 
-@pytest.mark.ours
 @pytest.mark.parametrize("row", [("q", "1", "g"), ("p", "2", "g"), ("p", "1", "h")])
-def test_a_run_cannot_be_begun_again_under_another_policy(store: SqliteReceiptStore, row: tuple[str, str, str]) -> None:
+def test_a_run_keeps_the_policy_that_it_was_begun_under(store: SqliteReceiptStore, row: tuple[str, str, str]) -> None:
     store.ensure_run("r1", "p", "1", "g")
-    with pytest.raises(ValueError):
-        store.ensure_run("r1", *row)
+    before = store.get_run("r1")
+    store.ensure_run("r1", *row)
+    assert store.get_run("r1") == before
+
+
+@pytest.mark.parametrize("version, stored", [(2, "2"), (1.0, "1.0"), (1.5, "1.5")])
+def test_a_policy_version_may_be_a_number(store: SqliteReceiptStore, version: Any, stored: str) -> None:
+    store.ensure_run("r1", "p", version, "g")
+    run = store.get_run("r1")
+    assert run is not None and run["policy_version"] == stored
+    Recorder(store, start=False).event("RUN_START", policy_version=version)
+    (event,) = store.get_events("r1")
+    assert event["policy"]["policy_version"] == version
+    assert verdict(LedgerChainValidInvariant().evaluate({"store": store, "run_id": "r1"})) == "pass"
 
 
 @pytest.mark.ours
@@ -514,32 +528,66 @@ def without(member: str) -> dict[str, Any]:
     return envelope
 
 
+ODD = [
+    *[without(name) for name in ("stage", "policy", "actor", "payload", "refs", "ts", "event_schema_version")],
+    *[{**draft(), "event_type": value} for value in ("BOGUS", 5, 1.5, True, "run_start", "")],
+    *[{**draft(), "payload": value} for value in (None, [], "x", 5)],
+    *[{**draft(), "event_schema_version": value} for value in (0, -5, 0.5, 1.0, True)],
+    *[{**draft(), "policy": value} for value in (None, {}, "p", {"policy_id": "p", "policy_version": 2})],
+    *[{**draft(), "actor": value} for value in (None, {}, [])],
+    *[{**draft(), "refs": value} for value in (None, [], {"blobs": None, "events": []}, {"blobs": "x", "events": []})],
+    {**draft(), "ts": 5},
+    {**draft(), "stage": None},
+    {"event_type": "MINE"},
+]
+
+
+@pytest.mark.parametrize("envelope", ODD, ids=ascii)
+def test_an_odd_envelope_is_taken_and_its_chain_holds(store: SqliteReceiptStore, envelope: dict[str, Any]) -> None:
+    run = Recorder(store)
+    before = json.dumps(envelope)
+    assert store.append_event("r1", envelope) == "event://r1/2"
+    assert run.event("DECISION") == "event://r1/3"
+    assert json.dumps(envelope) == before
+    (event,) = [event for event in store.get_events("r1") if event["seq"] == 2]
+    assert {**envelope, **{name: event[name] for name in ("run_id", "seq", "prev_event_hash", "event_hash")}} == event
+    result = run.judge(LedgerChainValidInvariant())
+    assert (verdict(result), result.meta) == ("pass", {"event_count": 3})
+
+
 @pytest.mark.ours
+@pytest.mark.parametrize("envelope", ODD, ids=ascii)
+def test_what_is_wrong_with_an_odd_envelope_is_found(
+    store: SqliteReceiptStore, db_path: str, envelope: dict[str, Any]
+) -> None:
+    run = Recorder(store)
+    store.append_event("r1", envelope)
+    store.close()
+    report = receipt_kernel.verify(db_path)
+    (content,) = [check for check in report["checks"] if check["check"] == "content"]
+    assert content["verdict"] == "fail" and report["overall_verdict"] == "fail"
+    run.edit(2, lambda text: text.replace('"seq": 2', '"seq": 3'))
+    assert verdict(run.judge(LedgerChainValidInvariant())) == "fail"
+
+
 @pytest.mark.parametrize(
-    "envelope",
+    "envelope, error",
     [
-        *[
-            without(member)
-            for member in ("event_type", "stage", "policy", "actor", "payload", "refs", "ts", "event_schema_version")
-        ],
-        *[{**draft(), "event_type": value} for value in ("BOGUS", 5, None, ["RUN_START"], "run_start")],
-        *[{**draft(), "payload": value} for value in (None, [], "x", 5)],
-        *[{**draft(), "event_schema_version": value} for value in ("1", None, [1], 0, -5, 0.5, 1.0, True, 2)],
-        *[{**draft(), "policy": value} for value in (None, {}, "p")],
-        *[{**draft(), "actor": value} for value in (None, {}, [])],
-        *[
-            {**draft(), "refs": value}
-            for value in (None, [], {"blobs": None, "events": []}, {"blobs": "x", "events": []})
-        ],
-        {**draft(), "ts": 5},
-        {**draft(), "stage": None},
+        (without("event_type"), KeyError),
+        ({**draft(), "event_type": None}, sqlite3.IntegrityError),
+        ({**draft(), "event_type": ["RUN_START"]}, sqlite3.Error),
+        *[({**draft(), "event_schema_version": version}, TypeError) for version in ("1", None, [1])],
+        *[({**draft(), "event_schema_version": version}, ValueError) for version in (2, 1.5, 999)],
     ],
     ids=ascii,
 )
-def test_what_is_no_envelope_is_refused(store: SqliteReceiptStore, envelope: dict[str, Any]) -> None:
+def test_an_envelope_without_a_type_or_with_a_strange_version_is_refused(
+    store: SqliteReceiptStore, envelope: dict[str, Any], error: type[Exception]
+) -> None:
     store.ensure_run("r1", "p", "1", "g")
-    with pytest.raises(ValueError):
+    with pytest.raises(error):
         store.append_event("r1", envelope)
+    store._conn.rollback()
     assert store.event_count("r1") == 0
 
 
@@ -852,10 +900,23 @@ def test_secrets_in_events_are_redacted_where_that_was_asked_for(db_path: str) -
 
 @pytest.mark.ours
 def test_sealed_evidence_without_recipients_is_stored_as_it_is_with_a_warning(store: SqliteReceiptStore) -> None:
-    from receipt_kernel import PlaintextSealedWarning
+    from receipt_kernel import PlaintextSealedWarning, errors
 
+    errors._WARNED.clear()
     with pytest.warns(PlaintextSealedWarning):
         blob = store.put_blob(b"for few", evidence_class="sealed")
+    with warnings.catch_warnings():
+        # Once a process.
+        warnings.simplefilter("error")
+        store.put_blob(b"for few others", evidence_class="sealed")
+        # And no failure of a program that makes errors of all warnings.
+        errors._WARNED.clear()
+        store.put_blob(b"for a few more", evidence_class="sealed")
+        warnings.filterwarnings("error", category=PlaintextSealedWarning)
+        errors._WARNED.clear()
+        with pytest.raises(PlaintextSealedWarning):
+            store.put_blob(b"not stored", evidence_class="sealed")
+    assert not store.has_blob(hashlib.sha256(b"not stored").hexdigest())
     assert store.get_blob(blob.sha256) == b"for few" and blob.evidence_class == "sealed"
 
 

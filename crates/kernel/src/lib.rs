@@ -12,7 +12,6 @@ pub mod compatible;
 pub mod drill;
 pub mod error;
 pub mod evidence;
-mod halves;
 pub mod ledger;
 pub mod log;
 mod read;

@@ -1,35 +1,86 @@
-"""How an invariant's class asks the kernel: of a store of ours in Rust, of any other through what it shows."""
+"""How an invariant's class asks the kernel: of the rows of a store of ours, or of what a store shows."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from typing import Any
 
 from .. import _native
 from ..envelope import canonical_json
+from ..errors import StoreError
+from ..store_sqlite import SqliteReceiptStore
 from ..types import InvariantResult, Reason, Verdict
 
 #: The evidence whose bytes the invariants read.
 _READS = ["claims_map", "tool_trace", "final_output", "exit_status"]
 
+#: The methods through which invariants read; where one is not ours, it is called.
+_METHODS = ("get_events", "get_blob", "has_blob", "blob_is_live")
+_OURS = {name: getattr(SqliteReceiptStore, name) for name in _METHODS}
+
+#: Which of them each invariant asks of a blob whose bytes it does not read.
+_ASKS = {
+    "receipt.completeness": ("has_blob", "blob_is_live"),
+    "evaluation.completeness": ("has_blob", "blob_is_live"),
+    "claims.evidence_binding": ("has_blob",),
+    "tools.trace_consistency": ("has_blob",),
+}
+#: Those that read no evidence.
+_NO_DOCUMENTS = (
+    "receipt.completeness",
+    "evaluation.completeness",
+    "finalization.completeness",
+    "run.single_finalize",
+    "run.stage_required_path",
+    "epistemic.mode_requirements",
+)
+
 
 def judge(ctx: Any, invariant_id: str, params: dict[str, Any]) -> InvariantResult:
-    """What an invariant says of the run of a context. It never raises: what cannot be read is UNKNOWN."""
+    """What an invariant says of the run of a context.
+
+    Of a store of ours that nobody has changed it never raises: what cannot be read is UNKNOWN. Where a subclass or a patch
+    has a method of its own, that is called, and what it raises comes through.
+    """
     store = ctx.get("store") if isinstance(ctx, dict) else None
     run_id = ctx.get("run_id") if isinstance(ctx, dict) else None
-    if store is None or not isinstance(run_id, str) or not run_id:
+    if store is None or not isinstance(run_id, str) or (not run_id and invariant_id not in _STRUCTURAL):
         return _unknown(invariant_id, "CONTEXT_MISSING", "store/run_id not provided")
-    try:
-        native = getattr(store, "_native", None)
-        encoded = canonical_json(params)
-        if isinstance(native, _native.Store):
-            return of_json(native.evaluate(run_id, invariant_id, encoded))
-        if invariant_id == "ledger.chain_valid":
+    encoded = canonical_json(params)
+    others = [name for name in _METHODS if not _is_ours(store, name)]
+    if invariant_id == "ledger.chain_valid" or not others:
+        return of_json(_of_rows(store, run_id, invariant_id, encoded))
+    if not hasattr(store, "get_events"):
+        return _unknown(invariant_id, "READ_FAILURE", "the run could not be read: the store has no get_events")
+    return of_json(_foreign_run(store, run_id, invariant_id).evaluate(invariant_id, encoded))
+
+
+_STRUCTURAL = ("ledger.chain_valid", *(name for name in _NO_DOCUMENTS if name != "epistemic.mode_requirements"))
+
+
+def _is_ours(store: Any, name: str) -> bool:
+    return getattr(getattr(store, name, None), "__func__", None) is _OURS[name]
+
+
+def _of_rows(store: Any, run_id: str, invariant_id: str, params: bytes) -> bytes:
+    if not isinstance(store, SqliteReceiptStore):
+        if not hasattr(store, "_ensure_conn"):
             problem = "the store shows no rows, so that no column can be compared with its envelope"
-            return _unknown(invariant_id, "READ_FAILURE", problem)
-        return of_json(_foreign_run(store, run_id).evaluate(invariant_id, encoded))
-    except Exception as error:  # noqa: BLE001 - a store of somebody else's may raise anything
-        return _unknown(invariant_id, "READ_FAILURE", f"the run could not be read: {error}")
+            return json.dumps(_unknown(invariant_id, "READ_FAILURE", problem).to_dict()).encode()
+        store._ensure_conn()
+        return _native.Judge().evaluate(store._conn, "", run_id, invariant_id, params)
+    try:
+        connection = store._conn
+    except (StoreError, sqlite3.Error) as error:
+        if getattr(store._ensure_conn, "__func__", None) is not SqliteReceiptStore._ensure_conn:
+            raise
+        result = _unknown(invariant_id, "READ_FAILURE", f"the run could not be read: {error}")
+        return json.dumps(result.to_dict()).encode()
+    own: Any = store
+    with own._shared.lock:
+        answer: bytes = own._judge.evaluate(connection, store.db_path, run_id, invariant_id, params)
+    return answer
 
 
 def of_json(text: bytes) -> InvariantResult:
@@ -64,11 +115,12 @@ def _unknown(invariant_id: str, code: str, msg: str) -> InvariantResult:
     return InvariantResult(invariant_id, Verdict.UNKNOWN, [Reason(code, msg)])
 
 
-def _foreign_run(store: Any, run_id: str) -> _native.ForeignRun:
+def _foreign_run(store: Any, run_id: str, invariant_id: str) -> _native.ForeignRun:
     run = _native.ForeignRun(run_id, [_canonical(event) for event in store.get_events(run_id)])
-    while wanted := run.wanted(_READS):
-        for sha256, _ in wanted:
-            run.supply(sha256, *_fact(store, sha256))
+    reads = [] if invariant_id in _NO_DOCUMENTS else _READS
+    while wanted := run.wanted(reads):
+        for sha256, bytes_wanted in wanted:
+            run.supply(sha256, *_fact(store, sha256, bytes_wanted, invariant_id))
     return run
 
 
@@ -80,13 +132,14 @@ def _canonical(envelope: Any) -> bytes:
         return b"null"
 
 
-def _fact(store: Any, sha256: str) -> tuple[bytes | None, str]:
-    try:
+def _fact(store: Any, sha256: str, bytes_wanted: bool, invariant_id: str) -> tuple[bytes | None, str]:
+    """What a store says of a blob, asked as 0.1.0 asked."""
+    if bytes_wanted:
         data = store.get_blob(sha256)
-        if data is not None:
-            return bytes(data), "intact"
-        meta = store.get_blob_meta(sha256)
-        state = None if meta is None else meta.get("state")
-    except Exception as error:  # noqa: BLE001 - as above
-        return None, f"the blob could not be read: {error}"
-    return None, {None: "missing", "live": "malformed"}.get(state, "expired")
+        return (None, "missing") if data is None else (bytes(data), "intact")
+    asks = _ASKS.get(invariant_id, ())
+    if "has_blob" in asks and not store.has_blob(sha256):
+        return None, "missing"
+    if "blob_is_live" in asks and not store.blob_is_live(sha256):
+        return None, "expired"
+    return None, "intact"

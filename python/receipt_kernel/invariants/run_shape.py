@@ -28,4 +28,16 @@ class StageRequiredPathInvariant:
 
     def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
         """Judges the run of a context ``{"store": store, "run_id": id}``."""
+        if not self.required_path:
+            return _unconditional(ctx, self.invariant_id)
         return judge(ctx, self.invariant_id, {"required_path": self.required_path})
+
+
+def _unconditional(ctx: dict[str, Any], invariant_id: str) -> InvariantResult:
+    """A path that asks for nothing is walked by every run that there is."""
+    stages = [event.get("stage") for event in ctx["store"].get_events(ctx["run_id"])]
+    if not stages:
+        reason = Reason("NO_EVENTS", f"No events found for run_id={ctx['run_id']}")
+        return InvariantResult(invariant_id, Verdict.UNKNOWN, [reason])
+    visited = [stage for place, stage in enumerate(stages) if place == 0 or stages[place - 1] != stage]
+    return InvariantResult(invariant_id, Verdict.PASS, meta={"visited": visited, "required": []})

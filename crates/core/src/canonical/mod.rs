@@ -13,6 +13,7 @@ mod members;
 mod number;
 mod plain;
 mod scanner;
+mod spaced;
 mod write;
 
 pub use members::{items, member, members};
@@ -20,4 +21,5 @@ pub use number::write_float;
 pub(crate) use number::write_i64;
 pub(crate) use scanner::{Buffers, Scanner};
 pub use scanner::{Form, form};
+pub use spaced::spaced;
 pub use write::{to_bytes, write_object, write_string, write_utf8, write_value, write_wtf8};

@@ -6,6 +6,7 @@ use super::seal::{INNER, NO_HASH, PLACE, Sealed, close, write_name, write_place}
 use crate::canonical::{self, Form};
 use crate::chain::Link;
 use crate::error::{Error, JsonProblem};
+use crate::id::EventHash;
 use crate::json::{self, Limits};
 use std::collections::BTreeMap;
 
@@ -59,6 +60,20 @@ impl Members {
     /// # Errors
     /// [`Error::Draft`] where it is none; [`Error::Json`] where a member was not canonical.
     pub fn seal(&self, link: Link) -> Result<Sealed, Error> {
+        let (text, hash) = self.close(&link);
+        let mut scratch = Scratch::default();
+        let envelope = Envelope::read_hashed(&text, &mut scratch, Some(hash))?;
+        let problem = || Error::Json { offset: 0, problem: JsonProblem::NotCanonical };
+        if envelope.form != Form::Compact || envelope.claimed_hash != hash || !envelope.is_of(link.run_id.as_str()) {
+            return Err(problem());
+        }
+        let event_type = envelope.event_type;
+        Ok(Sealed { link, event_type, hash, text })
+    }
+
+    /// Gives the envelope its place and hashes it, whatever its members are: the canonical text, and the hash. Use
+    /// [`Self::seal`] for an event that every reader must take.
+    pub fn close(&self, link: &Link) -> (Vec<u8>, EventHash) {
         let mut text = Vec::with_capacity(512 + self.0.values().map(Vec::len).sum::<usize>());
         text.push(b'{');
         let mut hash_at = 0;
@@ -70,7 +85,7 @@ impl Members {
                     text.extend_from_slice(NO_HASH);
                 } else {
                     write_name(text, name);
-                    write_place(text, name, &link);
+                    write_place(text, name, link);
                     text.push(b',');
                 }
             }
@@ -84,13 +99,6 @@ impl Members {
         }
         place_before(&mut text, None);
         let hash = close(&mut text, hash_at);
-        let mut scratch = Scratch::default();
-        let envelope = Envelope::read_hashed(&text, &mut scratch, Some(hash))?;
-        let problem = || Error::Json { offset: 0, problem: JsonProblem::NotCanonical };
-        if envelope.form != Form::Compact || envelope.claimed_hash != hash || !envelope.is_of(link.run_id.as_str()) {
-            return Err(problem());
-        }
-        let event_type = envelope.event_type;
-        Ok(Sealed { link, event_type, hash, text })
+        (text, hash)
     }
 }

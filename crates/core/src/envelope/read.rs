@@ -7,7 +7,9 @@ use super::layout::{
 use super::scan::scan;
 use super::scratch::Scratch;
 use super::seal::hash_around;
-use super::shape::{decode, event_type, has_references, has_strings, integer, malformed, quoted, same_text, string};
+use super::shape::{
+    decode, event_type, has_references, has_strings, integer, malformed, member_of, quoted, same_text, string,
+};
 use super::types::EventType;
 use crate::canonical::Form;
 use crate::error::Error;
@@ -36,6 +38,7 @@ pub struct Envelope<'a> {
     pub form: Form,
     claimed_json: &'a [u8],
     prev_json: &'a [u8],
+    type_json: &'a [u8],
     run_id: &'a [u8],
     stage: &'a [u8],
     ts: &'a [u8],
@@ -54,6 +57,32 @@ impl<'a> Envelope<'a> {
     /// [`Error::Json`] for text in neither form; [`Error::Draft`] for one that is not an envelope of version 1.
     pub fn read(stored: &'a [u8], scratch: &'a mut Scratch) -> Result<Self, Error> {
         Self::read_hashed(stored, scratch, None)
+    }
+
+    /// Reads stored text as the Python package takes it: only the members that give an event its place must be there, and
+    /// the others may hold anything.
+    ///
+    /// # Errors
+    /// As [`Self::read`], of those members.
+    pub fn read_compatible(stored: &'a [u8], scratch: &'a mut Scratch) -> Result<Self, Error> {
+        let mut scanned = Scanned::default();
+        scan(stored, scratch, &mut scanned)?;
+        let Scratch { buffers, claimed, frames } = scratch;
+        let text = match scanned.form {
+            Form::Compact => stored,
+            Form::Spaced => buffers.compact(),
+        };
+        let envelope = match Self::of(text, &scanned, *claimed, None) {
+            Ok(envelope) => {
+                if !scanned.framed {
+                    frames.learn(stored, text, &scanned);
+                }
+                envelope
+            }
+            Err(_) => Self::placed(text, &scanned, *claimed, None)?,
+        };
+        *claimed = Some(envelope.claimed_hash);
+        Ok(envelope)
     }
 
     /// The same, of a text whose hash is known.
@@ -85,11 +114,7 @@ impl<'a> Envelope<'a> {
         before: Option<EventHash>,
         known: Option<EventHash>,
     ) -> Result<Self, Error> {
-        let Scanned { form, places, hash_member, framed, .. } = scanned;
-        let field = |member: usize| {
-            let value = &text[places[member].clone()];
-            if value.is_empty() { Err(malformed(MEMBERS[member], "it is missing")) } else { Ok(value) }
-        };
+        let field = |member: usize| member_of(text, scanned, member);
         let version = field(EVENT_SCHEMA_VERSION)?;
         if version != b"1" {
             let newer =
@@ -98,6 +123,28 @@ impl<'a> Envelope<'a> {
                 if newer { "it is newer than supported: update receipt-kernel" } else { "it must be the integer 1" };
             return Err(malformed("event_schema_version", problem));
         }
+        let envelope = Self::placed(text, scanned, before, known)?;
+        event_type(field(EVENT_TYPE)?)?;
+        string("stage", field(STAGE)?)?;
+        string("ts", field(TS)?)?;
+        for member in [PAYLOAD, POLICY, ACTOR, REFS] {
+            field(member)?;
+        }
+        envelope.check_shapes(scanned.framed)?;
+        Ok(envelope)
+    }
+
+    /// An envelope whose place and hashes are what they must be, whatever its other members are. One that is missing is
+    /// the empty text at its beginning.
+    #[inline]
+    fn placed(
+        text: &'a [u8],
+        scanned: &Scanned,
+        before: Option<EventHash>,
+        known: Option<EventHash>,
+    ) -> Result<Self, Error> {
+        let field = |member: usize| member_of(text, scanned, member);
+        let any = |member: usize| &text[scanned.places[member].clone()];
         // Writing a hash out is quicker than reading one, and mostly it is the one that is expected.
         let hash = |member: usize, likely: Option<EventHash>| {
             let digits = quoted(field(member)?).unwrap_or_default();
@@ -106,30 +153,29 @@ impl<'a> Envelope<'a> {
         };
         let prev_json = field(PREV_EVENT_HASH)?;
         let prev = if prev_json == b"null" { None } else { Some(hash(PREV_EVENT_HASH, before)?) };
-        let real = known.unwrap_or_else(|| hash_around(text, hash_member.clone()));
+        let real = known.unwrap_or_else(|| hash_around(text, scanned.hash_member.clone()));
         let claimed_hash = hash(EVENT_HASH, Some(real))?;
-        let envelope = Self {
+        let type_json = any(EVENT_TYPE);
+        let seq = integer(field(SEQ)?).and_then(Seq::new);
+        Ok(Self {
             text,
-            event_type: event_type(field(EVENT_TYPE)?)?,
-            seq: integer(field(SEQ)?)
-                .and_then(Seq::new)
-                .ok_or_else(|| malformed("seq", "it must be an integer from 1 on"))?,
+            event_type: event_type(type_json).unwrap_or(EventType::Own),
+            seq: seq.ok_or_else(|| malformed("seq", "it must be an integer from 1 on"))?,
             claimed_hash,
             claimed_json: field(EVENT_HASH)?,
             prev_json,
+            type_json,
             hash: real,
             prev,
-            form: *form,
+            form: scanned.form,
             run_id: string("run_id", field(RUN_ID)?)?,
-            stage: string("stage", field(STAGE)?)?,
-            ts: string("ts", field(TS)?)?,
-            payload: field(PAYLOAD)?,
-            policy: field(POLICY)?,
-            actor: field(ACTOR)?,
-            refs: field(REFS)?,
-        };
-        envelope.check_shapes(*framed)?;
-        Ok(envelope)
+            stage: any(STAGE),
+            ts: any(TS),
+            payload: any(PAYLOAD),
+            policy: any(POLICY),
+            actor: any(ACTOR),
+            refs: any(REFS),
+        })
     }
 
     /// What stands in a frame that is remembered was checked when it was first read.
@@ -167,6 +213,16 @@ impl<'a> Envelope<'a> {
     /// The run that the envelope says it is of.
     pub fn run_id(&self) -> Text {
         decode(self.run_id)
+    }
+
+    /// Whether the type, as a column of text holds it, is this one. The Python package lets it be a number.
+    pub fn is_of_type(&self, column: &[u8]) -> bool {
+        match self.type_json {
+            [b'"', ..] => same_text(self.type_json, column),
+            b"true" => column == b"1",
+            b"false" => column == b"0",
+            number => number == column,
+        }
     }
 
     /// Whether the envelope says that it is of this run.

@@ -1,9 +1,15 @@
 //! The shapes that members of an envelope must have, of JSON that the scanner has passed.
 
+use super::layout::{MEMBERS, Scanned};
 use super::types::EventType;
 use crate::canonical;
 use crate::error::Error;
 use crate::json::{self, Text};
+
+pub(super) fn member_of<'a>(text: &'a [u8], scanned: &Scanned, member: usize) -> Result<&'a [u8], Error> {
+    let value = &text[scanned.places[member].clone()];
+    if value.is_empty() { Err(malformed(MEMBERS[member], "it is missing")) } else { Ok(value) }
+}
 
 pub(super) fn malformed(field: &'static str, problem: &str) -> Error {
     Error::Draft { field, problem: problem.to_owned() }

@@ -24,6 +24,8 @@ pub enum EventType {
     RunFinalize,
     /// Retention removed a blob's bytes.
     BlobExpire,
+    /// A type of the writer's own. It is only ever read, and only by those who take what the Python package took.
+    Own,
 }
 
 impl EventType {
@@ -50,6 +52,7 @@ impl EventType {
             Self::Remediation => "REMEDIATION",
             Self::RunFinalize => "RUN_FINALIZE",
             Self::BlobExpire => "BLOB_EXPIRE",
+            Self::Own => "a type of its own",
         }
     }
 

@@ -201,7 +201,7 @@ impl Put {
 
 /// What an EVIDENCE_PUT says of its blob that something else contradicts. `refs.blobs` may be empty.
 fn contradiction(run: &Snapshot, event: &Event, said: &EvidencePut) -> Option<Flaw> {
-    let hash = said.hash.ok()?;
+    let hash = said.hash.ok().filter(|_| !run.is_compatible())?;
     let mismatch = |msg| Some(Flaw { code: "EVIDENCE_MISMATCH", msg });
     let blob = BlobRef(hash).to_string();
     if event.blobs().any(|text| text != *blob) {

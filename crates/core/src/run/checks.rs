@@ -2,6 +2,7 @@
 
 use super::cells::{Cell, EventRow};
 use super::facts::{Area, Finding, RunFacts};
+use super::strictness::Strictness;
 use crate::envelope::{Envelope, Scratch, no_hashes};
 use crate::error::{Error, JsonProblem};
 use crate::id::{EventHash, RunId};
@@ -13,6 +14,7 @@ const MAX_MESSAGE: usize = 1000;
 /// The checks of one row.
 pub(super) struct RowCheck<'c> {
     pub(super) run_id: &'c RunId,
+    pub(super) strictness: Strictness,
     pub(super) facts: &'c mut RunFacts,
     pub(super) seq: i64,
     /// Whether it is the run's first row.
@@ -50,7 +52,11 @@ impl RowCheck<'_> {
 
     #[inline]
     pub(super) fn envelope<'s>(&mut self, text: &'s [u8], scratch: &'s mut Scratch) -> Option<Envelope<'s>> {
-        match Envelope::read(text, scratch) {
+        let read = match self.strictness {
+            Strictness::Native => Envelope::read(text, scratch),
+            Strictness::Compatible => Envelope::read_compatible(text, scratch),
+        };
+        match read {
             Ok(envelope) => Some(envelope),
             Err(error) => {
                 self.unreadable(text, &error);
@@ -139,7 +145,7 @@ impl RowCheck<'_> {
         }
         match row.event_type.text() {
             None => self.bad_type("event_type", "text"),
-            Some(text) if text == envelope.event_type.as_str().as_bytes() => {}
+            Some(text) if envelope.is_of_type(text) => {}
             Some(text) => {
                 let msg = format!("column event_type is {:?}, the envelope says {}", lossy(text), envelope.event_type);
                 self.find(Area::Columns, "EVENT_TYPE_MISMATCH", msg);

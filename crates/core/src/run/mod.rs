@@ -14,6 +14,7 @@ mod reader;
 mod refs;
 mod row;
 mod snapshot;
+mod strictness;
 
 pub use cells::{Cell, EventRow, RunRow};
 pub use event::{Bytes, Event, Payload};
@@ -21,3 +22,4 @@ pub use facts::{Area, Finding, RunFacts};
 pub use reader::RunReader;
 pub use refs::{blobs_cited, blobs_referred_to};
 pub use snapshot::{Snapshot, SnapshotBuilder, Wanted};
+pub use strictness::Strictness;

@@ -15,7 +15,7 @@ impl RunReader {
         if self.rows != 1 || !self.facts.is_clean() {
             return None;
         }
-        let mut part = Self::new(self.run_id.clone());
+        let mut part = Self::judging(self.run_id.clone(), self.strictness);
         part.rows = 1;
         part.next_seq = before.seq.integer()?;
         part.prev = None;

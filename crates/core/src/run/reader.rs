@@ -4,6 +4,7 @@ use super::cells::{EventRow, RunRow};
 use super::checks::RowCheck;
 use super::facts::{Area, Finding, RunFacts};
 use super::row::{self, Said};
+use super::strictness::Strictness;
 use crate::commitment::Commitment;
 use crate::envelope::{Envelope, Scratch};
 use crate::id::{EventHash, RunId, Seq};
@@ -14,6 +15,7 @@ use crate::stage::Stage;
 #[derive(Debug)]
 pub struct RunReader {
     pub(super) run_id: RunId,
+    pub(super) strictness: Strictness,
     pub(super) scratch: Scratch,
     pub(super) facts: RunFacts,
     pub(super) next_seq: i64,
@@ -37,8 +39,14 @@ pub struct RunReader {
 impl RunReader {
     /// A reader at the beginning of a run.
     pub fn new(run_id: RunId) -> Self {
+        Self::judging(run_id, Strictness::Native)
+    }
+
+    /// A reader at the beginning of a run, by these rules.
+    pub fn judging(run_id: RunId, strictness: Strictness) -> Self {
         Self {
             run_id,
+            strictness,
             scratch: Scratch::default(),
             facts: RunFacts::default(),
             next_seq: 1,
@@ -56,9 +64,9 @@ impl RunReader {
     ///
     /// Gives the envelope where the text is one, even if something is wrong with it; what is wrong is in the facts.
     pub fn read<'s>(&'s mut self, row: &EventRow<'s>) -> Option<Envelope<'s>> {
-        let Self { run_id, scratch, facts, next_seq, prev, stage, policy, meta, said, rows, .. } = self;
+        let Self { run_id, strictness, scratch, facts, next_seq, prev, stage, policy, meta, said, rows, .. } = self;
         *rows += 1;
-        let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
+        let mut check = RowCheck { run_id, strictness: *strictness, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
         check.seq(row, next_seq);
         let text = check.envelope_text(row);
@@ -79,9 +87,9 @@ impl RunReader {
 
     /// The next event where it stands by itself and not in a row: as [`Self::read`], without columns.
     pub fn read_text<'s>(&'s mut self, text: &'s [u8]) -> Option<Envelope<'s>> {
-        let Self { run_id, scratch, facts, next_seq, prev, stage, policy, meta, said, rows, .. } = self;
+        let Self { run_id, strictness, scratch, facts, next_seq, prev, stage, policy, meta, said, rows, .. } = self;
         *rows += 1;
-        let mut check = RowCheck { run_id, facts, seq: *next_seq, first: *rows == 1 };
+        let mut check = RowCheck { run_id, strictness: *strictness, facts, seq: *next_seq, first: *rows == 1 };
         check.facts.events += 1;
         let Some(envelope) = check.envelope(text, scratch) else {
             check.facts.unreadable += 1;

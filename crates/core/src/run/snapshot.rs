@@ -5,6 +5,7 @@ use super::event::{Event, Events};
 use super::facts::RunFacts;
 use super::reader::RunReader;
 use super::refs::{blobs_cited, hash_in};
+use super::strictness::Strictness;
 use crate::envelope::EventType;
 use crate::evidence::BlobFact;
 use crate::id::{BlobHash, EventRef, RunId, Seq};
@@ -22,6 +23,7 @@ pub struct Snapshot {
     places: OnceLock<BTreeMap<Seq, usize>>,
     blobs: BTreeMap<BlobHash, BlobFact>,
     unreadable: Option<String>,
+    strictness: Strictness,
 }
 
 /// Builds a [`Snapshot`] from rows.
@@ -35,6 +37,11 @@ impl SnapshotBuilder {
     /// A snapshot of no events yet.
     pub fn new(run_id: RunId) -> Self {
         Self::behind(RunReader::new(run_id))
+    }
+
+    /// A snapshot of no events yet, to be judged by these rules.
+    pub fn judging(run_id: RunId, strictness: Strictness) -> Self {
+        Self::behind(RunReader::judging(run_id, strictness))
     }
 
     /// A snapshot of the events behind those that this reader has read.
@@ -67,7 +74,7 @@ impl SnapshotBuilder {
 
     /// All rows have been read; `row` is the run's row in `runs`.
     pub fn finish(self, row: Option<&RunRow<'_>>) -> Snapshot {
-        let run_id = self.reader.run_id.clone();
+        let (run_id, strictness) = (self.reader.run_id.clone(), self.reader.strictness);
         let facts = self.reader.finish(row);
         Snapshot {
             run_id,
@@ -76,6 +83,7 @@ impl SnapshotBuilder {
             places: OnceLock::new(),
             blobs: BTreeMap::new(),
             unreadable: None,
+            strictness,
         }
     }
 }
@@ -99,12 +107,19 @@ impl Snapshot {
             places: OnceLock::new(),
             blobs: BTreeMap::new(),
             unreadable: Some(problem.into()),
+            strictness: Strictness::Native,
         }
     }
 
     /// The run.
     pub fn run_id(&self) -> &RunId {
         &self.run_id
+    }
+
+    /// Whether it is judged as the Python package 0.1.0 judges, wherever that is no wrong PASS about tampering, loss or a
+    /// false hash.
+    pub fn is_compatible(&self) -> bool {
+        self.strictness == Strictness::Compatible
     }
 
     /// Why it could not be taken, where it could not.

@@ -1,5 +1,5 @@
--- The four tables of the Python package, with its order of columns, which raw SQL may rely on. Its two secondary indexes
--- are left out as in a ledger of our own: the unique index on (run_id, seq) serves every query.
+-- The four tables of the Python package, with its order of columns. Its two secondary indexes are not needed here: the
+-- unique index on (run_id, seq) serves every query.
 CREATE TABLE IF NOT EXISTS runs (
     run_id TEXT PRIMARY KEY,
     policy_id TEXT NOT NULL,

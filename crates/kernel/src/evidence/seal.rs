@@ -6,6 +6,7 @@
 //! what was sealed; whoever cannot open it learns nothing about it, as no digest of it stands outside.
 
 use crate::error::{Error, Result};
+use crate::store::StoreError;
 use data_encoding::HEXLOWER;
 use receipt_core::id::BlobHash;
 use sha2::{Digest, Sha256};
@@ -60,6 +61,17 @@ impl Recipients {
     /// The public keys, as text.
     pub fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Seals bytes that are in memory.
+    ///
+    /// # Errors
+    /// Where the machine has no randomness.
+    pub fn encrypt(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        let failed = |source: io::Error| Error::from(StoreError::io("age", source));
+        let mut sealer = self.seal(Vec::new()).map_err(failed)?;
+        sealer.push(bytes).map_err(failed)?;
+        Ok(sealer.finish().map_err(failed)?.0)
     }
 
     /// Begins to seal into `out`.

@@ -6,22 +6,28 @@ use crate::error::{Error, Result};
 use crate::store::rows::Batch;
 use crate::store::{ReadTransaction, Visit};
 use receipt_core::id::RunId;
-use receipt_core::run::{Snapshot, SnapshotBuilder};
+use receipt_core::run::{Snapshot, SnapshotBuilder, Strictness};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
 /// A run with its events, and what is known of the blobs that they speak of.
 pub(crate) fn take_snapshot(store: &dyn ReadTransaction, run_id: &RunId, reads: &[&str]) -> Result<Snapshot> {
-    snapshot_of(store, run_id, read_whole(store, run_id)?, reads)
+    take_snapshot_judging(store, run_id, reads, Strictness::Native)
 }
 
-/// A run with its events.
-pub(crate) fn read_whole(store: &dyn ReadTransaction, run_id: &RunId) -> Result<SnapshotBuilder> {
-    read_events(store, run_id, SnapshotBuilder::new(run_id.clone()))
+/// The same, to be judged by these rules.
+pub(crate) fn take_snapshot_judging(
+    store: &dyn ReadTransaction,
+    run_id: &RunId,
+    reads: &[&str],
+    strictness: Strictness,
+) -> Result<Snapshot> {
+    let builder = SnapshotBuilder::judging(run_id.clone(), strictness);
+    snapshot_of(store, run_id, read_events(store, run_id, builder)?, reads)
 }
 
 /// A run of these events, and what is known of the blobs that they speak of.
-pub(crate) fn snapshot_of(
+fn snapshot_of(
     store: &dyn ReadTransaction,
     run_id: &RunId,
     builder: SnapshotBuilder,

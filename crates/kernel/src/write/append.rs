@@ -237,6 +237,7 @@ fn check_type(event_type: EventType) -> Result<()> {
         EventType::Evaluation => "evaluate the run",
         EventType::RunFinalize => "finalize the run",
         EventType::BlobExpire => "retention writes it",
+        EventType::Own => "use one of the eight types",
     };
     Err(Error::ReservedType { event_type: event_type.as_str(), instead })
 }

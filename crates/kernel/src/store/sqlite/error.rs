@@ -150,4 +150,22 @@ mod tests {
         }
         assert_eq!(at_commit(failure(ffi::SQLITE_IOERR_FSYNC)).kind(), ErrorKind::Stop);
     }
+
+    #[test]
+    fn the_error_of_a_store_carries_no_value_of_a_statement() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE runs (run_id TEXT)").unwrap();
+        for sql in ["INSERT INTO nowhere VALUES ('hunter2')", "SELECT nowhere FROM runs WHERE run_id = 'hunter2'"] {
+            let error = crate::Error::from(connection.prepare(sql).map(drop).unwrap_err());
+            assert_eq!(error.of_store(), Some(StoreErrorKind::Misuse), "{error:?}");
+            let mut told = format!("{error} {error:?}");
+            let mut cause = std::error::Error::source(&error);
+            while let Some(source) = cause {
+                told.extend([format!(" {source} {source:?}")]);
+                cause = source.source();
+            }
+            assert!(!told.contains("hunter2"), "{told}");
+            assert!(told.contains("nowhere"), "a control: {told}");
+        }
+    }
 }

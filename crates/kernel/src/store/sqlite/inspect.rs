@@ -79,7 +79,7 @@ fn known() -> Result<&'static BTreeSet<Object>> {
         return Ok(known);
     }
     let ours = format!("{} {}", include_str!("schema.sql"), pieces::schema());
-    let shared = format!("{} {OF_THE_PACKAGE}", include_str!("../../compatible/schema.sql"));
+    let shared = format!("{} {OF_THE_PACKAGE}", crate::compatible::SCHEMA);
     let mut known = BTreeSet::new();
     for script in [ours, shared] {
         let connection = Connection::open_in_memory()?;

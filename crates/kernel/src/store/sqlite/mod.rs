@@ -25,7 +25,6 @@ mod write;
 use beside::Guarded;
 pub(crate) use error::failed;
 use open::wait;
-pub(crate) use open::{connect_compatible, initialize_compatible};
 pub use query::{Parameters, VisitRow};
 use read::{cell, event_row};
 
@@ -144,7 +143,7 @@ pub(crate) struct SqliteTransaction<'c> {
     /// The files of the connection; none where another store acts on it.
     guard: Option<&'c Guarded>,
     layout: Layout,
-    /// Whether it began here, and not with raw SQL on a connection of the compatible store.
+    /// Whether it began here, and is to be rolled back here.
     own: bool,
     /// Kept at hand: a batch runs it for every event.
     insert_event: Option<CachedStatement<'c>>,
@@ -183,17 +182,6 @@ impl SqliteStore {
     /// the file cannot be read; what `visit` gives.
     pub fn query(path: &Path, sql: &str, parameters: Parameters<'_>, visit: VisitRow<'_>) -> Result<()> {
         query::query(path, sql, parameters, visit)
-    }
-
-    /// See [`snapshot`].
-    pub(crate) fn data_version(&self) -> Result<i64> {
-        snapshot::data_version(&self.connection)
-    }
-
-    /// Reads the store as it was when its data version was this one; `None` where that has passed.
-    pub(crate) fn read_at(&mut self, version: i64) -> Result<Option<Box<dyn ReadTransaction + '_>>> {
-        let transaction = self.begin("BEGIN")?;
-        Ok(if self.data_version()? == version { Some(Box::new(transaction)) } else { None })
     }
 
     fn begin(&self, begin: &str) -> Result<SqliteTransaction<'_>> {
@@ -252,20 +240,6 @@ pub(crate) fn rollback(connection: &Connection) {
         // Where the rollback itself fails SQLite has rolled back already.
         let _ = connection.execute_batch("ROLLBACK");
     }
-}
-
-/// What a connection of the compatible store sees now, inside whatever transaction is open on it.
-pub(crate) fn look(connection: &Connection) -> Result<SqliteTransaction<'_>> {
-    let own = connection.is_autocommit();
-    if own {
-        connection.prepare_cached("BEGIN")?.execute([])?;
-    }
-    Ok(SqliteTransaction { connection, guard: None, layout: Layout::Shared, own, insert_event: None, last_event: None })
-}
-
-/// The writes of a transaction that somebody else has begun, and will end.
-pub(crate) fn join(connection: &Connection) -> SqliteTransaction<'_> {
-    SqliteTransaction::inside(connection, Layout::Shared)
 }
 
 impl<'c> SqliteTransaction<'c> {

@@ -180,7 +180,7 @@ fn copy_exactly(from: &mut dyn Read, to: &mut dyn Write, length: u64) -> Result<
 #[cfg(test)]
 mod tests {
     use crate::error::Result;
-    use crate::store::sqlite::{SqliteStore, SqliteTransaction, join};
+    use crate::store::sqlite::{Layout, SqliteStore, SqliteTransaction};
     use crate::store::{
         KeyRow, LogWrite, NewBlob, NewRun, Segment, StoreErrorKind, StoredCheckpoint, WriteTransaction,
     };
@@ -255,7 +255,7 @@ mod tests {
         let path = folder.path().join("l.db");
         drop(SqliteStore::create(&path).unwrap());
         let connection = Connection::open(&path).unwrap();
-        let mut it = join(&connection);
+        let mut it = SqliteTransaction::inside(&connection, Layout::Shared);
         it.insert_run(&run(&RunId::new("r"))).unwrap();
         for (act, table, write) in WRITES {
             let connection = &connection;
