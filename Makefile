@@ -59,7 +59,9 @@ trust: reference ed25519
 PYENV := $(CURDIR)/target/python-venv
 WHEELS := $(CURDIR)/target/wheels
 PYTEST := pytest==9.2.0
-PYTOOLS := maturin==1.16.0 $(PYTEST) mypy==2.4.1 typing_extensions
+# Other SQLite libraries, which the tests open ledgers with in one process.
+SQLITES := apsw==3.54.1.0 duckdb==1.5.5 duckdb-extensions==1.5.5 duckdb-extension-sqlite-scanner==1.5.5
+PYTOOLS := maturin==1.16.0 $(PYTEST) mypy==2.4.1 typing_extensions $(SQLITES)
 python: reference $(PYENV)/tools
 	@if test -x $(PYENV)/bin/maturin; then \
 	  rm -rf $(WHEELS)/test && \

@@ -80,19 +80,22 @@ def is_open(path: str | os.PathLike[str]) -> sqlite3.Connection | None:
 
 @contextmanager
 def apart(path: str | os.PathLike[str]) -> Iterator[str]:
-    """A file that another SQLite library may open: the one that is named, or a copy of it where a store of this process
-    has it open."""
+    """A file that another SQLite library may open: the one that is named, or a copy of it where a connection of
+    this process has it open."""
     connection = is_open(path)
-    if connection is None:
+    if connection is None and not _native.is_open_elsewhere(path):
         yield os.fspath(path)
         return
     with tempfile.TemporaryDirectory() as folder:
         copy = os.path.join(folder, os.path.basename(os.fspath(path)))
         other = sqlite3.connect(copy)
+        own = sqlite3.connect(path) if connection is None else None
         try:
-            connection.backup(other)
+            (connection or own).backup(other)  # type: ignore[union-attr]
         finally:
             other.close()
+            if own is not None:
+                own.close()
         yield copy
 
 

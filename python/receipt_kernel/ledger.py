@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from . import _native, _sqlite
+from . import _beside, _native, _sqlite
 from ._json import loads
 from .errors import LedgerError, OldSqliteWarning, warn_once
 from .invariants._judge import of_dict
@@ -80,9 +80,10 @@ class Ledger:
         recipients: Iterable[str] | None = None,
         rules: str | None = None,
     ) -> None:
-        if _sqlite.is_open(path) is not None:
-            problem = f"a SqliteReceiptStore of this process has {os.fspath(path)!r} open: close it first, as two"
-            raise LedgerError(f"{problem} SQLite libraries in one process lose each other's locks")
+        if _sqlite.is_open(path) is not None or _native.is_open_elsewhere(path):
+            problem = f"this process has {os.fspath(path)!r} open through another SQLite library, such as that of sqlite3 and"
+            raise LedgerError(f"{problem} SqliteReceiptStore: close it there first, as two lose what was recorded")
+        _beside.watch()
         names = None if recipients is None else list(recipients)
         self._ledger = _native.Ledger(os.fspath(path), "create" if create else "open", names, rules)
 
@@ -124,6 +125,16 @@ class Ledger:
     def get_blob(self, sha256: str) -> bytes | None:
         """A blob's bytes, hashed again; ``None`` where there is no such blob."""
         return self._ledger.blob(sha256)
+
+    def query(
+        self, sql: str, params: Sequence[Any] | Mapping[str, Any] = ()
+    ) -> list[dict[str, Any]]:
+        """The rows of one SQL statement that only reads, each a dict by the names of its columns.
+
+        The tables are those of ``docs/FORMAT.md``. What lies in them is as it was stored: nobody has verified it. Raises
+        :class:`LedgerError` for a statement that would write, for more than one, and where a parameter is missing.
+        """
+        return self._ledger.query(sql, params)
 
     def verify(self, run_id: str | None = None) -> dict[str, Any]:
         """The report of ``receipt --json verify``, over one run or all."""

@@ -3,9 +3,10 @@
 use crate::bytes::bytes_of;
 use crate::errors;
 use crate::judge::value_to_json as to_json;
+use crate::query;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 use receipt_kernel::core::checkpoint::SignedCheckpoint;
 use receipt_kernel::core::json::{self, Limits, Object, Value};
 use receipt_kernel::core::note::VerifierKey;
@@ -82,14 +83,15 @@ type Listed = (String, u64, bool, Option<&'static str>);
 /// A ledger file.
 #[pyclass(frozen, module = "receipt_kernel._native")]
 pub(crate) struct Ledger {
-    ledger: Mutex<Option<receipt_kernel::Ledger>>,
+    held: Mutex<Option<receipt_kernel::Ledger>>,
+    path: std::path::PathBuf,
     process: u32,
 }
 
 impl Drop for Ledger {
     fn drop(&mut self) {
         if self.process != std::process::id() {
-            std::mem::forget(self.ledger.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+            std::mem::forget(self.held.get_mut().unwrap_or_else(PoisonError::into_inner).take());
         }
     }
 }
@@ -101,7 +103,7 @@ impl Ledger {
         work: impl Send + FnOnce(&receipt_kernel::Ledger) -> Result<T>,
     ) -> PyResult<T> {
         same_process(py, self.process)?;
-        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ledger = self.held.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(ledger) = ledger else {
             return Err(errors::of_class(py, "LedgerError", "the ledger is closed".to_owned()));
         };
@@ -140,12 +142,12 @@ impl Ledger {
             Ok(ledger)
         });
         let ledger = opened.map_err(|error| errors::of_ledger(py, &error))?;
-        Ok(Self { ledger: Mutex::new(Some(ledger)), process: std::process::id() })
+        Ok(Self { held: Mutex::new(Some(ledger)), path, process: std::process::id() })
     }
 
     fn close(&self) {
         if self.process == std::process::id() {
-            self.ledger.lock().unwrap_or_else(PoisonError::into_inner).take();
+            self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         }
     }
 
@@ -199,6 +201,13 @@ impl Ledger {
             Ok(list)
         })?;
         Ok(PyBytes::new(py, &list))
+    }
+
+    /// The rows that a statement gives, each a dict.
+    fn query<'py>(&self, py: Python<'py>, sql: &str, given: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyDict>>> {
+        // An open ledger only: its file is watched.
+        self.with(py, |_| Ok(()))?;
+        query::query(py, &self.path, sql, given)
     }
 
     fn blob<'py>(&self, py: Python<'py>, sha256: &str) -> PyResult<Option<Bound<'py, PyBytes>>> {

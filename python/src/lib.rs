@@ -9,6 +9,7 @@ mod canonical;
 mod errors;
 mod judge;
 mod ledger;
+mod query;
 mod redact;
 mod rows;
 mod seal;
@@ -24,6 +25,8 @@ mod _native {
     use super::judge::{ForeignRun, Judge, check_invariant, evaluate_policy};
     #[pymodule_export]
     use super::ledger::{Ledger, Policy, Run};
+    #[pymodule_export]
+    use super::query::{is_open, is_open_elsewhere};
     #[pymodule_export]
     use super::redact::redact;
     #[pymodule_export]

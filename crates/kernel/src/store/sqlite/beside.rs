@@ -38,19 +38,21 @@ struct FileId {
 
 impl FileId {
     #[cfg(unix)]
-    fn of(meta: &Metadata) -> Option<Self> {
+    fn of(meta: &Metadata) -> Self {
         use std::os::unix::fs::MetadataExt;
-        Some(Self { device: meta.dev(), inode: meta.ino() })
+        Self { device: meta.dev(), inode: meta.ino() }
     }
 
-    /// Elsewhere locks belong to whoever opened the file: two libraries see each other.
+    /// Elsewhere locks belong to whoever opened the file, so that two libraries see each other: one file is as any other.
     #[cfg(not(unix))]
-    fn of(_: &Metadata) -> Option<Self> {
-        None
+    fn of(_: &Metadata) -> Self {
+        Self { device: 0, inode: 0 }
     }
 
+    /// `None` for what is no file, and wherever nothing is to be guarded.
     fn at(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().and_then(|meta| Self::of(&meta))
+        let meta = fs::metadata(path).ok().filter(|_| cfg!(unix))?;
+        Some(Self::of(&meta))
     }
 }
 
@@ -164,7 +166,7 @@ impl Guarded {
     /// Both files and the length of the log; `None` where one is missing, or has lost what SQLite has mapped of it.
     fn log(&self) -> Option<(Log, u64)> {
         let (wal, shm) = (fs::metadata(&self.wal).ok()?, fs::metadata(&self.shm).ok()?);
-        let log = Log { wal: FileId::of(&wal)?, shm: FileId::of(&shm)? };
+        let log = Log { wal: FileId::of(&wal), shm: FileId::of(&shm) };
         (shm.len() >= SHM_REGION).then_some((log, wal.len()))
     }
 
@@ -250,7 +252,8 @@ pub(super) fn is_open_elsewhere(path: &Path) -> bool {
     held.any(|file| files.contains(&file))
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::beside;
     use crate::store::StoreErrorKind;

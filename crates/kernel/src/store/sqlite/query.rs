@@ -32,7 +32,7 @@ pub(super) fn query(path: &Path, sql: &str, parameters: Parameters<'_>, visit: V
         return Err(failed(Misuse, "a query only reads: this statement would write"));
     }
     bind(&mut statement, parameters)?;
-    let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {
         let cells = (0..names.len()).map(|index| cell(row, index)).collect::<Result<Vec<_>>>()?;
