@@ -11,7 +11,7 @@ use receipt_kernel::core::id::{EventHash, Seq, Timestamp};
 use receipt_kernel::core::merkle::Frontier;
 use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::store::sqlite::SqliteStore;
-use receipt_kernel::store::{Segment, Store, StoredCheckpoint};
+use receipt_kernel::store::{Scope, Segment, Store, StoredCheckpoint};
 use receipt_kernel::{Actor, Append, EventRef, EventType, Ledger, Object, Policy, Publish, RunId, Value};
 use std::error::Error;
 use std::hint::black_box;
@@ -119,8 +119,8 @@ fn proof(folder: &Path, key: &Signing, leaves: u64) -> Outcome<bool> {
 /// Writes a log whose every `leaves / 200`th leaf is the next event of the run.
 fn write_log(path: &Path, key: &Signing, leaves: u64, leaf: impl Fn(u64) -> EventHash) -> Outcome<()> {
     const WIDTH: u64 = 256;
-    let mut store = SqliteStore::open(path)?;
-    let mut transaction = store.write()?;
+    let store = SqliteStore::open(path)?;
+    let mut transaction = store.begin(Scope::Log)?;
     let mut frontier = Frontier::default();
     let mut rows: Vec<Vec<u8>> = vec![Vec::new(); 8];
     for index in 0..leaves {

@@ -10,7 +10,7 @@ use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::core::chain::Link;
 use receipt_kernel::core::envelope::{Envelope, Scratch, Sealed};
 use receipt_kernel::store::sqlite::SqliteStore;
-use receipt_kernel::store::{NewRun, Store};
+use receipt_kernel::store::{NewRun, Scope, Store};
 use receipt_kernel::{Actor, Append, Audit, EventType, Ledger, Object, Policy, Put, RunId, Value, Verdict};
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
@@ -591,8 +591,8 @@ fn size_of_recorded_commands(folder: &Path, python: &str) -> Outcome<(f64, f64)>
 /// The same events in a ledger of ours: the same envelopes in compact form.
 fn copy_events(from: &Path, to: &Path) -> Outcome<()> {
     let source = Connection::open(from)?;
-    let mut store = SqliteStore::create(to)?;
-    let mut transaction = store.write()?;
+    let store = SqliteStore::create(to)?;
+    let mut transaction = store.begin(Scope::Ledger)?;
     let mut runs = source.prepare("SELECT run_id, created_at, meta_json FROM runs ORDER BY run_id")?;
     let mut runs = runs.query([])?;
     while let Some(row) = runs.next()? {

@@ -13,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::evidence::redact::{Redactor, Rules};
 use crate::read::evidence;
 use crate::read::imports::Imports;
+use crate::read::pool;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{self, Store, StoreErrorKind, Visit, WriteTransaction, memory::MemoryStore};
+use crate::store::{self, Scope, Snapshot, Store, StoreErrorKind, Visit, WriteTransaction, memory::MemoryStore};
 use crate::write::{Gate, RunWriter};
 use receipt_core::canonical;
 use receipt_core::envelope::{Actor, Scratch};
@@ -22,11 +23,11 @@ use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::policy::{Evaluation, Invariants, Policy};
-use receipt_core::run::{Event, RunFacts, RunReader, Snapshot};
+use receipt_core::run::{Event, RunFacts, RunReader, Snapshot as RunSnapshot};
 use receipt_core::verdict::Verdict;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 /// The largest event, in bytes of its canonical text, that this kernel writes.
 pub const MAX_EVENT: u64 = 1 << 20;
@@ -54,7 +55,7 @@ const RULES: &str = "redaction_rules";
 /// ```
 #[derive(Clone)]
 pub struct Ledger {
-    store: Arc<Mutex<Box<dyn Store>>>,
+    pub(crate) store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     /// What redacts, once it is known.
     redactor: Arc<OnceLock<Redactor>>,
@@ -62,7 +63,7 @@ pub struct Ledger {
 
 impl std::fmt::Debug for Ledger {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Ledger").field("path", &self.lock().path()).finish_non_exhaustive()
+        f.debug_struct("Ledger").field("location", &self.store.location()).finish_non_exhaustive()
     }
 }
 
@@ -72,7 +73,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::Exists`] where there is a file; [`Error::Io`].
     pub fn create(path: impl AsRef<Path>) -> Result<Self> {
-        Ok(Self::over(SqliteStore::create(path.as_ref())?))
+        Ok(Self::over(Arc::new(SqliteStore::create(path.as_ref())?)))
     }
 
     /// The same, of a ledger that holds public evidence compressed (zstd) where that pays. Nothing else about it is
@@ -81,7 +82,7 @@ impl Ledger {
     /// # Errors
     /// As [`Self::create`].
     pub fn create_compressed(path: impl AsRef<Path>) -> Result<Self> {
-        Ok(Self::over(SqliteStore::create_compressed(path.as_ref())?))
+        Ok(Self::over(Arc::new(SqliteStore::create_compressed(path.as_ref())?)))
     }
 
     /// Opens the ledger file that is there.
@@ -89,7 +90,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::NotFound`], so that a typo makes no new ledger; [`Error::NotALedger`], [`Error::NewerSchema`].
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Ok(Self::over(SqliteStore::open(path.as_ref())?))
+        Ok(Self::over(Arc::new(SqliteStore::open(path.as_ref())?)))
     }
 
     /// Opens the ledger file that is there, or makes it.
@@ -113,17 +114,17 @@ impl Ledger {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_read_only(path: impl AsRef<Path>) -> Result<Self> {
-        Ok(Self::over(SqliteStore::open_read_only(path.as_ref())?))
+        Ok(Self::over(Arc::new(SqliteStore::open_read_only(path.as_ref())?)))
     }
 
     /// A ledger that lives as long as this value and its clones.
     pub fn in_memory() -> Self {
-        Self::over(MemoryStore::default())
+        Self::over(Arc::new(MemoryStore::default()))
     }
 
     /// A ledger over any store.
-    pub fn over(store: impl Store + 'static) -> Self {
-        Self { store: Arc::new(Mutex::new(Box::new(store))), clock: Arc::new(SystemClock), redactor: Arc::default() }
+    pub fn over(store: Arc<dyn Store>) -> Self {
+        Self { store, clock: Arc::new(SystemClock), redactor: Arc::default() }
     }
 
     /// The same ledger with another clock.
@@ -168,7 +169,7 @@ impl Ledger {
     /// # Errors
     /// Where the store cannot be read.
     pub fn own_rules(&self) -> Result<Option<String>> {
-        let Some(json) = self.lock().read()?.setting(RULES)? else { return Ok(None) };
+        let Some(json) = self.look()?.view().setting(RULES)? else { return Ok(None) };
         let value = json::parse(json.as_bytes(), Limits::READ)?;
         let text = value.as_str().ok_or_else(|| Error::RulesInvalid {
             at: "the ledger's own".to_owned(),
@@ -192,13 +193,13 @@ impl Ledger {
             return Err(Error::SecretName { what: "a text of the rules" });
         }
         let json = canonical::to_bytes(&Value::from(text), Limits::WRITE)?;
-        self.transact_anew(|transaction| transaction.set(RULES, &String::from_utf8_lossy(&json)))?;
+        self.transact_anew(Scope::Ledger, |transaction| transaction.set(RULES, &String::from_utf8_lossy(&json)))?;
         Ok(redactor)
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Box<dyn Store>> {
-        // A thread that panicked in a transaction has rolled it back: the store is as it was before.
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The ledger at one instant.
+    pub(crate) fn look(&self) -> Result<Box<dyn Snapshot + '_>> {
+        pool::one(self.store.as_ref())
     }
 
     /// Starts a run: its row and its RUN_START, which commits to the policy and its stage graph in full, are durable
@@ -208,7 +209,8 @@ impl Ledger {
     /// [`Error::RunExists`]; [`Error::Input`] for an id, policy or meta that cannot be recorded.
     pub fn start(&self, run_id: &str, policy: Policy, actor: Actor, meta: Object) -> Result<RunWriter> {
         let start = self.gate()?.start(self, run_id, policy, actor, meta, None)?;
-        self.transact(|transaction| start.write(transaction))
+        let run = start.run_id().clone();
+        self.transact(Scope::Run(&run), |transaction| start.write(transaction))
     }
 
     /// Takes up a run that was started, here or in another process.
@@ -217,11 +219,9 @@ impl Ledger {
     /// [`Error::RunNotFound`]; [`Error::RunUncommitted`] for a run of the Python package; [`Error::RunBroken`].
     pub fn resume(&self, run_id: &str, actor: Actor) -> Result<RunWriter> {
         let run_id = RunId::new(run_id);
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let policy = read_commitment(transaction.as_ref(), &run_id)?;
-        drop(transaction);
-        drop(store);
         let gate = self.gate()?;
         let actor = gate.actor(actor);
         Ok(RunWriter::new(self.clone(), gate, run_id, policy, actor))
@@ -240,10 +240,10 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::RunNotFound`], and where the store cannot be read.
-    pub fn snapshot(&self, run_id: &str, reads: &[&str]) -> Result<Snapshot> {
+    pub fn snapshot(&self, run_id: &str, reads: &[&str]) -> Result<RunSnapshot> {
         let run_id = RunId::new(run_id);
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let snapshot = take_snapshot(transaction.as_ref(), &run_id, reads)?;
         if snapshot.facts().events == 0 && !has_row(transaction.as_ref(), &run_id)? {
             return Err(Error::RunNotFound { run: run_id.to_string() });
@@ -258,8 +258,8 @@ impl Ledger {
     /// [`Error::RunNotFound`], and where the store cannot be read.
     pub fn events(&self, run_id: &str, visit: &mut dyn FnMut(Event)) -> Result<RunFacts> {
         let run_id = RunId::new(run_id);
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let mut reader = RunReader::new(run_id.clone());
         transaction.events(&run_id, &mut |row| {
             if let Some(envelope) = reader.read(row) {
@@ -293,8 +293,8 @@ impl Ledger {
     /// # Errors
     /// Where the store cannot be read.
     pub fn runs(&self, visit: &mut dyn FnMut(&RunId, RunFacts) -> Visit) -> Result<()> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let mut failed = Ok(());
         transaction.runs(&mut |id, _| {
             // An id that is not text cannot be named; the audit reports it.
@@ -315,8 +315,8 @@ impl Ledger {
     /// # Errors
     /// Where the store cannot be read.
     pub fn has_run(&self, run_id: &str) -> Result<bool> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         has_row(transaction.as_ref(), &RunId::new(run_id))
     }
 
@@ -325,8 +325,8 @@ impl Ledger {
     /// # Errors
     /// Where the store cannot be read.
     pub fn run_ids(&self, visit: &mut dyn FnMut(RunId, Option<Timestamp>) -> Visit) -> Result<()> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let mut failed = Ok(());
         transaction.runs(&mut |id, _| {
             let Some(run_id) = id.as_str().map(RunId::new) else { return Visit::Continue(()) };
@@ -353,8 +353,8 @@ impl Ledger {
     /// # Errors
     /// [`Error::BlobNotFound`], and where the store cannot be read.
     pub fn blob_record(&self, hash: &BlobHash) -> Result<(Option<BlobRecord>, BlobFact)> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let mut found = None;
         transaction.blob(hash, &mut |row| {
             let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
@@ -376,7 +376,7 @@ impl Ledger {
     /// # Errors
     /// Where the store cannot be read.
     pub fn imported(&self) -> Result<BTreeSet<RunId>> {
-        Ok(Imports::read(self.lock().read()?.as_ref())?.all())
+        Ok(Imports::read(self.look()?.view().as_ref())?.all())
     }
 
     /// The blobs whose address begins with these hexadecimal digits, at most `limit` of them.
@@ -384,8 +384,8 @@ impl Ledger {
     /// # Errors
     /// Where the store cannot be read.
     pub fn blobs_beginning(&self, digits: &str, limit: usize) -> Result<Vec<BlobHash>> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let mut found = Vec::new();
         transaction.blobs(&mut |id| {
             let text = id.text().filter(|text| text.starts_with(digits.as_bytes()));
@@ -401,8 +401,8 @@ impl Ledger {
     /// [`Error::BlobNotFound`]; [`Error::BlobUnavailable`] where they are gone, changed, or over 64 MiB (use
     /// [`Self::copy_blob`]).
     pub fn blob(&self, hash: &BlobHash) -> Result<Arc<[u8]>> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         store::blob_bytes(transaction.as_ref(), hash)
     }
 
@@ -411,8 +411,8 @@ impl Ledger {
     /// # Errors
     /// As [`Self::blob`], and where `out` cannot be written.
     pub fn copy_blob(&self, hash: &BlobHash, out: &mut dyn std::io::Write) -> Result<()> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         store::check_blob(transaction.as_ref(), hash)?;
         let mut written = Ok(());
         transaction.blob_bytes(hash, &mut |piece| {
@@ -432,17 +432,23 @@ impl Ledger {
     }
 
     /// Runs `write` in one write transaction; nothing of it remains where it fails.
-    pub(crate) fn transact<T>(&self, write: impl FnOnce(&mut dyn WriteTransaction) -> Result<T>) -> Result<T> {
-        transact_once(self.lock().as_mut(), write)
+    pub(crate) fn transact<T>(
+        &self,
+        scope: Scope<'_>,
+        write: impl FnOnce(&mut dyn WriteTransaction) -> Result<T>,
+    ) -> Result<T> {
+        transact_once(self.store.as_ref(), scope, write)
     }
 
     /// The same, and once more where the first commit is known to have reached nobody.
-    pub(crate) fn transact_anew<T>(&self, mut write: impl FnMut(&mut dyn WriteTransaction) -> Result<T>) -> Result<T> {
-        let mut store = self.lock();
-        match transact_once(store.as_mut(), &mut write) {
-            Err(Error::Store(error)) if error.kind() == StoreErrorKind::Detached => {
-                transact_once(store.as_mut(), write)
-            }
+    pub(crate) fn transact_anew<T>(
+        &self,
+        scope: Scope<'_>,
+        mut write: impl FnMut(&mut dyn WriteTransaction) -> Result<T>,
+    ) -> Result<T> {
+        let store = self.store.as_ref();
+        match transact_once(store, scope, &mut write) {
+            Err(Error::Store(error)) if error.kind() == StoreErrorKind::Detached => transact_once(store, scope, write),
             done => done,
         }
     }
@@ -453,8 +459,12 @@ impl Ledger {
 }
 
 /// [`StoreErrorKind::Detached`] here means that what was written is not in the ledger.
-fn transact_once<T>(store: &mut dyn Store, write: impl FnOnce(&mut dyn WriteTransaction) -> Result<T>) -> Result<T> {
-    let mut transaction = store.write()?;
+fn transact_once<T>(
+    store: &dyn Store,
+    scope: Scope<'_>,
+    write: impl FnOnce(&mut dyn WriteTransaction) -> Result<T>,
+) -> Result<T> {
+    let mut transaction = store.begin(scope)?;
     let done = write(transaction.as_mut())?;
     let last = transaction.last_event();
     match transaction.commit() {
@@ -462,7 +472,7 @@ fn transact_once<T>(store: &mut dyn Store, write: impl FnOnce(&mut dyn WriteTran
             // Whoever removed the log has copied it into the database before: up to here, or further.
             let Some((event, hash)) = last else { return Err(error.into()) };
             let (text, mut recorded) = (hash.to_string(), false);
-            store.read()?.event(&event.run_id, event.seq, &mut |row| {
+            pool::one(store)?.view().event(&event.run_id, event.seq, &mut |row| {
                 recorded = row.event_hash.as_str() == Some(text.as_str());
             })?;
             if recorded { Ok(done) } else { Err(error.into()) }

@@ -13,8 +13,8 @@ impl Ledger {
     /// # Errors
     /// Where the store cannot be read.
     pub fn unnamed_runs(&self, visit: &mut dyn FnMut(&str) -> Visit) -> Result<()> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         transaction.runs(&mut |id, _| match id.as_str() {
             Some(_) => Visit::Continue(()),
             None => visit(&printable(id)),

@@ -79,8 +79,8 @@ impl Ledger {
     /// [`Error::BlobUnavailable`] for evidence whose bytes no bundle can hold. [`Error::KeyNotPut`] for a key to be
     /// withheld that is not there, [`Error::TooLarge`] over a limit of the format, [`Error::Io`] where `out` fails.
     pub fn export(&self, export: &Export, out: &mut dyn Write) -> Result<Exported> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let mut lines = Lines { out, digest: LinesDigest::default() };
         let listed = write_run(transaction.as_ref(), export, &mut lines)?;
         let (events, unproved) = (listed.events, listed.unproved);

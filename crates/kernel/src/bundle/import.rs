@@ -11,7 +11,7 @@ use crate::read::head::{read_head_hash, sound_event};
 use crate::read::imports::{self, IMPORTS};
 use crate::read::maintenance::Kind;
 use crate::read::run::read_facts;
-use crate::store::{self, NewBlob, NewRun, ReadTransaction, WriteTransaction};
+use crate::store::{self, NewBlob, NewRun, ReadTransaction, Scope, WriteTransaction};
 use crate::write::maintenance::End;
 use crate::write::{Clean, Gate};
 use receipt_core::bundle::{Blob, Header, Proof, Row, State};
@@ -48,8 +48,7 @@ impl Ledger {
         let now = self.now();
         // Known before the store is taken, as the record of the import is redacted too.
         let gate = self.gate()?;
-        let mut store = self.lock();
-        let mut transaction = store.write()?;
+        let mut transaction = self.store.begin(Scope::Ledger)?;
         let mut target = Target { transaction: transaction.as_mut(), header: None, known: false, next: 1, now };
         let report = verify.run_into(input, &mut target)?;
         let (new, header) = (!target.known, target.header.take());

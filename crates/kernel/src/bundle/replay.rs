@@ -62,8 +62,8 @@ impl Ledger {
     /// # Errors
     /// As [`Self::replay`].
     pub fn replay_within(&self, run: &RunId, limit: u64) -> Result<Replays> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let store = transaction.as_ref();
         if !has_row(store, run)? {
             return Err(Error::RunNotFound { run: run.to_string() });

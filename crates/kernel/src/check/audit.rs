@@ -120,7 +120,7 @@ impl<'a> Audit<'a> {
     /// # Errors
     /// As [`Ledger::audit`]; [`Error::RunNotFound`] for a run asked for that is not there.
     pub fn run(self) -> Result<Report> {
-        let mut store = self.ledger.lock();
+        let store = self.ledger.store.as_ref();
         let tally = Tally::default();
         let (malformed, foreign): (Vec<_>, Vec<_>) = store.inspect()?.into_iter().partition(|it| it.malformed);
         for problem in foreign {
@@ -138,9 +138,7 @@ impl<'a> Audit<'a> {
             }
             return Ok(tally.report());
         }
-        let mut pool = Pool::of(store.as_mut(), self.threads)?;
-        // Whoever writes through this handle need not wait for the audit.
-        drop(store);
+        let mut pool = Pool::of(store, self.threads)?;
         let events = match self.walk(&mut pool, &tally) {
             Err(error @ Error::RunNotFound { .. }) => return Err(error),
             Err(error) => {
@@ -158,7 +156,7 @@ impl<'a> Audit<'a> {
     }
 
     /// Gives how many rows each table has, if they were counted.
-    fn walk(&self, pool: &mut Pool, tally: &Tally) -> Result<Option<Size>> {
+    fn walk(&self, pool: &mut Pool<'_>, tally: &Tally) -> Result<Option<Size>> {
         let size = pool.view().size()?;
         let total = size.events + if self.runs.is_none() { size.blobs } else { 0 };
         let judge = Judge::new(self.runs.is_none(), &self.files);
@@ -461,8 +459,9 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::{Audit, Job, Tally};
+    use crate::read::pool;
     use crate::store::{Size, sqlite::SqliteStore};
-    use crate::{Actor, Append, EventType, Ledger, Object, Policy, store::Store};
+    use crate::{Actor, Append, EventType, Ledger, Object, Policy};
 
     /// How many parts are dealt out of a ledger of 20 runs, of which the first has this many events more; and the most that
     /// there may be.
@@ -481,8 +480,9 @@ mod tests {
             .unwrap()
             .execute_batch(&format!("DROP TRIGGER events_are_not_updated; {forge}"))
             .unwrap();
-        let mut store = SqliteStore::open_read_only(path).unwrap();
-        let view = store.read().unwrap();
+        let store = SqliteStore::open_read_only(path).unwrap();
+        let snapshot = pool::one(&store).unwrap();
+        let view = snapshot.view();
         let size = view.size().unwrap();
         let mut found = 0;
         let audit = Audit::of(&ledger).parts_of(16);

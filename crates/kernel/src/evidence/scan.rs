@@ -9,7 +9,7 @@ use super::redact::{Redactor, Report};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::read::maintenance::Kind;
-use crate::store::{self, Visit};
+use crate::store::{self, Erasure, Visit};
 use crate::write::maintenance::End;
 use crate::write::{Clean, OpenRun, Source, Spool};
 use receipt_core::envelope::{Actor, EventType};
@@ -115,7 +115,7 @@ impl Ledger {
 
     fn all_blobs(&self, scanned: &mut Scanned) -> Result<BTreeSet<BlobHash>> {
         let mut blobs = BTreeSet::new();
-        self.lock().read()?.blobs(&mut |id| {
+        self.look()?.view().blobs(&mut |id| {
             match id.text().and_then(BlobHash::parse_bytes) {
                 Some(hash) => _ = blobs.insert(hash),
                 None => scanned.unscanned.push(("a blob".to_owned(), "its address is no hash".to_owned())),
@@ -177,7 +177,7 @@ impl Ledger {
             return Ok(());
         }
         let (mut stream, mut out) = (redactor.stream(), Vec::new());
-        let read = self.lock().read()?.blob_bytes(hash, &mut |piece| {
+        let read = self.look()?.view().blob_bytes(hash, &mut |piece| {
             stream.push(piece, &mut out);
             out.clear();
         });
@@ -223,7 +223,7 @@ impl Ledger {
         let meta = Object::from_iter([("redaction_rules", redactor.digest())]);
         let mut run = self.maintain(Kind::Redact, actor, &meta)?;
         run.advance("COLLECT", "replacing a blob by its redaction")?;
-        let new = run.transact(|run| replace(run, self, &record, &mut source, &report))?;
+        let new = run.transact_alone(|run| replace(run, self, &record, &mut source, &report))?;
         let decision = ["redact", "the rules that RUN_START names", "revoke the secret where it is valid"];
         let summary = format!("redacted {} secrets", report.replaced());
         run.transact(|run| run.close(&End { reason: "replaced it", decision, summary: &summary }))?;
@@ -233,7 +233,7 @@ impl Ledger {
             new,
             redactions: report.replaced(),
             rules: redactor.digest().to_owned(),
-            scrubbed: self.lock().scrub()?,
+            scrubbed: self.store.erase()? == Erasure::Done,
         })
     }
 

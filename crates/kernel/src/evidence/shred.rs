@@ -10,7 +10,7 @@ use crate::ledger::Ledger;
 use crate::read::imports::Imports;
 use crate::read::maintenance::Kind;
 use crate::read::run::finish;
-use crate::store::{ReadTransaction, Visit};
+use crate::store::{ReadTransaction, Scope, Visit};
 use receipt_core::canonical;
 use receipt_core::envelope::{Actor, Envelope, EventType, Scratch};
 use receipt_core::id::{BlobHash, BlobRef, RunId, Seq};
@@ -47,7 +47,7 @@ impl Ledger {
     }
 
     fn recipient_names(&self) -> Result<Vec<String>> {
-        read_names(self.lock().read()?.as_ref())
+        read_names(self.look()?.view().as_ref())
     }
 
     /// Seals what is put from now on to these too, and gives all of them.
@@ -56,7 +56,7 @@ impl Ledger {
     /// As [`Recipients::parse`]; [`Error::BadRecipient`] for one that was shredded; where the store cannot be written.
     pub fn add_recipients<'l>(&self, lines: impl IntoIterator<Item = &'l str>) -> Result<Vec<String>> {
         let added = Recipients::parse(lines)?;
-        let destroyed = shredded(self.lock().read()?.as_ref())?;
+        let destroyed = shredded(self.look()?.view().as_ref())?;
         if added.names().iter().any(|name| destroyed.contains(name)) {
             return Err(Error::BadRecipient {
                 problem: "its key is on record as destroyed: make a new one".to_owned(),
@@ -81,7 +81,7 @@ impl Ledger {
     }
 
     fn change_recipients(&self, change: impl FnOnce(&mut BTreeSet<String>)) -> Result<Vec<String>> {
-        self.transact(|transaction| {
+        self.transact(Scope::Ledger, |transaction| {
             let mut names: BTreeSet<String> = read_names(transaction)?.into_iter().collect();
             change(&mut names);
             let names: Vec<String> = names.into_iter().collect();
@@ -98,7 +98,7 @@ impl Ledger {
     /// [`Error::BadRecipient`] where nothing was ever sealed to it; where the store cannot be read or written.
     pub fn shred(&self, name: &str, reason: &str, actor: &Actor) -> Result<Shredded> {
         let name = &name_of(name)[..];
-        let (lost, open_to_others) = sealed_to(self.lock().read()?.as_ref(), name)?;
+        let (lost, open_to_others) = sealed_to(self.look()?.view().as_ref(), name)?;
         if lost.is_empty() && open_to_others.is_empty() {
             let problem = "nothing in this ledger is sealed to it; the event that put a blob names who it is sealed to"
                 .to_owned();
@@ -125,7 +125,7 @@ impl Ledger {
         let lost: Vec<BlobRef> = lost.into_iter().map(BlobRef).collect();
         let chunks = lost.chunks(BLOBS).chain(lost.is_empty().then_some(&[][..]));
         // The blobs are those that events name: the receipt is written, whatever has become of their rows.
-        run.transact(|run| {
+        run.transact_alone(|run| {
             for blobs in chunks {
                 let payload = run.gate().object(payload(blobs.len()));
                 run.write(&run.draft(EventType::Decision, payload).blobs(blobs.iter().copied()))?;

@@ -5,7 +5,7 @@ use super::{HEIGHT, WIDTH, broken};
 use crate::error::Result;
 use crate::read::head::sound_event;
 use crate::read::pool::{self, Pool};
-use crate::store::{ReadTransaction, Segment, Visit, WriteTransaction};
+use crate::store::{Arrival, ReadTransaction, Segment, Visit, WriteTransaction};
 use receipt_core::envelope::Scratch;
 use receipt_core::id::{EventRef, NodeHash, RunId, Seq};
 use receipt_core::merkle::{self, Frontier, Subtree};
@@ -14,6 +14,14 @@ use std::collections::HashMap;
 /// How many rows are read before the tree grows by them.
 const BATCH: usize = 8192;
 const STEP: i64 = 8192;
+
+/// The events that may be new to the log.
+pub(super) struct New<'s> {
+    /// Threads that read them ahead.
+    pub(super) readers: Option<Pool<'s>>,
+    /// How far they are settled. Those that arrived after it wait for the next checkpoint.
+    pub(super) fence: Arrival,
+}
 
 /// Events on their way into the log.
 #[derive(Default)]
@@ -69,10 +77,11 @@ impl Growth {
         Ok(Self { frontier, rows, segment, covered, last: None, last_event_id })
     }
 
-    /// Takes in every event after this row. If there are many, `readers` read them ahead, a stretch of rows each in turn;
+    /// Takes in every event after this row and up to the fence. If there are many, `readers` read them ahead, a stretch of rows each in turn;
     /// this thread grows the tree.
-    pub(super) fn run(mut self, store: &mut dyn WriteTransaction, readers: Option<Pool>, after: i64) -> Result<Self> {
-        let last = i64::try_from(store.size()?.events).unwrap_or(i64::MAX).max(after);
+    pub(super) fn run(mut self, store: &mut dyn WriteTransaction, new: New<'_>, after: i64) -> Result<Self> {
+        let New { readers, fence: Arrival(fence) } = new;
+        let last = i64::try_from(store.size()?.events).unwrap_or(i64::MAX).clamp(after, fence.max(after));
         match (stretches(after, last), readers) {
             (Some(stretches), Some(mut readers)) if stretches.len() >= 2 * pool::cores() => {
                 readers.in_order(
@@ -85,7 +94,7 @@ impl Growth {
         }
         // What stands after the last row that was counted on: nothing, or everything if nobody has read ahead.
         loop {
-            let batch = read_stretch(store, &(self.last_event_id, i64::MAX))?;
+            let batch = read_stretch(store, &(self.last_event_id, fence))?;
             let is_last = batch.leaves.len() < BATCH;
             self.add(store, batch)?;
             if is_last {

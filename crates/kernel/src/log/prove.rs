@@ -16,8 +16,8 @@ impl Ledger {
     /// # Errors
     /// [`Error::NotLogged`] for one that came later; [`Error::LogBroken`] where the log leads elsewhere.
     pub fn prove_event(&self, event: &EventRef) -> Result<InclusionProof> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         prove_event(transaction.as_ref(), event)
     }
 
@@ -27,8 +27,8 @@ impl Ledger {
     /// # Errors
     /// As [`Self::prove_event`]; [`Error::RunNotFound`].
     pub fn prove_run(&self, run: &str) -> Result<(EventRef, InclusionProof)> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         prove_run(transaction.as_ref(), &RunId::new(run))
     }
 
@@ -37,8 +37,8 @@ impl Ledger {
     /// # Errors
     /// [`Error::ForeignCheckpoint`] where it does not; [`Error::NotLogged`] where there is none.
     pub fn prove_from(&self, old: &Checkpoint) -> Result<ConsistencyProof> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let store = transaction.as_ref();
         let checkpoint = last(store)?;
         let head = checkpoint.checkpoint().head;

@@ -1,13 +1,13 @@
 //! A checkpoint: the log grown by what is new, read back, recomputed, and only then signed.
 
 use super::before::Before;
-use super::grow::Growth;
+use super::grow::{Growth, New};
 use super::{HEIGHT, ORIGIN, WIDTH, broken, node, origin, wrong_key};
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::read::head::sound_event;
 use crate::read::pool::{self, Pool};
-use crate::store::{ReadTransaction, StoredCheckpoint, WriteTransaction};
+use crate::store::{ReadTransaction, Scope, StoredCheckpoint, WriteTransaction};
 use crate::write::Gate;
 use receipt_core::checkpoint::{Checkpoint, SignedCheckpoint};
 use receipt_core::envelope::Scratch;
@@ -50,8 +50,8 @@ impl Ledger {
     /// # Errors
     /// Where the store cannot be read.
     pub fn origin(&self) -> Result<Option<KeyName>> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         origin(transaction.as_ref())
     }
 
@@ -61,7 +61,7 @@ impl Ledger {
     /// [`Error::OriginBound`] where it has another; [`Error::SecretName`], as a name is published with each checkpoint.
     pub fn bind_origin(&self, name: &KeyName) -> Result<()> {
         let gate = self.gate()?;
-        self.transact_anew(|store| bind(store, &gate, name))
+        self.transact_anew(Scope::Log, |store| bind(store, &gate, name))
     }
 
     /// Makes a checkpoint over everything that was committed before, whatever wrote it; gives the last one again where
@@ -71,14 +71,13 @@ impl Ledger {
     /// [`Error::LogBroken`] where an event or the log is not as it was written, [`Error::WrongKey`]; nothing is signed.
     pub fn checkpoint(&self, how: &Publish<'_>) -> Result<Published> {
         let (now, gate) = (self.now(), self.gate()?);
-        let mut store = self.lock();
-        // Only a file can be read beside the write transaction, and only another core helps.
+        let store = self.store.as_ref();
+        let mut transaction = store.begin(Scope::Log)?;
+        // After this point nothing arrives up to the fence, so that the transaction and these see the same events there.
+        let fence = store.settled()?;
         let threads = pool::cores();
-        let mut beside = if threads > 1 && store.path().is_some() { Some(store.reopen()?) } else { None };
-        let mut transaction = store.write()?;
-        // The transaction keeps other writers out, so that these see what it sees.
-        let readers = beside.as_mut().map(|store| Pool::of(store.as_mut(), threads)).transpose()?;
-        let published = publish(transaction.as_mut(), readers, &gate, how, now)?;
+        let readers = if threads > 1 { Some(Pool::of(store, threads)?) } else { None };
+        let published = publish(transaction.as_mut(), New { readers, fence }, &gate, how, now)?;
         transaction.commit()?;
         Ok(published)
     }
@@ -88,8 +87,8 @@ impl Ledger {
     /// # Errors
     /// Where the store cannot be read, or what lies there is no checkpoint.
     pub fn last_checkpoint(&self) -> Result<Option<SignedCheckpoint>> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let last = transaction.last_checkpoint()?;
         Ok(last.map(|last| SignedCheckpoint::parse(last.note.as_bytes())).transpose()?)
     }
@@ -108,7 +107,7 @@ fn bind(store: &mut dyn WriteTransaction, gate: &Gate, name: &KeyName) -> Result
 
 fn publish(
     store: &mut dyn WriteTransaction,
-    readers: Option<Pool>,
+    new: New<'_>,
     gate: &Gate,
     how: &Publish<'_>,
     now: Timestamp,
@@ -129,7 +128,7 @@ fn publish(
             return Ok(Published { checkpoint: checkpoint.clone(), new_events: None });
         }
     }
-    let grown = Growth::new(store, &before)?.run(store, readers, before.last_event_id)?;
+    let grown = Growth::new(store, &before)?.run(store, new, before.last_event_id)?;
     let (old, head) = (before.frontier.head(), grown.frontier.head());
     if let (Some((checkpoint, _)), true) = (&before.checkpoint, head == old && keys.len() == 1) {
         return Ok(Published { checkpoint: checkpoint.clone(), new_events: None });

@@ -21,15 +21,20 @@ pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// Readers of one instant.
-pub(crate) struct Pool {
-    first: Box<dyn Snapshot>,
-    helpers: Vec<Box<dyn Snapshot>>,
+/// What one reader sees, which is all there is to see at one instant.
+pub(crate) fn one(store: &dyn Store) -> Result<Box<dyn Snapshot + '_>> {
+    store.snapshots(1)?.pop().ok_or_else(|| Error::internal("the store gave no snapshot"))
 }
 
-impl Pool {
+/// Readers of one instant.
+pub(crate) struct Pool<'s> {
+    first: Box<dyn Snapshot + 's>,
+    helpers: Vec<Box<dyn Snapshot + 's>>,
+}
+
+impl<'s> Pool<'s> {
     /// A pool of so many threads, or of fewer if the store cannot hold so many to one instant.
-    pub(crate) fn of(store: &mut dyn Store, threads: usize) -> Result<Self> {
+    pub(crate) fn of(store: &'s dyn Store, threads: usize) -> Result<Self> {
         let wanted = if threads > 1 { threads + 1 } else { 1 };
         let mut helpers = store.snapshots(wanted)?;
         let first = helpers.pop().ok_or_else(|| Error::internal("the store gave no snapshot"))?;

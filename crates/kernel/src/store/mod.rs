@@ -1,11 +1,13 @@
 //! The store: what a backend must do, and all of it.
 //!
-//! A backend gives transactions and moves rows; it knows nothing of stages, hashes or verdicts. A read transaction sees
-//! one instant. A write transaction excludes other writers from its first read to its commit, so that what was read in
-//! it (a run's head) is still true when the event that follows is written. Dropped without a commit, it leaves nothing.
+//! A backend gives snapshots and transactions and moves rows; it knows nothing of stages, hashes or verdicts. Snapshots see
+//! one instant. A write transaction excludes other writers of its scope from its first read to its commit, so that what was
+//! read in it (a run's head) is still true when the event that follows is written. Dropped without a commit, it leaves
+//! nothing.
 //!
 //! Rows come out as [`Cell`]s, whatever a hostile file holds in them. Each backend passes [`conformance`].
 
+mod append;
 pub mod conformance;
 pub(crate) mod error;
 mod log;
@@ -17,60 +19,73 @@ pub use error::{StoreError, StoreErrorKind};
 pub use log::{LogRead, LogWrite, Segment, StoredCheckpoint};
 
 use crate::error::{Error, Result};
+use receipt_core::chain::Link;
 use receipt_core::envelope::{Envelope, Sealed};
 use receipt_core::evidence::{BlobFact, BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, EventHash, EventRef, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use sha2::{Digest, Sha256};
+use std::fmt;
 use std::io::Read;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A backend.
-pub trait Store: Send {
-    /// Begins a read transaction.
+/// A backend. It is shared by all threads, each of which may read and write at the same time; what excludes what is said by
+/// the [`Scope`] of a write.
+pub trait Store: fmt::Debug + Send + Sync + 'static {
+    /// Where the data lie, for messages: nothing is decided by it, and no secret is in it.
+    fn location(&self) -> Location;
+
+    /// What the backend can take.
+    fn limits(&self) -> Limits;
+
+    /// Snapshots of ONE instant, each for a thread of its own: as many as are wanted, or fewer if the backend cannot hold so
+    /// many to the same instant, but never none. They see everything that was committed before the call.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>>;
+    fn snapshots(&self, wanted: usize) -> Result<Vec<Box<dyn Snapshot + '_>>>;
 
-    /// Begins a write transaction, waiting for other writers.
+    /// Begins a write transaction, which excludes other writers of its scope from its first read to its end; waits for those
+    /// who are there. Reads in it see what was committed before it began, and its own writes.
     ///
     /// # Errors
     /// [`StoreErrorKind::Busy`] where others would not let go; [`StoreErrorKind::ReadOnly`].
-    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>>;
+    fn begin(&self, scope: Scope<'_>) -> Result<Box<dyn WriteTransaction + '_>>;
 
-    /// Snapshots of ONE instant, each for a thread of its own: as many as are wanted, or fewer if the backend cannot hold so
-    /// many to the same instant, but never none.
+    /// Appends events of one run, all or none, if the run still ends where `expected` begins: the events have the places
+    /// from `expected` on. A backend that others share over a network does all of it in one round trip.
+    ///
+    /// Under a `key`, the append is recorded once: if the run has the key already, nothing is written, and the caller
+    /// compares what it stands for.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Misuse`] for events that do not follow `expected` and each other; [`StoreErrorKind::InDoubt`] if the
+    /// events may be there or not: the same call under the same key tells; as [`Self::begin`].
+    fn append(&self, events: &[NewEvent<'_>], expected: &Link, key: Option<NewKey<'_>>) -> Result<Outcome> {
+        append::in_a_transaction(self.begin(Scope::Run(&expected.run_id))?, events, expected, key)
+    }
+
+    /// The fence: every event that has arrived up to here is committed, and none will ever arrive before it. Events after it
+    /// may have arrived out of the order of their commits, and numbers may be missing for good.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>>;
-
-    /// Another handle on the same data, for another thread. It may be good for reading only.
-    ///
-    /// # Errors
-    /// Where the backend cannot be opened again.
-    fn reopen(&self) -> Result<Box<dyn Store>>;
+    fn settled(&self) -> Result<Arrival>;
 
     /// Everything in the backend's schema that is not the kernel's: a table or column that is missing or of another kind, a
     /// constraint, a default, an index, a trigger.
     ///
     /// # Errors
     /// Where the backend cannot be read.
-    fn inspect(&mut self) -> Result<Vec<Problem>>;
+    fn inspect(&self) -> Result<Vec<Problem>>;
 
-    /// The path of the file, where it is one.
-    fn path(&self) -> Option<&std::path::Path> {
-        None
-    }
-
-    /// Sees to it that no copy of bytes that were removed stays in the backend's files; `false` where somebody who still
-    /// reads what was before stands in the way, so that it has to be tried again.
+    /// Sees to it that no copy of bytes that were removed stays where the backend can reach it.
     ///
     /// # Errors
     /// [`StoreErrorKind::ReadOnly`]; where the backend cannot be written.
-    fn scrub(&mut self) -> Result<bool>;
+    fn erase(&self) -> Result<Erasure>;
 }
 
 /// One instant of a backend, which a thread may take with it.
@@ -79,34 +94,111 @@ pub trait Snapshot: Send {
     fn view(&self) -> Box<dyn ReadTransaction + '_>;
 }
 
-impl Store for Box<dyn Store> {
-    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>> {
-        self.as_mut().read()
-    }
+/// Where a store's data lie. There is no room in it for a user's name or password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Location {
+    /// In memory, as long as the store lives.
+    Memory,
+    /// In a file.
+    File(PathBuf),
+    /// On a server.
+    Server {
+        /// Its name, and its port if that is not the usual one.
+        host: String,
+        /// Which of its ledgers.
+        ledger: String,
+    },
+}
 
-    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>> {
-        self.as_mut().write()
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Server { host, ledger } => write!(f, "{ledger} on {host}"),
+        }
     }
+}
 
-    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
-        self.as_mut().snapshots(wanted)
-    }
+/// What a backend can take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest blob, in bytes.
+    pub largest_blob: u64,
+    /// How many snapshots of one instant are of use. More may be asked for.
+    pub readers: usize,
+    /// The folder for evidence on its way into the store, which is as private as the store; `None` for the system's own.
+    pub spool: Option<PathBuf>,
+}
 
-    fn reopen(&self) -> Result<Box<dyn Store>> {
-        self.as_ref().reopen()
-    }
+/// What a write transaction is about, and other writers are kept from. A backend may keep them from more.
+///
+/// What is shared by all runs (a blob's row, a setting) can be written in any scope; removing bytes needs [`Scope::Ledger`],
+/// as another run may be putting the same ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope<'a> {
+    /// One run, also one that is about to be started.
+    Run(&'a RunId),
+    /// Several runs.
+    Runs(&'a [RunId]),
+    /// The log: no other transaction extends it.
+    Log,
+    /// Everything.
+    Ledger,
+}
 
-    fn inspect(&mut self) -> Result<Vec<Problem>> {
-        self.as_mut().inspect()
-    }
+/// How far events have arrived, in the numbers that [`LogRead::events_after`] gives them. It orders them for the log;
+/// nothing else may rest on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Arrival(pub i64);
 
-    fn path(&self) -> Option<&std::path::Path> {
-        self.as_ref().path()
-    }
+/// What came of erasing removed bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Erasure {
+    /// No copy is left where the backend can reach it.
+    Done,
+    /// Somebody stands in the way: it has to be tried again.
+    Blocked {
+        /// Who, for people.
+        by: String,
+    },
+    /// Copies may be left where the backend cannot reach them: in replicas, old versions or backups.
+    OutOfReach {
+        /// Where, for people.
+        why: String,
+    },
+}
 
-    fn scrub(&mut self) -> Result<bool> {
-        self.as_mut().scrub()
-    }
+/// A row for `events`.
+#[derive(Clone, Copy, Debug)]
+pub struct NewEvent<'a> {
+    /// The event, sealed in its place.
+    pub event: &'a Sealed,
+    /// When it was.
+    pub created_at: Timestamp,
+}
+
+/// An idempotency key, and what it is to stand for.
+#[derive(Clone, Copy, Debug)]
+pub struct NewKey<'a> {
+    /// The key.
+    pub key: &'a str,
+    /// What it stands for.
+    pub row: KeyRow,
+}
+
+/// What came of an append.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The events are durable.
+    Recorded,
+    /// The run has the key already, for this. Nothing was written.
+    Replayed(KeyRow),
+    /// The run ends elsewhere: the next event goes here, as far as the row of the last one says so; `None` if there is no
+    /// such run, or its last row is no row of an event. Nothing was written.
+    Moved(Option<Link>),
 }
 
 /// Something in a backend's schema that is not the kernel's.

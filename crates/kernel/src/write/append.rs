@@ -5,7 +5,7 @@ use super::run::{OpenRun, RunWriter};
 use crate::error::{Error, Result};
 use crate::read::head::sound_event;
 use crate::read::run::has_row;
-use crate::store::{KeyRow, ReadTransaction, Visit};
+use crate::store::{KeyRow, ReadTransaction, Scope, Visit};
 use receipt_core::canonical;
 use receipt_core::envelope::{EventType, Scratch};
 use receipt_core::id::{BlobRef, EventRef, RunId};
@@ -118,7 +118,7 @@ impl RunWriter {
     /// As [`Self::append`].
     pub fn append_batch(&mut self, events: Vec<Append>) -> Result<Vec<Appended>> {
         let ready = events.into_iter().map(|event| Ready::new(&self.gate, event)).collect::<Result<Vec<_>>>()?;
-        self.ledger.transact_anew(|transaction| match self.open(transaction) {
+        self.ledger.transact_anew(Scope::Run(&self.run_id), |transaction| match self.open(transaction) {
             Ok(mut run) => ready.iter().map(|event| run.append(event)).collect(),
             // What was recorded before the end is acknowledged after it too: a retry must not look like a loss.
             Err(ended @ Error::RunFinalized { .. }) => {

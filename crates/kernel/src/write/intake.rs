@@ -239,11 +239,9 @@ impl Ledger {
     /// [`Error::NoRecipient`] for sealed evidence in a ledger that has none; as [`Self::redactor`]; [`Error::Io`].
     pub fn spool(&self, class: EvidenceClass) -> Result<Spool> {
         let unkept = |source| Error::Io { path: "a temporary file for the evidence".into(), source };
-        let path = self.lock().path().map(std::path::Path::to_owned);
-        let folder = path.as_deref().and_then(std::path::Path::parent).filter(|path| !path.as_os_str().is_empty());
-        let file = match (&path, folder) {
-            (None, _) => tempfile::tempfile(),
-            (Some(_), folder) => tempfile::tempfile_in(folder.unwrap_or(std::path::Path::new("."))),
+        let file = match self.store.limits().spool {
+            None => tempfile::tempfile(),
+            Some(folder) => tempfile::tempfile_in(folder),
         };
         let file = file.map_err(unkept)?;
         let spool = match class {

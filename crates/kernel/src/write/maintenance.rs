@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::read::maintenance::{Kind, MAINTENANCE};
 use crate::read::run::has_row;
-use crate::store::WriteTransaction;
+use crate::store::{Scope, WriteTransaction};
 use receipt_core::envelope::Actor;
 use receipt_core::id::RunId;
 use receipt_core::json::{Object, Value};
@@ -29,7 +29,7 @@ impl Ledger {
     pub(crate) fn maintain(&self, kind: Kind, actor: &Actor, meta: &Object) -> Result<RunWriter> {
         let gate = self.gate()?;
         let said = Clean::ours(Object::new());
-        self.transact(|transaction| self.maintain_in(transaction, gate, kind, actor, meta, said))
+        self.transact(Scope::Ledger, |transaction| self.maintain_in(transaction, gate, kind, actor, meta, said))
     }
 
     /// The same in a transaction, where `said` stands beside the kind.

@@ -5,7 +5,7 @@ use crate::evidence::{self, Digest256, Put};
 use crate::ledger::Ledger;
 use crate::read::head::{Head, read_head};
 use crate::read::snapshot::take_snapshot;
-use crate::store::WriteTransaction;
+use crate::store::{Scope, WriteTransaction};
 use crate::write::{Appended, Clean, Gate, Place, Source, Taken, policy_ref, take};
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef};
 use receipt_core::evidence::{BlobRecord, EvidenceClass};
@@ -53,8 +53,8 @@ impl RunWriter {
     /// # Errors
     /// [`Error::RunFinalized`] once it has ended; where the store cannot be read.
     pub fn stage(&self) -> Result<Stage> {
-        let mut store = self.ledger.lock();
-        let transaction = store.read()?;
+        let snapshot = self.ledger.look()?;
+        let transaction = snapshot.view();
         Ok(read_head(transaction.as_ref(), &self.run_id)?.stage)
     }
 
@@ -188,12 +188,17 @@ impl RunWriter {
 
     /// Runs `write` on the run with its head, in one write transaction; nothing of it remains where it fails.
     pub(crate) fn transact<T>(&self, write: impl FnOnce(&mut OpenRun<'_>) -> Result<T>) -> Result<T> {
-        self.ledger.transact(|transaction| write(&mut self.open(transaction)?))
+        self.ledger.transact(Scope::Run(&self.run_id), |transaction| write(&mut self.open(transaction)?))
+    }
+
+    /// The same, where bytes are removed that other runs may be putting.
+    pub(crate) fn transact_alone<T>(&self, write: impl FnOnce(&mut OpenRun<'_>) -> Result<T>) -> Result<T> {
+        self.ledger.transact(Scope::Ledger, |transaction| write(&mut self.open(transaction)?))
     }
 
     /// The same, see [`Ledger::transact_anew`](crate::ledger::Ledger::transact_anew).
     fn transact_anew<T>(&self, mut write: impl FnMut(&mut OpenRun<'_>) -> Result<T>) -> Result<T> {
-        self.ledger.transact_anew(|transaction| write(&mut self.open(transaction)?))
+        self.ledger.transact_anew(Scope::Run(&self.run_id), |transaction| write(&mut self.open(transaction)?))
     }
 
     /// The run with its head, inside a write transaction.

@@ -53,6 +53,10 @@ impl Gate {
 }
 
 impl Start {
+    pub(crate) fn run_id(&self) -> &RunId {
+        self.writer.run_id()
+    }
+
     pub(crate) fn write(self, transaction: &mut dyn WriteTransaction) -> Result<RunWriter> {
         let Self { writer, names, sealed, ts, meta_json } = self;
         transaction.insert_run(&NewRun {

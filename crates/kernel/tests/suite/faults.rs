@@ -1,7 +1,7 @@
 //! Whatever statement of it fails, and whether or not it had been done: what an operation wrote is there as a whole or not
 //! at all, so that no bytes are gone without a receipt and no event speaks of evidence that is not there.
 
-use crate::common::{RECIPIENT, actor};
+use crate::common::{RECIPIENT, actor, decision};
 use crate::passing::log_reads;
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
@@ -11,8 +11,9 @@ use receipt_kernel::clock::ManualClock;
 use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
-    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction, Segment, Size, Snapshot, Store,
-    StoreError, StoreErrorKind, StoredCheckpoint, Visit, VisitRun, WriteTransaction,
+    Arrival, BlobRow, Erasure, KeyRow, Limits, Location, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction,
+    Scope, Segment, Size, Snapshot, Store, StoreError, StoreErrorKind, StoredCheckpoint, Visit, VisitRun,
+    WriteTransaction,
 };
 use receipt_kernel::{Anchors, Audit, Check, Error, Ledger, Object, Policy, Publish, Put, Ttl, Verdict};
 use rusqlite::Connection;
@@ -37,7 +38,7 @@ enum Fault {
 }
 
 /// Counts the statements that write; from one on all of them fail, as for a process that has died.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Plan {
     fault: Fault,
     at: u64,
@@ -65,35 +66,39 @@ impl Plan {
     }
 }
 
+#[derive(Debug)]
 struct Failing {
     inner: SqliteStore,
     plan: Plan,
 }
 
 impl Store for Failing {
-    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>, Error> {
-        self.inner.read()
+    fn location(&self) -> Location {
+        self.inner.location()
     }
 
-    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>, Error> {
-        Ok(Box::new(FailingTransaction { inner: Some(self.inner.write()?), plan: self.plan.clone() }))
+    fn limits(&self) -> Limits {
+        self.inner.limits()
     }
 
-    fn reopen(&self) -> Result<Box<dyn Store>, Error> {
-        self.inner.reopen()
-    }
-
-    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>, Error> {
+    fn snapshots(&self, wanted: usize) -> Result<Vec<Box<dyn Snapshot + '_>>, Error> {
         self.inner.snapshots(wanted)
     }
 
-    fn inspect(&mut self) -> Result<Vec<Problem>, Error> {
+    fn begin(&self, scope: Scope<'_>) -> Result<Box<dyn WriteTransaction + '_>, Error> {
+        Ok(Box::new(FailingTransaction { inner: Some(self.inner.begin(scope)?), plan: self.plan.clone() }))
+    }
+
+    fn settled(&self) -> Result<Arrival, Error> {
+        self.inner.settled()
+    }
+
+    fn inspect(&self) -> Result<Vec<Problem>, Error> {
         self.inner.inspect()
     }
 
-    fn scrub(&mut self) -> Result<bool, Error> {
-        let inner = &mut self.inner;
-        self.plan.run(|| inner.scrub())
+    fn erase(&self) -> Result<Erasure, Error> {
+        self.plan.run(|| self.inner.erase())
     }
 }
 
@@ -235,7 +240,10 @@ impl WriteTransaction for FailingTransaction<'_> {
 
     fn commit(mut self: Box<Self>) -> Result<(), Error> {
         let inner = self.inner.take().unwrap();
-        self.plan.clone().run(|| inner.commit())
+        // A commit that fails may have been done.
+        self.plan
+            .run(|| inner.commit())
+            .map_err(|_| StoreError::new(StoreErrorKind::InDoubt, "planned", "the planned failure of a commit").into())
     }
 }
 
@@ -275,7 +283,8 @@ fn made(compressed: bool) -> Vec<u8> {
 }
 
 fn failing(path: &Path, plan: &Plan, day: i64) -> Ledger {
-    Ledger::over(Failing { inner: SqliteStore::open(path).unwrap(), plan: plan.clone() }).with_clock(clock(day))
+    Ledger::over(Arc::new(Failing { inner: SqliteStore::open(path).unwrap(), plan: plan.clone() }))
+        .with_clock(clock(day))
 }
 
 /// How many blobs have lost their bytes, how many of those no event receipts, and how many receipts there are.
@@ -324,6 +333,30 @@ fn retention_that_fails_at_any_statement_removes_no_bytes_without_a_receipt() {
         });
         assert!(statements > 4 * BLOBS.unsigned_abs(), "{statements} statements");
         assert!(seen.contains(&0) && seen.contains(&BLOBS), "{seen:?}");
+    }
+}
+
+#[test]
+fn an_append_that_failed_or_is_in_doubt_is_settled_by_its_key() {
+    for fault in [Fault::Before, Fault::After] {
+        let mut doubts = Vec::new();
+        let statements = at_every_statement(fault, &mut |plan| {
+            let (_folder, path) = scene(false);
+            let whole = Ledger::open(&path).unwrap();
+            whole.start("s", Policy::structural().unwrap(), actor(), Object::new()).unwrap();
+            let event = || decision("n").with_key("k");
+            let done = failing(&path, plan, 1).resume("s", actor()).unwrap().append(event());
+            let again = whole.resume("s", actor()).unwrap().append(event()).unwrap();
+            let in_doubt = done.as_ref().is_err_and(|error| error.of_store() == Some(StoreErrorKind::InDoubt));
+            if in_doubt {
+                doubts.push(again.repeated);
+            }
+            assert!(in_doubt || again.repeated == done.is_ok(), "{fault:?} at {}: {done:?}, {again:?}", plan.at);
+            assert_eq!(whole.snapshot("s", &[]).unwrap().events().len(), 2);
+            done.map(drop)
+        });
+        assert_eq!(statements, 3, "the key, the event, the commit");
+        assert_eq!(doubts, [fault == Fault::After], "a commit in doubt may have been done, or not");
     }
 }
 
@@ -379,6 +412,16 @@ fn a_transaction_that_is_torn_would_be_found_out() {
     assert_eq!(torn, BLOBS, "once for each, between its bytes and its receipt");
 }
 
+/// More events than a row of the log's tree has, of two runs.
+fn fill(path: &Path) {
+    let ledger = Ledger::open(path).unwrap();
+    for run in ["s", "t"] {
+        let mut run = ledger.start(run, Policy::structural().unwrap(), actor(), Object::new()).unwrap();
+        run.append_batch((0..150).map(|index| decision(index.to_string())).collect()).unwrap();
+        run.finalize_as(Verdict::Unknown, "over").unwrap();
+    }
+}
+
 #[test]
 fn a_checkpoint_that_fails_at_any_statement_was_never_made_or_is_the_one_that_is_made_next() {
     let key = Signing::from_seed("example.com/log".parse().unwrap(), KeyKind::Note, &[1; 32]);
@@ -386,6 +429,7 @@ fn a_checkpoint_that_fails_at_any_statement_was_never_made_or_is_the_one_that_is
         let mut broken = 0;
         let statements = at_every_statement(fault, &mut |plan| {
             let (_folder, path) = scene(false);
+            fill(&path);
             let done = failing(&path, plan, 1).checkpoint(&Publish::by(&key));
             let ledger = Ledger::open(&path).unwrap();
             let report = Audit::of(&ledger).against(&Anchors::default()).run().unwrap();
@@ -403,7 +447,8 @@ fn a_checkpoint_that_fails_at_any_statement_was_never_made_or_is_the_one_that_is
             assert_eq!(report.overall_verdict(), Verdict::Pass, "{fault:?} at {}", plan.at);
             done.map(drop)
         });
-        assert!(statements >= 5, "{statements} statements");
+        // The name, a full row of the tree, its open rows, three stretches of runs, the checkpoint, the commit.
+        assert!(statements >= 9, "{statements} statements");
         assert_eq!(broken > 0, fault == Fault::Torn);
     }
 }

@@ -9,7 +9,7 @@ use receipt_core::json::{self, Limits};
 use receipt_core::stage::Stage;
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::store::sqlite::SqliteStore;
-use receipt_kernel::store::{NewRun, Store};
+use receipt_kernel::store::{NewRun, Scope, Store};
 use receipt_kernel::{
     Actor, Append, Audit, Check, Error, ErrorKind, EventType, Ledger, Object, Policy, Put, RunId, RunWriter, Timestamp,
     Value, Verdict,
@@ -399,8 +399,8 @@ fn write_uncommitted(path: &std::path::Path, id: &str, second: Seq) {
     let first = draft.seal(Link::first(run.clone())).unwrap();
     draft.event_type = EventType::Decision;
     let second = draft.seal(Link { run_id: run.clone(), seq: second, prev: Some(first.hash) }).unwrap();
-    let mut store = SqliteStore::open(path).unwrap();
-    let mut transaction = store.write().unwrap();
+    let store = SqliteStore::open(path).unwrap();
+    let mut transaction = store.begin(Scope::Ledger).unwrap();
     let row = NewRun {
         run_id: &run,
         policy_id: "p",
@@ -507,8 +507,8 @@ fn a_run_that_is_full_says_so() {
         let prev = first.1.parse().unwrap();
         let sealed =
             head.seal(Link { run_id: RunId::new("r"), seq: Seq::new(last).unwrap(), prev: Some(prev) }).unwrap();
-        let mut store = SqliteStore::open(&path).unwrap();
-        let mut transaction = store.write().unwrap();
+        let store = SqliteStore::open(&path).unwrap();
+        let mut transaction = store.begin(Scope::Ledger).unwrap();
         transaction.insert_event(&sealed, Timestamp::from_micros(0)).unwrap();
         transaction.commit().unwrap();
         let error = run.append(decision("n")).unwrap_err();

@@ -2,6 +2,7 @@
 
 use crate::common::{actor, decision, new_path, start};
 use crate::passing::log_reads;
+use receipt_core::chain::Link;
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
@@ -9,17 +10,17 @@ use receipt_core::run::EventRow;
 use receipt_kernel::store::memory::MemoryStore;
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
-    BlobRow, KeyRow, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction, Segment, Size, Snapshot, Store,
-    StoreError, StoreErrorKind, StoredCheckpoint, Visit, VisitRun, WriteTransaction, conformance,
+    Arrival, BlobRow, Erasure, KeyRow, Limits, Location, LogRead, LogWrite, NewBlob, NewEvent, NewKey, NewRun, Outcome,
+    Problem, ReadTransaction, Scope, Segment, Size, Snapshot, Store, StoreError, StoreErrorKind, StoredCheckpoint,
+    Visit, VisitRun, WriteTransaction, conformance,
 };
 use receipt_kernel::{Audit, Error, ErrorKind, EvidenceClass, Ledger, Object, Policy, Put, Verdict};
 use rusqlite::Connection;
-use std::cell::Cell;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ fn count(path: &Path, sql: &str) -> rusqlite::Result<i64> {
 
 #[test]
 fn the_store_in_memory_conforms() {
-    conformance::check(&mut || Ok(Box::new(MemoryStore::default()))).map_err(|failures| failures.to_string()).unwrap();
+    conformance::check(&mut || Ok(Arc::new(MemoryStore::default()))).map_err(|failures| failures.to_string()).unwrap();
 }
 
 #[test]
@@ -48,7 +49,7 @@ fn the_store_over_sqlite_conforms() {
     let mut made = 0;
     let checked = conformance::check(&mut || {
         made += 1;
-        Ok(Box::new(SqliteStore::create(&folder.path().join(format!("{made}.db")))?))
+        Ok(Arc::new(SqliteStore::create(&folder.path().join(format!("{made}.db")))?))
     });
     checked.map_err(|failures| failures.to_string()).unwrap();
 }
@@ -59,7 +60,7 @@ fn the_store_over_sqlite_that_compresses_conforms() {
     let mut made = 0;
     let checked = conformance::check(&mut || {
         made += 1;
-        Ok(Box::new(SqliteStore::create_compressed(&folder.path().join(format!("{made}.db")))?))
+        Ok(Arc::new(SqliteStore::create_compressed(&folder.path().join(format!("{made}.db")))?))
     });
     checked.map_err(|failures| failures.to_string()).unwrap();
 }
@@ -77,48 +78,101 @@ enum Fault {
     ReadsWithoutATransaction,
     HidesTheLastReceipt,
     CutsTheLog,
+    KeepsNobodyOut,
+    AppendsUnderNoKey,
+    AppendsWhateverComes,
+    SettlesTooEarly,
+    SettlesNothing,
+    NeverErases,
+    TakesAnyBlob,
 }
 
+#[derive(Debug)]
 struct Broken {
-    inner: Box<dyn Store>,
+    inner: MemoryStore,
     fault: Fault,
 }
 
 struct BrokenTransaction<'s> {
+    store: &'s MemoryStore,
+    /// What it sees while it has not written, if it keeps nobody out before it does.
+    before: Option<Box<dyn Snapshot + 's>>,
     inner: Option<Box<dyn WriteTransaction + 's>>,
     last: Option<Sealed>,
     fault: Fault,
 }
 
 impl Store for Broken {
-    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>, Error> {
-        if matches!(self.fault, Fault::ListsEventsBackwards | Fault::HidesTheLastReceipt) {
-            return Ok(Box::new(BrokenReads { inner: self.inner.read()?, fault: self.fault }));
+    fn location(&self) -> Location {
+        self.inner.location()
+    }
+
+    fn limits(&self) -> Limits {
+        self.inner.limits()
+    }
+
+    fn snapshots(&self, wanted: usize) -> Result<Vec<Box<dyn Snapshot + '_>>, Error> {
+        let snapshots = self.inner.snapshots(wanted)?.into_iter();
+        let broken =
+            |inner| Box::new(BrokenSnapshot { store: &self.inner, inner, fault: self.fault }) as Box<dyn Snapshot>;
+        Ok(snapshots.map(broken).collect())
+    }
+
+    fn begin(&self, scope: Scope<'_>) -> Result<Box<dyn WriteTransaction + '_>, Error> {
+        let (store, fault) = (&self.inner, self.fault);
+        let lazy = fault == Fault::KeepsNobodyOut;
+        let before = if lazy { store.snapshots(1)?.pop() } else { None };
+        let inner = if lazy { None } else { Some(store.begin(scope)?) };
+        Ok(Box::new(BrokenTransaction { store, before, inner, last: None, fault }))
+    }
+
+    fn append(&self, events: &[NewEvent<'_>], expected: &Link, key: Option<NewKey<'_>>) -> Result<Outcome, Error> {
+        match self.fault {
+            Fault::AppendsUnderNoKey => self.inner.append(events, expected, None),
+            Fault::AppendsWhateverComes => {
+                let mut transaction = self.inner.begin(Scope::Ledger)?;
+                events.iter().try_for_each(|it| transaction.insert_event(it.event, it.created_at))?;
+                transaction.commit()?;
+                Ok(Outcome::Recorded)
+            }
+            _ => self.inner.append(events, expected, key),
         }
-        if self.fault == Fault::ReadsWithoutATransaction {
-            return Ok(Box::new(Unsteady(Cell::new(Some(self.inner.reopen()?)))));
-        }
-        self.inner.read()
     }
 
-    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>, Error> {
-        Ok(Box::new(BrokenTransaction { inner: Some(self.inner.write()?), last: None, fault: self.fault }))
+    fn settled(&self) -> Result<Arrival, Error> {
+        let Arrival(settled) = self.inner.settled()?;
+        Ok(Arrival(match self.fault {
+            Fault::SettlesTooEarly => settled + 1,
+            Fault::SettlesNothing => 0,
+            _ => settled,
+        }))
     }
 
-    fn reopen(&self) -> Result<Box<dyn Store>, Error> {
-        Ok(Box::new(Self { inner: self.inner.reopen()?, fault: self.fault }))
-    }
-
-    fn scrub(&mut self) -> Result<bool, Error> {
-        Ok(true)
-    }
-
-    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>, Error> {
-        self.inner.snapshots(wanted)
-    }
-
-    fn inspect(&mut self) -> Result<Vec<Problem>, Error> {
+    fn inspect(&self) -> Result<Vec<Problem>, Error> {
         self.inner.inspect()
+    }
+
+    fn erase(&self) -> Result<Erasure, Error> {
+        if self.fault == Fault::NeverErases {
+            return Ok(Erasure::Blocked { by: "nobody".to_owned() });
+        }
+        self.inner.erase()
+    }
+}
+
+/// One instant, or what is there whenever somebody looks.
+struct BrokenSnapshot<'s> {
+    store: &'s MemoryStore,
+    inner: Box<dyn Snapshot + 's>,
+    fault: Fault,
+}
+
+impl Snapshot for BrokenSnapshot<'_> {
+    fn view(&self) -> Box<dyn ReadTransaction + '_> {
+        if self.fault == Fault::ReadsWithoutATransaction {
+            return Box::new(Unsteady(self.store));
+        }
+        Box::new(BrokenReads { inner: self.inner.view(), fault: self.fault })
     }
 }
 
@@ -192,6 +246,9 @@ impl ReadTransaction for BrokenReads<'_> {
     }
 
     fn expiries(&self, visit: Expiries<'_>) -> Result<(), Error> {
+        if self.fault != Fault::HidesTheLastReceipt {
+            return self.inner.expiries(visit);
+        }
         let mut left = 1;
         self.inner.expiries(&mut |run, row| {
             left -= 1;
@@ -200,23 +257,20 @@ impl ReadTransaction for BrokenReads<'_> {
     }
 }
 
-/// Begins a transaction for each read.
-struct Unsteady(Cell<Option<Box<dyn Store>>>);
+/// Looks anew for each read.
+struct Unsteady<'s>(&'s MemoryStore);
 
-impl Unsteady {
+impl Unsteady<'_> {
     fn with<T>(&self, read: &mut dyn FnMut(&dyn ReadTransaction) -> Result<T, Error>) -> Result<T, Error> {
-        let mut store = self.0.take().unwrap();
-        let done = store.read().and_then(|transaction| read(transaction.as_ref()));
-        self.0.set(Some(store));
-        done
+        read(self.0.snapshots(1)?.pop().unwrap().view().as_ref())
     }
 }
 
-impl LogRead for Unsteady {
+impl LogRead for Unsteady<'_> {
     log_reads!(self);
 }
 
-impl ReadTransaction for Unsteady {
+impl ReadTransaction for Unsteady<'_> {
     reads!(self);
 
     fn events(&self, run: &RunId, visit: Events<'_>) -> Result<(), Error> {
@@ -230,11 +284,15 @@ impl ReadTransaction for Unsteady {
 
 impl BrokenTransaction<'_> {
     fn with<T>(&self, read: &mut dyn FnMut(&dyn ReadTransaction) -> T) -> T {
-        read(self.inner.as_ref().unwrap().as_ref())
+        match (&self.inner, &self.before) {
+            (Some(inner), _) => read(inner.as_ref()),
+            (None, before) => read(before.as_ref().unwrap().view().as_ref()),
+        }
     }
 
     fn inner(&mut self) -> &mut dyn WriteTransaction {
-        self.inner.as_mut().unwrap().as_mut()
+        let store = self.store;
+        self.inner.get_or_insert_with(|| store.begin(Scope::Ledger).unwrap()).as_mut()
     }
 }
 
@@ -267,11 +325,11 @@ impl ReadTransaction for BrokenTransaction<'_> {
     reads!(self);
 
     fn events(&self, run: &RunId, visit: Events<'_>) -> Result<(), Error> {
-        self.inner.as_ref().unwrap().events(run, visit)
+        self.with(&mut |it| it.events(run, visit))
     }
 
     fn expiries(&self, visit: Expiries<'_>) -> Result<(), Error> {
-        self.inner.as_ref().unwrap().expiries(visit)
+        self.with(&mut |it| it.expiries(visit))
     }
 }
 
@@ -298,6 +356,9 @@ impl WriteTransaction for BrokenTransaction<'_> {
             let record = BlobRecord { bytes_len: blob.record.bytes_len.min(1 << 20), ..blob.record.clone() };
             return self.inner().put_blob(&NewBlob { record: &record, ..*blob }, data);
         }
+        if self.fault == Fault::TakesAnyBlob && blob.record.bytes_len > 1 << 29 {
+            return Ok(());
+        }
         self.inner().put_blob(blob, data)
     }
 
@@ -318,7 +379,7 @@ impl WriteTransaction for BrokenTransaction<'_> {
     }
 
     fn commit(mut self: Box<Self>) -> Result<(), Error> {
-        self.inner.take().unwrap().commit()
+        self.inner.take().map_or(Ok(()), WriteTransaction::commit)
     }
 }
 
@@ -332,8 +393,7 @@ impl Drop for BrokenTransaction<'_> {
 
 #[test]
 fn a_broken_store_does_not_conform() {
-    let check =
-        |fault| conformance::check(&mut || Ok(Box::new(Broken { inner: Box::new(MemoryStore::default()), fault })));
+    let check = |fault| conformance::check(&mut || Ok(Arc::new(Broken { inner: MemoryStore::default(), fault })));
     check(Fault::None).map_err(|failures| failures.to_string()).unwrap();
     for (fault, case) in [
         (Fault::LosesTheLastEvent, "events come back byte for byte, in the order of their seq"),
@@ -343,6 +403,15 @@ fn a_broken_store_does_not_conform() {
         (Fault::TakesRunsTwice, "a run is inserted once"),
         (Fault::ListsEventsBackwards, "events come back byte for byte, in the order of their seq"),
         (Fault::ReadsWithoutATransaction, "a read transaction sees one instant"),
+        (Fault::ReadsWithoutATransaction, "snapshots that were taken together see one instant"),
+        (Fault::KeepsNobodyOut, "a writer keeps others out of its scope"),
+        (Fault::AppendsUnderNoKey, "an append under a key is recorded once"),
+        (Fault::AppendsWhateverComes, "events that do not follow each other are not appended"),
+        (Fault::AppendsWhateverComes, "an append is recorded where the run ends, and nowhere else"),
+        (Fault::SettlesTooEarly, "the fence has what is committed before it, and nothing comes there later"),
+        (Fault::SettlesNothing, "the fence has what is committed before it, and nothing comes there later"),
+        (Fault::NeverErases, "a blob's bytes are removed once, and it goes from state to state"),
+        (Fault::TakesAnyBlob, "the limits are what it can take"),
         (Fault::CutsTheLog, "the log's rows come back as they were written"),
         (Fault::HidesTheLastReceipt, "each receipt of a removed blob is found, of whichever run"),
     ] {
@@ -559,8 +628,8 @@ fn a_store_holds_no_lock_after_a_write_that_failed() {
     writable();
     run.append(decision("x".repeat(2 << 20))).unwrap_err();
     writable();
-    let mut store = SqliteStore::open(&path).unwrap();
-    let mut transaction = store.write().unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    let mut transaction = store.begin(Scope::Ledger).unwrap();
     let unknown = RunId::new("unknown");
     let row = KeyRow { seq: Seq::FIRST, digest: [0; 32] };
     transaction.insert_key(&unknown, "k", row).unwrap();

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::read::evidence::case::wrong;
 use crate::read::maintenance::Kind;
-use crate::store::{self, ReadTransaction, Visit};
+use crate::store::{self, Erasure, ReadTransaction, Scope, Visit};
 use crate::write::maintenance::End;
 use crate::write::{Clean, OpenRun, RunWriter};
 use plan::plan;
@@ -57,7 +57,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::RetentionInvalid`] where what is stored is no retention; where the store cannot be read.
     pub fn retention(&self) -> Result<Option<Retention>> {
-        read_retention(self.lock().read()?.as_ref())
+        read_retention(self.look()?.view().as_ref())
     }
 
     /// Sets how long this ledger keeps its evidence: `change` is given what is set, or the default. Where it fails
@@ -70,7 +70,7 @@ impl Ledger {
         change: impl FnOnce(&mut Retention) -> Result<(), E>,
     ) -> Result<Retention, E> {
         let gate = self.gate()?;
-        self.transact(|transaction| {
+        self.transact(Scope::Ledger, |transaction| {
             let mut retention = read_retention(transaction)?.unwrap_or_default();
             if let Err(error) = change(&mut retention) {
                 return Ok(Err(error));
@@ -91,8 +91,8 @@ impl Ledger {
     /// # Errors
     /// [`Error::RetentionUnset`]; where the store cannot be read.
     pub fn plan_retention(&self, now: Timestamp) -> Result<Plan> {
-        let mut store = self.lock();
-        let transaction = store.read()?;
+        let snapshot = self.look()?;
+        let transaction = snapshot.view();
         let retention = read_retention(transaction.as_ref())?.ok_or(Error::RetentionUnset)?;
         plan(transaction.as_ref(), &retention, now)
     }
@@ -113,7 +113,7 @@ impl Ledger {
             let left = HashSet::new();
             Sweep { run, now, done: &mut done, retention, left, most: BATCH }.run(progress)?;
         }
-        done.scrubbed = self.lock().scrub()?;
+        done.scrubbed = self.store.erase()? == Erasure::Done;
         Ok(done)
     }
 }
@@ -148,7 +148,7 @@ impl Sweep<'_> {
     fn run(mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
         let run = self.run.clone();
         loop {
-            let left = run.transact(|run| self.batch(run))?;
+            let left = run.transact_alone(|run| self.batch(run))?;
             let done = self.done.expired + self.done.purged;
             progress(done, done + left);
             if left == 0 {

@@ -78,25 +78,25 @@ impl LogRead for MemoryTransaction<'_> {
 
 impl LogWrite for MemoryTransaction<'_> {
     fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<()> {
-        match self.tables.log.meta.insert(key.to_owned(), value.to_owned()) {
+        match self.write().log.meta.insert(key.to_owned(), value.to_owned()) {
             None => Ok(()),
             Some(_) => Err(failed(StoreErrorKind::Constraint, "the log has that already")),
         }
     }
 
     fn put_log_tile(&mut self, level: u8, index: u64, hashes: &[u8]) -> Result<()> {
-        self.tables.log.tiles.insert((level, index), hashes.to_vec());
+        self.write().log.tiles.insert((level, index), hashes.to_vec());
         Ok(())
     }
 
     fn put_segment(&mut self, segment: &Segment) -> Result<()> {
-        self.tables.log.covered.insert(segment.run_id.clone(), segment.end());
-        self.tables.log.segments.insert(segment.first_leaf, segment.clone());
+        self.write().log.covered.insert(segment.run_id.clone(), segment.end());
+        self.write().log.segments.insert(segment.first_leaf, segment.clone());
         Ok(())
     }
 
     fn put_checkpoint(&mut self, checkpoint: &StoredCheckpoint, now: Timestamp) -> Result<()> {
-        self.tables.log.checkpoints.push(StoredCheckpoint { created_at: now.to_string(), ..checkpoint.clone() });
+        self.write().log.checkpoints.push(StoredCheckpoint { created_at: now.to_string(), ..checkpoint.clone() });
         Ok(())
     }
 }

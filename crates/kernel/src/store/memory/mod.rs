@@ -5,8 +5,8 @@ mod log;
 use crate::error::{Error, Result};
 use crate::store::StoreErrorKind::{self, Constraint};
 use crate::store::{
-    BlobRow, KeyRow, NewBlob, NewRun, Problem, ReadTransaction, Size, Snapshot, Store, StoreError, Visit, VisitRun,
-    WriteTransaction,
+    Arrival, BlobRow, Erasure, KeyRow, Limits, Location, NewBlob, NewRun, Problem, ReadTransaction, Scope, Size,
+    Snapshot, Store, StoreError, Visit, VisitRun, WriteTransaction,
 };
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
@@ -14,7 +14,9 @@ use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 /// The name of this backend in its errors.
 const BACKEND: &str = "memory";
@@ -23,10 +25,15 @@ fn failed(kind: StoreErrorKind, problem: &'static str) -> Error {
     StoreError::new(kind, BACKEND, problem).into()
 }
 
-/// A ledger in memory. Handles made by [`Store::reopen`] share it.
+/// The largest blob.
+const MAX_BLOB: u64 = 990_000_000;
+
+/// A ledger in memory.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    tables: Arc<Mutex<Tables>>,
+    tables: Mutex<Arc<Tables>>,
+    /// Held by whoever writes.
+    writer: Mutex<()>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -97,55 +104,70 @@ impl Run {
 }
 
 impl MemoryStore {
-    fn lock(&self) -> MutexGuard<'_, Tables> {
+    fn tables(&self) -> MutexGuard<'_, Arc<Tables>> {
         // A transaction replaces the tables whole at its commit, so that a panic leaves them as they were.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Arc<Tables> {
+        Arc::clone(&self.tables())
     }
 }
 
 impl Store for MemoryStore {
-    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>> {
-        let tables = self.lock().clone();
-        Ok(Box::new(MemoryTransaction { tables, shared: None }))
+    fn location(&self) -> Location {
+        Location::Memory
     }
 
-    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>> {
-        let shared = self.lock();
-        Ok(Box::new(MemoryTransaction { tables: shared.clone(), shared: Some(shared) }))
+    fn limits(&self) -> Limits {
+        let readers = thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
+        Limits { largest_blob: MAX_BLOB, readers, spool: None }
     }
 
-    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
-        let tables = self.lock().clone();
-        Ok((0..wanted.max(1)).map(|_| Box::new(MemorySnapshot(tables.clone())) as Box<dyn Snapshot>).collect())
+    fn snapshots(&self, wanted: usize) -> Result<Vec<Box<dyn Snapshot + '_>>> {
+        let tables = self.now();
+        let snapshot = |_| Box::new(MemorySnapshot(Arc::clone(&tables))) as Box<dyn Snapshot>;
+        Ok((0..wanted.max(1)).map(snapshot).collect())
     }
 
-    fn reopen(&self) -> Result<Box<dyn Store>> {
-        Ok(Box::new(Self { tables: Arc::clone(&self.tables) }))
+    /// Whatever the scope is, there is one writer at a time.
+    fn begin(&self, _: Scope<'_>) -> Result<Box<dyn WriteTransaction + '_>> {
+        let guard = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Box::new(MemoryTransaction { tables: self.now(), writing: Some((self, guard)) }))
     }
 
-    fn inspect(&mut self) -> Result<Vec<Problem>> {
+    fn settled(&self) -> Result<Arrival> {
+        Ok(Arrival(i64::try_from(self.now().order.len()).unwrap_or(i64::MAX)))
+    }
+
+    fn inspect(&self) -> Result<Vec<Problem>> {
         Ok(Vec::new())
     }
 
-    fn scrub(&mut self) -> Result<bool> {
-        Ok(true)
+    fn erase(&self) -> Result<Erasure> {
+        Ok(Erasure::Done)
     }
 }
 
 /// The tables as they were; their rows are shared.
-struct MemorySnapshot(Tables);
+struct MemorySnapshot(Arc<Tables>);
 
 impl Snapshot for MemorySnapshot {
     fn view(&self) -> Box<dyn ReadTransaction + '_> {
-        Box::new(MemoryTransaction { tables: self.0.clone(), shared: None })
+        Box::new(MemoryTransaction { tables: Arc::clone(&self.0), writing: None })
     }
 }
 
-/// Works on a copy of the tables, whose rows are shared; a write transaction holds the lock and puts its copy in place
-/// at the commit.
+/// A view of the tables. The first write copies them, and the commit puts the copy in their place.
 pub(super) struct MemoryTransaction<'s> {
-    pub(super) tables: Tables,
-    shared: Option<MutexGuard<'s, Tables>>,
+    tables: Arc<Tables>,
+    writing: Option<(&'s MemoryStore, MutexGuard<'s, ()>)>,
+}
+
+impl MemoryTransaction<'_> {
+    fn write(&mut self) -> &mut Tables {
+        Arc::make_mut(&mut self.tables)
+    }
 }
 
 impl ReadTransaction for MemoryTransaction<'_> {
@@ -246,7 +268,7 @@ impl ReadTransaction for MemoryTransaction<'_> {
     }
 
     fn rows(&self) -> Result<Size> {
-        let Tables { runs, events, blobs, .. } = &self.tables;
+        let Tables { runs, events, blobs, .. } = &*self.tables;
         Ok(Size { runs: runs.len() as u64, events: events.len() as u64, blobs: blobs.len() as u64 })
     }
 }
@@ -263,7 +285,7 @@ impl WriteTransaction for MemoryTransaction<'_> {
             created_at: run.created_at.to_string(),
             meta_json: run.meta_json.to_owned(),
         };
-        self.tables.runs.insert(run.run_id.clone(), row);
+        self.write().runs.insert(run.run_id.clone(), row);
         Ok(())
     }
 
@@ -283,12 +305,16 @@ impl WriteTransaction for MemoryTransaction<'_> {
             prev_event_hash: event.link.prev.map(|hash| hash.to_string()),
             created_at: created_at.to_string(),
         };
-        self.tables.order.push(place.clone());
-        self.tables.events.insert(place, Arc::new(row));
+        self.write().order.push(place.clone());
+        self.write().events.insert(place, Arc::new(row));
         Ok(())
     }
 
     fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<()> {
+        let bytes_len = blob.record.bytes_len;
+        if bytes_len > MAX_BLOB {
+            return Err(Error::TooLarge { what: "evidence", bytes: bytes_len, limit: MAX_BLOB });
+        }
         let mut bytes = Vec::new();
         let read = data.take(blob.record.bytes_len).read_to_end(&mut bytes);
         if read.map_err(|error| StoreError::io(BACKEND, error))? as u64 != blob.record.bytes_len {
@@ -301,12 +327,12 @@ impl WriteTransaction for MemoryTransaction<'_> {
             created_at: blob.created_at.to_string(),
             expired_at: None,
         };
-        self.tables.blobs.insert(blob.record.hash, Arc::new(row));
+        self.write().blobs.insert(blob.record.hash, Arc::new(row));
         Ok(())
     }
 
     fn set_class(&mut self, blob: &BlobRecord) -> Result<()> {
-        if let Some(held) = self.tables.blobs.get_mut(&blob.hash) {
+        if let Some(held) = self.write().blobs.get_mut(&blob.hash) {
             let record = &mut Arc::make_mut(held).record;
             record.class = blob.class;
             record.content_type.clone_from(&blob.content_type);
@@ -315,7 +341,7 @@ impl WriteTransaction for MemoryTransaction<'_> {
     }
 
     fn expire_blob(&mut self, hash: &BlobHash, from: BlobState, to: BlobState, at: Timestamp) -> Result<bool> {
-        let Some(held) = self.tables.blobs.get_mut(hash).filter(|blob| blob.state == from) else { return Ok(false) };
+        let Some(held) = self.write().blobs.get_mut(hash).filter(|blob| blob.state == from) else { return Ok(false) };
         let held = Arc::make_mut(held);
         held.state = to;
         held.data = None;
@@ -324,7 +350,7 @@ impl WriteTransaction for MemoryTransaction<'_> {
     }
 
     fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        self.tables.settings.insert(name.to_owned(), value.to_owned());
+        self.write().settings.insert(name.to_owned(), value.to_owned());
         Ok(())
     }
 
@@ -333,13 +359,13 @@ impl WriteTransaction for MemoryTransaction<'_> {
         if self.tables.keys.contains_key(&place) {
             return Err(failed(Constraint, "the idempotency key is taken"));
         }
-        self.tables.keys.insert(place, row);
+        self.write().keys.insert(place, row);
         Ok(())
     }
 
     fn commit(self: Box<Self>) -> Result<()> {
-        if let Some(mut shared) = self.shared {
-            *shared = self.tables;
+        if let Some((store, _guard)) = self.writing {
+            *store.tables() = self.tables;
         }
         Ok(())
     }

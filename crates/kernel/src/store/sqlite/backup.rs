@@ -39,10 +39,11 @@ impl SqliteStore {
         let io = |source| Error::Io { path: part.to_owned(), source };
         private_file().create_new(true).open(part).map_err(io)?;
         // Held open, this transaction keeps the copy at one instant, and keeps it from starting anew at each write.
-        let transaction = self.begin("BEGIN")?;
-        transaction.connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+        let source = self.reader()?;
+        source.execute_batch("BEGIN")?;
+        source.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
         let mut copy = Connection::open_with_flags(part, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-        let backup = rusqlite::backup::Backup::new(&self.connection, &mut copy)?;
+        let backup = rusqlite::backup::Backup::new(&source, &mut copy)?;
         loop {
             let more = backup.step(256)?;
             let pages = backup.progress();

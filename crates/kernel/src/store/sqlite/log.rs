@@ -1,7 +1,7 @@
 //! The log's rows in SQLite: see `schema.sql` for what each table holds.
 
 use super::error::{failed, one};
-use super::{SqliteTransaction, cell, event_row};
+use super::{Held, Inside, cell, event_row};
 use crate::error::Result;
 use crate::store::{LogRead, LogWrite, Segment, StoreErrorKind, StoredCheckpoint, Visit};
 use receipt_core::id::{RunId, Seq, Timestamp};
@@ -23,7 +23,7 @@ fn segment(row: &Row<'_>) -> Result<Segment> {
     Ok(Segment { first_leaf: unsigned(first)?, run_id: RunId::new(run), first_seq, count: unsigned(count)? })
 }
 
-impl SqliteTransaction<'_> {
+impl<C: Held> Inside<C> {
     /// A file of the Python package that was opened to read only has no log.
     fn has_log(&self) -> Result<bool> {
         let sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN \
@@ -44,7 +44,7 @@ impl SqliteTransaction<'_> {
     }
 }
 
-impl LogRead for SqliteTransaction<'_> {
+impl<C: Held> LogRead for Inside<C> {
     fn log_meta(&self, key: &str) -> Result<Option<String>> {
         if !self.has_log()? {
             return Ok(None);
@@ -134,7 +134,7 @@ impl LogRead for SqliteTransaction<'_> {
     }
 }
 
-impl LogWrite for SqliteTransaction<'_> {
+impl<C: Held> LogWrite for Inside<C> {
     fn bind_log_meta(&mut self, key: &str, value: &str) -> Result<()> {
         one("log_meta", self.prepare("INSERT INTO log_meta (key, value) VALUES (?1, ?2)")?.execute([key, value])?)
     }

@@ -19,6 +19,7 @@ mod open;
 mod pieces;
 mod query;
 mod read;
+mod readers;
 mod snapshot;
 mod write;
 
@@ -27,13 +28,20 @@ pub(crate) use error::failed;
 use open::wait;
 pub use query::{Parameters, VisitRow};
 use read::{cell, event_row};
+use readers::Readers;
 
 use crate::error::Result;
-use crate::store::{Problem, ReadTransaction, Snapshot, Store, StoreError, StoreErrorKind, Visit, WriteTransaction};
+use crate::store::{
+    Arrival, Erasure, Limits, Location, Problem, Scope, Snapshot, Store, StoreError, StoreErrorKind, Visit,
+    WriteTransaction,
+};
 use receipt_core::id::{EventHash, EventRef};
 use receipt_core::run::EventRow;
 use rusqlite::{CachedStatement, Connection};
+use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -72,94 +80,115 @@ enum Layout {
 /// A ledger in an SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    connection: Guarded,
     path: PathBuf,
-    mode: Mode,
     layout: Layout,
+    /// Closed before the writer: SQLite removes the log of a file when its last connection is closed, if that may write.
+    readers: Readers,
+    /// None if the file was opened to read only.
+    writer: Option<Mutex<Writer>>,
+}
+
+/// The connection that writes.
+#[derive(Debug)]
+struct Writer {
+    connection: Guarded,
     /// The schema that was inspected (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
     schema: i64,
 }
 
+/// The connection that writes while somebody has it.
+struct Writing<'s>(MutexGuard<'s, Writer>);
+
+impl Deref for Writing<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.0.connection
+    }
+}
+
+/// One reader a core, and one that lists their work.
+fn useful_readers() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1
+}
+
 impl Store for SqliteStore {
-    fn read(&mut self) -> Result<Box<dyn ReadTransaction + '_>> {
-        self.take_up()?;
-        Ok(Box::new(self.begin("BEGIN")?))
+    fn location(&self) -> Location {
+        Location::File(self.path.clone())
     }
 
-    fn write(&mut self) -> Result<Box<dyn WriteTransaction + '_>> {
-        if self.mode == Mode::ReadOnly {
-            return Err(failed(StoreErrorKind::ReadOnly, "the file was opened to read"));
-        }
+    fn limits(&self) -> Limits {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let spool = Some(folder.unwrap_or(Path::new(".")).to_owned());
+        Limits { largest_blob: MAX_BLOB, readers: useful_readers(), spool }
+    }
+
+    fn snapshots(&self, wanted: usize) -> Result<Vec<Box<dyn Snapshot + '_>>> {
+        self.of_one_instant(wanted)
+    }
+
+    /// Whatever the scope is, there is one writer of a file at a time.
+    fn begin(&self, _: Scope<'_>) -> Result<Box<dyn WriteTransaction + '_>> {
+        let mut writer = self.writer()?;
         for _ in 0..SCHEMA_TRIES {
-            self.take_up()?;
-            self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-            let schema = schema_version(&self.connection);
+            self.take_up(&mut writer)?;
+            writer.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+            let schema = schema_version(&writer.connection);
             // Nobody else writes from here on, so that only another library can still take the log away.
-            let is_ours = self.connection.is_intact();
-            if is_ours && schema.as_ref().is_ok_and(|schema| *schema == self.schema) {
-                return Ok(Box::new(self.begun()));
+            let is_ours = writer.connection.is_intact();
+            if is_ours && schema.as_ref().is_ok_and(|schema| *schema == writer.schema) {
+                let (connection, layout) = (Writing(writer), self.layout);
+                return Ok(Box::new(Inside { connection, layout, own: true, last_event: None }));
             }
             // Somebody has changed it since: what is there now would take part in each write.
-            rollback(&self.connection);
+            rollback(&writer.connection);
             schema?;
             if is_ours {
-                self.accept_schema()?;
+                writer.accept_schema(&self.path, self.layout)?;
             }
         }
         Err(failed(StoreErrorKind::Busy, "somebody keeps changing the schema"))
     }
 
-    fn snapshots(&mut self, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
-        self.take_up()?;
-        snapshot::of_one_instant(&self.path, wanted)
+    /// Rows are numbered in the order of their commits, as there is one writer at a time.
+    fn settled(&self) -> Result<Arrival> {
+        let last = "SELECT coalesce(max(id), 0) FROM events";
+        Ok(Arrival(self.reader()?.prepare_cached(last)?.query_row([], |row| row.get(0))?))
     }
 
-    fn reopen(&self) -> Result<Box<dyn Store>> {
-        Ok(Box::new(Self::open_read_only(&self.path)?))
-    }
-
-    fn inspect(&mut self) -> Result<Vec<Problem>> {
-        inspect::problems(&self.connection, self.layout)
-    }
-
-    fn path(&self) -> Option<&Path> {
-        Some(&self.path)
+    fn inspect(&self) -> Result<Vec<Problem>> {
+        let reader = self.reader()?;
+        inspect::problems(&reader, self.layout)
     }
 
     /// Removed content is overwritten where it lay (secure_delete); the log is emptied into the file, and free pages are
     /// given back.
-    fn scrub(&mut self) -> Result<bool> {
-        if self.mode == Mode::ReadOnly {
-            return Err(failed(StoreErrorKind::ReadOnly, "the file was opened to read"));
-        }
-        self.take_up()?;
-        scrub(&mut self.connection)
+    fn erase(&self) -> Result<Erasure> {
+        let mut writer = self.writer()?;
+        self.take_up(&mut writer)?;
+        let done = scrub(&mut writer.connection)?;
+        let by = || "a connection that still reads what was before".to_owned();
+        Ok(if done { Erasure::Done } else { Erasure::Blocked { by: by() } })
     }
 }
 
-/// A transaction; rolled back when dropped, unless it is somebody else's.
-pub(crate) struct SqliteTransaction<'c> {
-    pub(super) connection: &'c Connection,
-    /// The files of the connection; none where another store acts on it.
-    guard: Option<&'c Guarded>,
-    layout: Layout,
-    /// Whether it began here, and is to be rolled back here.
-    own: bool,
-    /// Kept at hand: a batch runs it for every event.
-    insert_event: Option<CachedStatement<'c>>,
-    last_event: Option<(EventRef, EventHash)>,
-}
-
 impl SqliteStore {
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>> {
+        let read_only = || failed(StoreErrorKind::ReadOnly, "the file was opened to read");
+        // Whoever panicked in a transaction has rolled it back.
+        Ok(self.writer.as_ref().ok_or_else(read_only)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Opens the file again where another library of this process has taken the log away, see [`beside`]: what had been
     /// acknowledged lies in the database then.
-    fn take_up(&mut self) -> Result<()> {
-        if self.connection.is_intact() {
+    fn take_up(&self, writer: &mut Writer) -> Result<()> {
+        if writer.connection.is_intact() {
             return Ok(());
         }
         // Closed first: connections of one library share what they have mapped of the index.
-        self.connection.let_go()?;
-        *self = Self::open_mode(&self.path, self.mode, self.layout)?;
+        self.readers.close();
+        writer.connection.let_go()?;
+        *writer = Writer::open(&self.path, self.layout)?;
         Ok(())
     }
 
@@ -183,25 +212,37 @@ impl SqliteStore {
     pub fn query(path: &Path, sql: &str, parameters: Parameters<'_>, visit: VisitRow<'_>) -> Result<()> {
         query::query(path, sql, parameters, visit)
     }
+}
 
-    fn begin(&self, begin: &str) -> Result<SqliteTransaction<'_>> {
-        self.connection.prepare_cached(begin)?.execute([])?;
-        Ok(self.begun())
-    }
-
-    /// The transaction that has just begun on its connection.
-    fn begun(&self) -> SqliteTransaction<'_> {
-        let guard = Some(&self.connection);
-        SqliteTransaction {
-            connection: &self.connection,
-            guard,
-            layout: self.layout,
-            own: true,
-            insert_event: None,
-            last_event: None,
-        }
+/// A connection that a transaction has, or shares.
+pub(crate) trait Held: Deref<Target = Connection> {
+    /// The files of the connection; none where another store acts on it, or nothing is written.
+    fn guard(&self) -> Option<&Guarded> {
+        None
     }
 }
+
+impl Held for &Connection {}
+
+impl Held for Writing<'_> {
+    fn guard(&self) -> Option<&Guarded> {
+        Some(&self.0.connection)
+    }
+}
+
+/// The view that a connection gives inside a transaction; rolled back when dropped, unless the transaction is somebody
+/// else's.
+pub(crate) struct Inside<C: Held> {
+    pub(super) connection: C,
+    layout: Layout,
+    /// Whether it began here, and is to be rolled back here.
+    own: bool,
+    last_event: Option<(EventRef, EventHash)>,
+}
+
+/// The view of a connection that somebody else has.
+pub(crate) type SqliteTransaction<'c> = Inside<&'c Connection>;
+
 /// Removed content is overwritten where it lay (secure_delete); the log is emptied into the file, and free pages are given
 /// back. `false` where a reader of what was before stands in the way.
 pub(crate) fn scrub(connection: &mut Connection) -> Result<bool> {
@@ -244,11 +285,13 @@ pub(crate) fn rollback(connection: &Connection) {
 
 impl<'c> SqliteTransaction<'c> {
     /// The view of a connection inside a transaction that somebody else has begun, and will end.
-    fn inside(connection: &'c Connection, layout: Layout) -> Self {
-        Self { connection, guard: None, layout, own: false, insert_event: None, last_event: None }
+    fn over(connection: &'c Connection, layout: Layout) -> Self {
+        Self { connection, layout, own: false, last_event: None }
     }
+}
 
-    pub(crate) fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
+impl<C: Held> Inside<C> {
+    pub(crate) fn prepare(&self, sql: &str) -> Result<CachedStatement<'_>> {
         Ok(self.connection.prepare_cached(sql)?)
     }
 
@@ -269,10 +312,10 @@ impl<'c> SqliteTransaction<'c> {
     }
 }
 
-impl Drop for SqliteTransaction<'_> {
+impl<C: Held> Drop for Inside<C> {
     fn drop(&mut self) {
         if self.own {
-            rollback(self.connection);
+            rollback(&self.connection);
         }
     }
 }
@@ -286,11 +329,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("l.db");
         for store in [SqliteStore::create(&path).unwrap(), SqliteStore::open(&path).unwrap()] {
-            let pragma =
-                |name: &str| store.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+            let connection = &store.writer().unwrap().connection;
+            let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
             assert_eq!((pragma("synchronous"), pragma("foreign_keys"), pragma("secure_delete")), (2, 1, 1));
             assert_eq!(pragma("trusted_schema"), 0);
-            let mode: String = store.connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+            let mode: String = connection.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
             assert_eq!(mode, "wal");
         }
     }

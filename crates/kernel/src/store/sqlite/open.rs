@@ -1,12 +1,14 @@
 //! Opening a file: what it must be, how it is made, and what each connection is set to.
 
 use super::beside::{Guarded, beside};
-use super::{BUSY_LIMIT, Layout, Mode, SqliteStore, pieces, rollback, schema_version};
+use super::readers::Readers;
+use super::{BUSY_LIMIT, Layout, Mode, SqliteStore, Writer, inspect, pieces, rollback, schema_version};
 use crate::error::{Error, Result};
-use crate::store::{Store, StoreError, StoreErrorKind};
+use crate::store::{StoreError, StoreErrorKind};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -45,7 +47,7 @@ impl SqliteStore {
             std::io::ErrorKind::AlreadyExists => Error::Exists { path: path.to_owned() },
             _ => io(source),
         })?;
-        let store = Self::open_mode(path, Mode::ReadWrite, layout)?;
+        let store = Self::open_to_write(path, layout)?;
         // Another process could have been the one to fill the file.
         if store.layout == layout { Ok(store) } else { Err(Error::Exists { path: path.to_owned() }) }
     }
@@ -57,7 +59,7 @@ impl SqliteStore {
     /// [`Error::NotFound`], [`Error::NotALedger`], [`Error::NewerSchema`].
     pub fn open(path: &Path) -> Result<Self> {
         Self::existing(path)?;
-        Self::open_mode(path, Mode::ReadWrite, Layout::Shared)
+        Self::open_to_write(path, Layout::Shared)
     }
 
     /// Opens a file that is there, to read only: nothing in it changes, and nothing in its schema is trusted.
@@ -66,10 +68,10 @@ impl SqliteStore {
     /// As [`Self::open`].
     pub fn open_read_only(path: &Path) -> Result<Self> {
         Self::existing(path)?;
-        Self::open_mode(path, Mode::ReadOnly, Layout::Shared)
+        Self::open_to_read(path)
     }
 
-    fn existing(path: &Path) -> Result<()> {
+    pub(super) fn existing(path: &Path) -> Result<()> {
         match fs::metadata(path) {
             Ok(meta) if meta.is_file() => Self::only_files_beside(path),
             Ok(_) => Err(Error::NotALedger { path: path.to_owned(), problem: "it is not a file".to_owned() }),
@@ -93,31 +95,41 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// `layout` is that of a file that is still empty.
-    pub(super) fn open_mode(path: &Path, mode: Mode, layout: Layout) -> Result<Self> {
-        if rusqlite::version_number() < MIN_SQLITE {
-            return Err(Error::OldSqlite { found: rusqlite::version() });
-        }
-        let opened = match mode {
-            Mode::ReadWrite => connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, mode),
-            Mode::ReadOnly => connect_read_only(path),
-        };
+    fn open_to_read(path: &Path) -> Result<Self> {
+        check_version()?;
+        let opened = connect_read_only(path);
         let connection = opened.map_err(|error| not_a_ledger(path, error))?;
-        let mut store = Self { connection, path: path.to_owned(), mode, layout, schema: 0 };
-        if mode == Mode::ReadWrite {
-            store.initialize().map_err(|error| not_a_ledger(path, error))?;
-            // A file that was empty has its log only now.
-            store.connection.note()?;
-        }
-        store.layout = read_layout(&store.connection)?.unwrap_or(Layout::Shared);
-        Ok(store)
+        let layout = read_layout(&connection)?.unwrap_or(Layout::Shared);
+        Ok(Self { path: path.to_owned(), layout, readers: Readers::with(connection), writer: None })
     }
 
-    /// Makes what is missing of the schema, in one transaction; a file of a newer schema is left alone.
-    fn initialize(&mut self) -> Result<()> {
+    /// `layout` is that of a file that is still empty.
+    fn open_to_write(path: &Path, layout: Layout) -> Result<Self> {
+        let writer = Writer::open(path, layout)?;
+        let layout = read_layout(&writer.connection)?.unwrap_or(Layout::Shared);
+        Ok(Self { path: path.to_owned(), layout, readers: Readers::default(), writer: Some(Mutex::new(writer)) })
+    }
+}
+
+impl Writer {
+    /// `layout` is that of a file that is still empty.
+    pub(super) fn open(path: &Path, layout: Layout) -> Result<Self> {
+        check_version()?;
+        let opened = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Mode::ReadWrite);
+        let connection = opened.map_err(|error| not_a_ledger(path, error))?;
+        let mut writer = Self { connection, schema: 0 };
+        writer.initialize(path, layout).map_err(|error| not_a_ledger(path, error))?;
+        // A file that was empty has its log only now.
+        writer.connection.note()?;
+        Ok(writer)
+    }
+
+    /// Makes what is missing of the schema, in one transaction; a file of a newer schema is left alone. `layout` is that of
+    /// a file that is still empty.
+    fn initialize(&mut self, path: &Path, layout: Layout) -> Result<()> {
         // Before anything is written: a file of a newer schema, or of something else, stays as it is.
         read_layout(&self.connection)?;
-        self.check_owner()?;
+        self.check_owner(path)?;
         // Both take effect in a file that is still empty. Rows of a kilobyte leave a fifth of a page of 4 KiB unused; pages
         // larger than this save little more, and each durable append writes whole pages.
         self.connection.pragma_update(None, "page_size", PAGE)?;
@@ -126,7 +138,7 @@ impl SqliteStore {
         switch_to_wal(&self.connection)?;
         let found = read_layout(&self.connection)?;
         let is_new = found.is_none();
-        self.layout = found.unwrap_or(self.layout);
+        let layout = found.unwrap_or(layout);
         let complete: i64 = self.connection.query_row(
             "SELECT count(*) FROM sqlite_master WHERE name IN ('runs', 'events', 'blobs', 'schema_meta', \
              'idempotency_keys', 'settings', 'events_are_not_updated', 'events_are_not_deleted', 'log_meta', \
@@ -135,40 +147,46 @@ impl SqliteStore {
             |row| row.get(0),
         )?;
         if complete < 13 {
-            let compressed = if is_new && self.layout == Layout::Compressed { pieces::schema() } else { "" };
+            let compressed = if is_new && layout == Layout::Compressed { pieces::schema() } else { "" };
             let script = format!("BEGIN IMMEDIATE; {} {compressed} COMMIT;", include_str!("schema.sql"));
             if let Err(error) = self.connection.execute_batch(&script) {
                 rollback(&self.connection);
                 return Err(error.into());
             }
         }
-        self.accept_schema()
+        self.accept_schema(path, layout)
     }
 
     /// Whatever stands in the schema and is not ours would take part in each of our writes.
-    pub(super) fn accept_schema(&mut self) -> Result<()> {
+    pub(super) fn accept_schema(&mut self, path: &Path, layout: Layout) -> Result<()> {
         // Before it is looked at: a change after this is noticed by the next write.
         let schema = schema_version(&self.connection)?;
-        match self.inspect()?.into_iter().next() {
+        match inspect::problems(&self.connection, layout)?.into_iter().next() {
             None => self.schema = schema,
-            Some(problem) => return Err(Error::NotALedger { path: self.path.clone(), problem: problem.msg }),
+            Some(problem) => return Err(Error::NotALedger { path: path.to_owned(), problem: problem.msg }),
         }
         Ok(())
     }
 
-    fn check_owner(&self) -> Result<()> {
+    fn check_owner(&self, path: &Path) -> Result<()> {
         let sql = "SELECT count(*), count(*) FILTER (WHERE name IN ('runs', 'events', 'blobs', 'schema_meta')) \
                    FROM sqlite_master WHERE type IN ('table', 'view')";
         let counts = |row: &Row<'_>| -> rusqlite::Result<(i64, i64)> { Ok((row.get(0)?, row.get(1)?)) };
         match self.connection.query_row(sql, [], counts)? {
             (1.., 0) => {
                 let problem = "it is a database of something else".to_owned();
-                Err(Error::NotALedger { path: self.path.clone(), problem })
+                Err(Error::NotALedger { path: path.to_owned(), problem })
             }
             _ => Ok(()),
         }
     }
 }
+
+/// Refuses a library that can lose commits.
+fn check_version() -> Result<()> {
+    if rusqlite::version_number() < MIN_SQLITE { Err(Error::OldSqlite { found: rusqlite::version() }) } else { Ok(()) }
+}
+
 /// How evidence lies in a file, by its version; `None` where it has no version yet.
 pub(super) fn read_layout(connection: &Connection) -> Result<Option<Layout>> {
     let has_meta = connection

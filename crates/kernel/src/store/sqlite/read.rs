@@ -1,7 +1,7 @@
 //! The reads of a transaction: rows found by an index, and read from their table.
 
 use super::error::{failed, io};
-use super::{Layout, PIECE, PIECE_LEN, SqliteTransaction, pieces};
+use super::{Held, Inside, Layout, PIECE, PIECE_LEN, pieces};
 use crate::error::Result;
 use crate::store::{BlobRow, KeyRow, ReadTransaction, Size, StoreErrorKind, Visit, VisitRun, Visitor};
 use receipt_core::id::{BlobHash, RunId, Seq};
@@ -70,7 +70,7 @@ const ORPHANS: &str = "WITH RECURSIVE ids (id) AS ( \
     UNION ALL \
     SELECT NULL WHERE EXISTS (SELECT 1 FROM events WHERE run_id IS NULL)";
 
-impl ReadTransaction for SqliteTransaction<'_> {
+impl<C: Held> ReadTransaction for Inside<C> {
     fn runs(&self, visit: VisitRun<'_>) -> Result<()> {
         let mut statement = self.prepare(concat!(runs!(), " ORDER BY i.run_id"))?;
         let mut rows = statement.query([])?;
@@ -160,7 +160,7 @@ impl ReadTransaction for SqliteTransaction<'_> {
             let stored: Option<i64> = row.get(5)?;
             let stored = stored.and_then(|length| u64::try_from(length).ok());
             let in_pieces = match self.layout {
-                Layout::Compressed if stored.is_none() => pieces::stored_len(self.connection, hash)?,
+                Layout::Compressed if stored.is_none() => pieces::stored_len(&self.connection, hash)?,
                 _ => None,
             };
             visit(&BlobRow {
@@ -185,7 +185,7 @@ impl ReadTransaction for SqliteTransaction<'_> {
         let mut rows = statement.query(params![hash.to_hex(), PIECE_LEN])?;
         let Some(row) = rows.next()? else {
             return match self.layout {
-                Layout::Compressed => pieces::visit(self.connection, hash, visit),
+                Layout::Compressed => pieces::visit(&self.connection, hash, visit),
                 Layout::Shared => Ok(()),
             };
         };

@@ -6,46 +6,14 @@
 //! transaction. If no value has changed, nothing was committed between the last question of the first round and the first
 //! transaction, so that all of them see that moment.
 
-use super::beside::Guarded;
-use super::{Layout, SqliteStore, SqliteTransaction};
 use crate::error::Result;
-use crate::store::{ReadTransaction, Snapshot};
 use rusqlite::Connection;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 /// How often the connections begin again because somebody has committed meanwhile. Writers that are faster than this
 /// leave one reader, which sees one instant by itself.
 const TRIES: u32 = 200;
-
-/// A connection that stays at the instant at which it began.
-struct SqliteSnapshot {
-    connection: Guarded,
-    layout: Layout,
-}
-
-impl Snapshot for SqliteSnapshot {
-    fn view(&self) -> Box<dyn ReadTransaction + '_> {
-        Box::new(SqliteTransaction::inside(&self.connection, self.layout))
-    }
-}
-
-/// As many snapshots as are wanted, all of one instant; one if writers never leave the time for more.
-pub(super) fn of_one_instant(path: &Path, wanted: usize) -> Result<Vec<Box<dyn Snapshot>>> {
-    let mut stores = (0..wanted.max(1)).map(|_| SqliteStore::open_read_only(path)).collect::<Result<Vec<_>>>()?;
-    let connections: Vec<&Connection> = stores.iter().map(|store| &*store.connection).collect();
-    if !begin_together(&connections)? {
-        stores.truncate(1);
-        stores[0].connection.execute_batch("BEGIN")?;
-        data_version(&stores[0].connection)?;
-    }
-    let owned = stores.into_iter().map(|store| {
-        let SqliteStore { connection, layout, .. } = store;
-        Box::new(SqliteSnapshot { connection, layout }) as Box<dyn Snapshot>
-    });
-    Ok(owned.collect())
-}
 
 /// Begins a read transaction on each, all of one instant; `false`, and none is open, if writers leave no time for it.
 pub(crate) fn begin_together(connections: &[&Connection]) -> Result<bool> {
@@ -81,9 +49,8 @@ pub(super) fn data_version(connection: &Connection) -> Result<i64> {
 
 #[cfg(test)]
 mod tests {
-    use super::of_one_instant;
-    use crate::store::Snapshot;
     use crate::store::sqlite::SqliteStore;
+    use crate::store::{Snapshot, Store};
     use rusqlite::Connection;
     use std::collections::BTreeSet;
     use std::path::Path;
@@ -117,14 +84,14 @@ mod tests {
     fn readers_of_one_instant_see_one_instant_and_others_do_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("l.db");
-        drop(SqliteStore::create(&path).unwrap());
-        let rows = |snapshots: &[Box<dyn Snapshot>]| -> Vec<u64> {
+        let store = SqliteStore::create(&path).unwrap();
+        let rows = |snapshots: &[Box<dyn Snapshot + '_>]| -> Vec<u64> {
             snapshots.iter().map(|it| it.view().rows().unwrap().runs).collect()
         };
-        assert_eq!(differences(&path, || rows(&of_one_instant(&path, READERS).unwrap())), 0);
-        let each = || (0..READERS).flat_map(|_| of_one_instant(&path, 1).unwrap()).collect::<Vec<_>>();
+        assert_eq!(differences(&path, || rows(&store.snapshots(READERS).unwrap())), 0);
+        let each = || (0..READERS).flat_map(|_| store.snapshots(1).unwrap()).collect::<Vec<_>>();
         assert!(differences(&path, || rows(&each())) > 0, "the control");
         // Nobody writes: nobody is left out.
-        assert_eq!(of_one_instant(&path, READERS).unwrap().len(), READERS);
+        assert_eq!(store.snapshots(READERS).unwrap().len(), READERS);
     }
 }

@@ -3,7 +3,7 @@
 use super::beside::detached;
 use super::error::{at_commit, failed, ignored, io, one};
 use super::pieces::{self, First};
-use super::{Layout, MAX_BLOB, PIECE, SqliteTransaction};
+use super::{Held, Inside, Layout, MAX_BLOB, PIECE};
 use crate::error::{Error, Result};
 use crate::store::{KeyRow, NewBlob, NewRun, StoreErrorKind, WriteTransaction};
 use receipt_core::envelope::Sealed;
@@ -14,7 +14,7 @@ use rusqlite::params;
 use rusqlite::types::Null;
 use std::io::{Read, Write};
 
-impl SqliteTransaction<'_> {
+impl<C: Held> Inside<C> {
     fn insert_whole(&self, blob: &NewBlob<'_>, bytes: &[u8]) -> Result<()> {
         if bytes.len() as u64 != blob.record.bytes_len {
             return Err(failed(StoreErrorKind::Io, "the evidence ended too early"));
@@ -46,7 +46,7 @@ macro_rules! run_columns {
     };
 }
 
-impl WriteTransaction for SqliteTransaction<'_> {
+impl<C: Held> WriteTransaction for Inside<C> {
     fn insert_run(&mut self, run: &NewRun<'_>) -> Result<()> {
         let sql = concat!("INSERT INTO runs (run_id, ", run_columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
         let inserted = self.prepare(sql)?.execute(params![
@@ -69,13 +69,7 @@ impl WriteTransaction for SqliteTransaction<'_> {
         let text = std::str::from_utf8(&event.text)
             .map_err(|_| Error::internal("an event was sealed to text that is not UTF-8"))?;
         let sql = concat!("INSERT INTO events (", event_columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
-        if self.insert_event.is_none() {
-            self.insert_event = Some(self.prepare(sql)?);
-        }
-        let Some(insert) = &mut self.insert_event else {
-            return Err(Error::internal("a statement that was prepared is not there"));
-        };
-        let inserted = insert.execute(params![
+        let inserted = self.prepare(sql)?.execute(params![
             event.link.run_id.as_str(),
             event.link.seq.get(),
             event.event_type.as_str(),
@@ -97,14 +91,14 @@ impl WriteTransaction for SqliteTransaction<'_> {
         self.prepare("DELETE FROM blobs WHERE sha256 = ?1")?.execute([blob.record.hash.to_hex()])?;
         let hash = &blob.record.hash;
         if self.layout == Layout::Compressed {
-            pieces::remove(self.connection, hash)?;
+            pieces::remove(&self.connection, hash)?;
             // What is encrypted does not compress.
             if blob.record.class == EvidenceClass::Public {
                 return match pieces::begin(data, bytes_len)? {
                     First::Plain(whole) => self.insert_whole(blob, &whole),
                     First::Pieces(writer) => {
                         self.insert_blob(blob, &Null)?;
-                        writer.write(self.connection, hash, data, bytes_len)
+                        writer.write(&self.connection, hash, data, bytes_len)
                     }
                 };
             }
@@ -136,7 +130,7 @@ impl WriteTransaction for SqliteTransaction<'_> {
             return if there == 0 { Ok(false) } else { Err(ignored("blobs", 0, there)) };
         }
         if self.layout == Layout::Compressed {
-            pieces::remove(self.connection, hash)?;
+            pieces::remove(&self.connection, hash)?;
         }
         Ok(true)
     }
@@ -157,7 +151,7 @@ impl WriteTransaction for SqliteTransaction<'_> {
 
     fn commit(self: Box<Self>) -> Result<()> {
         self.prepare("COMMIT")?.execute([]).map_err(at_commit)?;
-        let Some(guard) = self.guard else { return Ok(()) };
+        let Some(guard) = self.connection.guard() else { return Ok(()) };
         if !guard.is_intact() {
             return Err(detached());
         }
@@ -255,7 +249,7 @@ mod tests {
         let path = folder.path().join("l.db");
         drop(SqliteStore::create(&path).unwrap());
         let connection = Connection::open(&path).unwrap();
-        let mut it = SqliteTransaction::inside(&connection, Layout::Shared);
+        let mut it = SqliteTransaction::over(&connection, Layout::Shared);
         it.insert_run(&run(&RunId::new("r"))).unwrap();
         for (act, table, write) in WRITES {
             let connection = &connection;
