@@ -185,6 +185,7 @@ impl SqliteStore {
         if writer.connection.is_intact() {
             return Ok(());
         }
+        Self::existing(&self.path)?;
         // Closed first: connections of one library share what they have mapped of the index.
         self.readers.close();
         writer.connection.let_go()?;
