@@ -194,9 +194,13 @@ impl Guarded {
 
     /// Copies a long log into the database, if nobody stands in the way and it is the log of this database.
     ///
-    /// # Errors
-    /// Where the file cannot be written.
-    pub(super) fn checkpoint(&self) -> Result<()> {
+    /// The commit before it is durable already. So a failure here is no failure of that commit: whoever was told of one would
+    /// write again what is recorded. SQLite does not tell of it either; the next commit tries the copy again.
+    pub(super) fn copy_long_log(&self) {
+        let _ = self.try_copy();
+    }
+
+    fn try_copy(&self) -> Result<()> {
         let Some(opened) = self.opened else { return Ok(()) };
         let is_long = self.log().is_some_and(|(log, bytes)| log == opened && bytes >= LONG_LOG_BYTES);
         if !is_long {
