@@ -1,17 +1,16 @@
 //! Invariants: of this kernel's stores in Rust, and of stores that somebody else wrote through what they show.
 
 use crate::errors;
-use crate::ledger::Policy;
+use crate::policy::{Policy, value_to_json};
 use crate::rows::Rows;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use receipt_kernel::compatible;
-use receipt_kernel::core::canonical;
 use receipt_kernel::core::evidence::BlobFact;
 use receipt_kernel::core::invariant::{self, Invariant};
 use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::core::run::{SnapshotBuilder, Strictness};
-use receipt_kernel::{BlobHash, InvariantResult, Object, RunId, Snapshot, Value};
+use receipt_kernel::{BlobHash, InvariantResult, Object, RunId, Snapshot};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,11 +27,6 @@ pub(crate) fn of_params(id: &str, params: &[u8]) -> PyResult<Arc<dyn Invariant>>
 /// A result as JSON.
 pub(crate) fn to_json(result: &InvariantResult) -> PyResult<Vec<u8>> {
     value_to_json(&result.to_value())
-}
-
-/// A value as canonical JSON.
-pub(crate) fn value_to_json(value: &Value) -> PyResult<Vec<u8>> {
-    canonical::to_bytes(value, Limits::READ).map_err(|error| errors::of_input(&error))
 }
 
 /// Raises where an invariant of this id does not take these parameters (JSON).

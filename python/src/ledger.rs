@@ -1,8 +1,8 @@
-//! The native interface: a ledger under the strict rules, its runs, and policies.
+//! The native interface: a ledger under the strict rules, and its runs.
 
 use crate::bytes::bytes_of;
 use crate::errors;
-use crate::judge::value_to_json as to_json;
+use crate::policy::{Policy, value_to_json as to_json};
 use crate::query;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -20,51 +20,6 @@ fn object(json: &[u8]) -> PyResult<Object> {
     match json::parse(json, Limits::WRITE).map_err(|error| errors::of_input(&error))? {
         Value::Object(object) => Ok(object),
         _ => Err(PyValueError::new_err("expected a dict")),
-    }
-}
-
-/// A policy: which invariants a run is judged by, and which stages it may walk.
-#[pyclass(frozen, module = "receipt_kernel._native")]
-#[derive(Clone)]
-pub(crate) struct Policy(receipt_kernel::Policy);
-
-impl Policy {
-    pub(crate) fn get(&self) -> &receipt_kernel::Policy {
-        &self.0
-    }
-}
-
-#[pymethods]
-impl Policy {
-    /// From the TOML of docs/FORMAT.md.
-    #[staticmethod]
-    fn from_toml(text: &str) -> PyResult<Self> {
-        receipt_kernel::Policy::from_toml(text).map(Self).map_err(|error| errors::of_input(&error))
-    }
-
-    /// The structural invariants, with the graph `v1_default`.
-    #[staticmethod]
-    fn structural() -> PyResult<Self> {
-        receipt_kernel::Policy::structural().map(Self).map_err(|error| errors::of_input(&error))
-    }
-
-    #[getter]
-    fn id(&self) -> &str {
-        self.0.id()
-    }
-
-    #[getter]
-    fn version(&self) -> &str {
-        self.0.version()
-    }
-
-    #[getter]
-    fn digest(&self) -> PyResult<String> {
-        self.0.digest().map(|digest| digest.to_string()).map_err(|error| errors::of_input(&error))
-    }
-
-    fn to_json(&self) -> PyResult<Vec<u8>> {
-        to_json(&self.0.to_value())
     }
 }
 

@@ -9,6 +9,7 @@ mod canonical;
 mod errors;
 mod judge;
 mod ledger;
+mod policy;
 mod query;
 mod redact;
 mod rows;
@@ -24,7 +25,9 @@ mod _native {
     #[pymodule_export]
     use super::judge::{ForeignRun, Judge, check_invariant, evaluate_policy};
     #[pymodule_export]
-    use super::ledger::{Ledger, Policy, Run};
+    use super::ledger::{Ledger, Run};
+    #[pymodule_export]
+    use super::policy::Policy;
     #[pymodule_export]
     use super::query::{is_open, is_open_elsewhere};
     #[pymodule_export]

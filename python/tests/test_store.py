@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import functools
 import hashlib
@@ -21,7 +22,7 @@ from typing import Any
 import pytest
 
 import receipt_kernel
-from helpers import RECIPIENT, TS, Recorder, draft, on_file, progress_during, verdict
+from helpers import RECIPIENT, ROOT, TS, Recorder, draft, on_file, progress_during, verdict
 from receipt_kernel import BlobRef
 from receipt_kernel.envelope import canonical_json, compute_hash, verify_envelope_hash
 from receipt_kernel.invariants import LedgerChainValidInvariant
@@ -32,6 +33,32 @@ HELLO = hashlib.sha256(b"hello").hexdigest()
 
 
 # The file
+
+
+def shapes(connection: sqlite3.Connection) -> dict[str, Any]:
+    names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    tables = [name for (name,) in connection.execute(names)]
+    unique = "SELECT name, \"unique\", origin, partial FROM pragma_index_list(?) WHERE origin <> 'c'"
+    return {
+        table: (
+            connection.execute("SELECT * FROM pragma_table_xinfo(?)", (table,)).fetchall(),
+            connection.execute("SELECT * FROM pragma_foreign_key_list(?)", (table,)).fetchall(),
+            sorted(connection.execute(unique, (table,)).fetchall()),
+        )
+        for table in tables
+    }
+
+
+def test_the_tables_are_those_that_the_kernel_expects_in_a_file(store: SqliteReceiptStore) -> None:
+    schema = (ROOT / "crates/kernel/src/compatible/schema.sql").read_text(encoding="utf-8")
+    with contextlib.closing(sqlite3.connect(":memory:")) as kernel:
+        kernel.executescript(schema)
+        expected = shapes(kernel)
+        assert len(expected) == 4
+        assert shapes(store._conn) == expected
+        # The control: a column of another type is another table.
+        kernel.executescript("DROP TABLE blobs; " + schema.replace("bytes_len INTEGER", "bytes_len TEXT"))
+        assert shapes(kernel) != expected
 
 
 def test_the_tables_are_those_of_the_format(store: SqliteReceiptStore) -> None:

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::store::{StoreError, StoreErrorKind};
-use rusqlite::{Error as Sqlite, ErrorCode, ffi};
+use rusqlite::{Connection, Error as Sqlite, ErrorCode, ffi};
 use std::borrow::Cow;
 
 /// The name of this backend in its errors.
@@ -54,6 +54,17 @@ pub(super) fn at_commit(error: Sqlite) -> Error {
     let is_io = extended & 0xff == ffi::SQLITE_IOERR;
     let error = StoreError::from(error);
     if is_io && extended != ffi::SQLITE_IOERR_WRITE { error.in_doubt().into() } else { error.into() }
+}
+
+/// The error of an INSERT into `events`. SQLite says that the disk is full if no row id is left above the highest one. No
+/// ledger has so many rows: somebody has written that number into the file.
+pub(super) fn at_insert(connection: &Connection, error: Sqlite) -> Error {
+    let highest = "SELECT max(coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'events'), 0), \
+                   coalesce((SELECT max(id) FROM events), 0))";
+    let is_full = error.sqlite_error_code() == Some(ErrorCode::DiskFull);
+    let spent = is_full && connection.query_row(highest, [], |row| row.get(0)).is_ok_and(|id: i64| id == i64::MAX);
+    let problem = "no row id is left for events, as somebody has set the highest number by hand: import the runs into a new ledger";
+    if spent { failed(StoreErrorKind::Corrupt, problem) } else { error.into() }
 }
 
 fn kind(error: &Sqlite) -> StoreErrorKind {

@@ -12,6 +12,7 @@ macro_rules! event_columns {
 
 mod backup;
 mod beside;
+mod connect;
 mod error;
 mod inspect;
 mod log;
@@ -24,8 +25,8 @@ mod snapshot;
 mod write;
 
 use beside::Guarded;
+use connect::wait;
 pub(crate) use error::failed;
-use open::wait;
 pub use query::{Parameters, VisitRow};
 use read::{cell, event_row};
 use readers::Readers;

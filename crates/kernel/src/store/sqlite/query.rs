@@ -1,7 +1,7 @@
 //! Statements that read a ledger file, for reports that nobody has foreseen.
 
+use super::connect::connect_read_only;
 use super::failed;
-use super::open::connect_read_only;
 use super::read::cell;
 use crate::error::Result;
 use crate::store::StoreErrorKind::Misuse;

@@ -1,8 +1,9 @@
 //! Connections that only read: opened when they are needed, kept for whoever reads next.
 
 use super::beside::Guarded;
+use super::connect::connect_read_only;
 use super::snapshot::{begin_together, data_version};
-use super::{Layout, SqliteStore, SqliteTransaction, open, rollback};
+use super::{Layout, SqliteStore, SqliteTransaction, rollback};
 use crate::error::Result;
 use crate::store::{ReadTransaction, Snapshot};
 use rusqlite::Connection;
@@ -89,7 +90,7 @@ impl SqliteStore {
     fn open_reader(&self) -> Result<Guarded> {
         self.readers.close_stale();
         Self::existing(&self.path)?;
-        open::connect_read_only(&self.path)
+        connect_read_only(&self.path)
     }
 
     /// As many snapshots as are wanted, all of one instant; one if writers never leave the time for more.

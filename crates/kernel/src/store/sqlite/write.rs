@@ -1,7 +1,7 @@
 //! The writes of a transaction, each of which must have written what it was to write.
 
 use super::beside::detached;
-use super::error::{at_commit, failed, ignored, io, one};
+use super::error::{at_commit, at_insert, failed, ignored, io, one};
 use super::pieces::{self, First};
 use super::{Held, Inside, Layout, MAX_BLOB, PIECE};
 use crate::error::{Error, Result};
@@ -77,7 +77,8 @@ impl<C: Held> WriteTransaction for Inside<C> {
             event.hash.to_string(),
             event.link.prev.map(|hash| hash.to_string()),
             created_at.to_string(),
-        ])?;
+        ]);
+        let inserted = inserted.map_err(|error| at_insert(&self.connection, error))?;
         one("events", inserted)?;
         self.last_event = Some((event.link.event_ref(), event.hash));
         Ok(())
