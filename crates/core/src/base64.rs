@@ -7,14 +7,14 @@ pub(crate) const fn encoded_len(bytes: usize) -> usize {
     bytes.div_ceil(3) * 4
 }
 
-/// The bytes behind `text`. Padding is asked for and stands at the end only: the library also reads padded texts that follow
+/// The bytes after `text`. Padding is asked for and stands at the end only: the library also reads padded texts that follow
 /// one another, which would be a second spelling.
 pub(crate) fn decode(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     decode_into(text.as_ref(), &mut bytes).then_some(bytes)
 }
 
-/// The same into a buffer, whose content is replaced; `false`, with nothing to be found there, where it is no base64.
+/// Decodes into a buffer, whose content is replaced; `false`, and the buffer is empty, if the text is no base64.
 pub(crate) fn decode_into(text: &[u8], out: &mut Vec<u8>) -> bool {
     out.clear();
     if text[..text.len().saturating_sub(2)].contains(&b'=') {

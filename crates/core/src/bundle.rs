@@ -31,11 +31,11 @@ pub const MAX_RUN_ID: usize = 4096;
 /// How many bytes of a blob stand in one line; the last line of a blob may have fewer.
 pub const PIECE: usize = 48 << 10;
 
-/// What is wrong with a bundle's form.
+/// The problem with a bundle's form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// It ends before its trailer, or its last line has no line feed.
+    /// The bundle ends before its trailer, or its last line has no line feed.
     #[error("it ends too early")]
     CutOff,
     /// A line that is too long.
@@ -59,7 +59,7 @@ pub enum Problem {
     /// A trailer that is of other lines than these.
     #[error("its trailer is not that of the lines before it")]
     Trailer,
-    /// Something behind the trailer.
+    /// Something after the trailer.
     #[error("something follows its trailer")]
     Trailing,
 }
@@ -73,7 +73,7 @@ pub struct Header {
     pub events: u64,
     /// The hash of the last one.
     pub head: EventHash,
-    /// What proves an event to be in a log.
+    /// The proof that an event is in a log.
     pub proof: Option<Proof>,
 }
 
@@ -97,7 +97,7 @@ pub struct Row {
     pub stage_graph_id: String,
     /// When the run began.
     pub created_at: String,
-    /// What its writer said about it, as JSON.
+    /// The writer's own words about the run, as JSON.
     pub meta_json: String,
 }
 
@@ -131,18 +131,18 @@ impl State {
     }
 }
 
-/// A blob's record; where it is live, its pieces follow.
+/// A blob's record; if it is live, its pieces follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// Which.
+    /// The blob.
     pub hash: BlobHash,
     /// Whether its bytes follow.
     pub state: State,
-    /// How many bytes it has; 0 where it is missing.
+    /// How many bytes it has; 0 if it is missing.
     pub bytes_len: u64,
-    /// Its class in the ledger; public where it is missing.
+    /// Its class in the ledger; public if it is missing.
     pub class: EvidenceClass,
-    /// Its media type in the ledger; empty where it is missing.
+    /// Its media type in the ledger; empty if it is missing.
     pub content_type: String,
 }
 
@@ -197,7 +197,7 @@ impl Row {
         })
     }
 
-    /// From a row of a store; `None` where one of its columns holds no text.
+    /// From a row of a store; `None` if one of its columns holds no text.
     pub fn from_cells(row: &RunRow<'_>) -> Option<Self> {
         let text = |cell: Cell<'_>| cell.as_str().map(str::to_owned);
         Some(Self {
@@ -209,7 +209,7 @@ impl Row {
         })
     }
 
-    /// The same as a row of a store.
+    /// The row as a store gives it.
     pub fn cells(&self) -> RunRow<'_> {
         RunRow {
             policy_id: Cell::Text(self.policy_id.as_bytes()),
@@ -266,7 +266,7 @@ pub fn write_piece(out: &mut Vec<u8>, piece: &[u8]) {
 }
 
 fn line<const N: usize>(members: [(&'static str, Value); N]) -> Vec<u8> {
-    // What is in a line is text and numbers: no limit can be in the way.
+    // A line holds only text and numbers, so that no limit can be in the way.
     canonical::to_bytes(&Object::from_iter(members).into(), Limits::READ).unwrap_or_default()
 }
 
@@ -322,7 +322,7 @@ impl<H: Digest<OutputSize = U32>> LinesDigest<H> {
     }
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Item<'r> {
     /// The header.
@@ -333,7 +333,7 @@ pub enum Item<'r> {
     Event(&'r [u8]),
     /// How many blobs follow; all events have been read.
     Blobs(u64),
-    /// A blob, whose pieces follow where it is live.
+    /// A blob, whose pieces follow if it is live.
     Blob(Blob),
     /// The next bytes of that blob.
     Piece(&'r [u8]),
@@ -341,7 +341,7 @@ pub enum Item<'r> {
     End,
 }
 
-/// What must come next.
+/// The line that must come next.
 #[derive(Clone, Copy, Debug)]
 enum Next {
     Header,
@@ -374,7 +374,7 @@ impl<H: Digest<OutputSize = U32> + Default> Reader<H> {
     /// The next line, without its line feed.
     ///
     /// # Errors
-    /// What is wrong with it; nothing behind it can be read.
+    /// The problem with the line. Nothing after it can be read.
     pub fn line<'r>(&'r mut self, line: &'r [u8]) -> Result<Item<'r>, Problem> {
         if line.len() > MAX_LINE {
             return Err(Problem::LongLine);
@@ -402,7 +402,7 @@ impl<H: Digest<OutputSize = U32> + Default> Reader<H> {
     /// Whether the trailer has been read, and was right.
     ///
     /// # Errors
-    /// [`Problem::CutOff`] where it was not.
+    /// [`Problem::CutOff`] if it was not.
     pub fn finish(&self) -> Result<(), Problem> {
         if matches!(self.next, Next::Nothing) { Ok(()) } else { Err(Problem::CutOff) }
     }

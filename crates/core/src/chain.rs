@@ -21,7 +21,7 @@ impl Link {
         Self { run_id, seq: Seq::FIRST, prev: None }
     }
 
-    /// The place behind an event with this hash; `None` where the run is full (2^63 - 1 events).
+    /// The place after an event with this hash; `None` if the run is full (2^63 - 1 events).
     pub fn after(&self, hash: EventHash) -> Option<Self> {
         Some(Self { run_id: self.run_id.clone(), seq: self.seq.next()?, prev: Some(hash) })
     }

@@ -10,10 +10,10 @@ use data_encoding::BASE64;
 use std::fmt;
 use std::fmt::Write as _;
 
-/// What a log signs: the first three lines of a checkpoint's text, and whatever lines follow them.
+/// The text that a log signs: the first three lines of a checkpoint, and whatever lines follow them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which log: also the name of the key that signs it.
+    /// The log's name, which is also the name of the key that signs.
     pub origin: KeyName,
     /// Its size and root.
     pub head: TreeHead,
@@ -46,7 +46,7 @@ impl Checkpoint {
         Ok(Self { origin, head: TreeHead { size, root }, extensions })
     }
 
-    /// The same, signed.
+    /// Signs it.
     ///
     /// # Errors
     /// [`Error::Text`] for a further line that no note can hold.
@@ -92,7 +92,7 @@ impl SignedCheckpoint {
         Ok(Self { checkpoint: Checkpoint::parse(note.text())?, note })
     }
 
-    /// What was signed.
+    /// The checkpoint that was signed.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
@@ -118,7 +118,7 @@ impl fmt::Display for SignedCheckpoint {
 /// An inclusion proof with the checkpoint that it leads to (C2SP tlog-proof).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InclusionProof {
-    /// What the maker says about the leaf; bound by nothing. We put the event's reference there.
+    /// The maker's note about the leaf. Nothing binds it. We put the event's reference there.
     pub extra: Option<Vec<u8>>,
     /// The leaf's place.
     pub index: u64,
@@ -154,7 +154,7 @@ impl InclusionProof {
     /// Checks that `event` is the leaf. Who signed the checkpoint is for the caller to check.
     ///
     /// # Errors
-    /// What is wrong with the proof.
+    /// The problem with the proof.
     pub fn check(&self, event: &EventHash) -> Result<(), ProofProblem> {
         self.checkpoint.checkpoint.head.check_inclusion(event, self.index, &self.path)
     }
@@ -200,7 +200,7 @@ impl ConsistencyProof {
     /// Checks that the log of `old` is a beginning of the checkpoint's.
     ///
     /// # Errors
-    /// What is wrong with the proof, or that it is one from another size.
+    /// The problem with the proof, or that it starts from another size.
     pub fn check(&self, old: &TreeHead) -> Result<(), ProofProblem> {
         if self.old != old.size {
             return Err(ProofProblem::OutOfRange);
@@ -215,7 +215,7 @@ impl fmt::Display for ConsistencyProof {
     }
 }
 
-/// The proof's own lines, and the bytes of the checkpoint behind the first empty line.
+/// The proof's own lines, and the bytes of the checkpoint after the first empty line.
 fn split(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() <= MAX_NOTE)?;
     let (head, checkpoint) = text.split_once("\n\n")?;

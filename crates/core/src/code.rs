@@ -11,7 +11,7 @@ pub struct Code {
     pub name: &'static str,
     /// The checks, the ids of invariants and the groups of [`GROUPS`] that give it, with `, ` between them.
     pub areas: &'static str,
-    /// What it means.
+    /// The meaning, in a sentence.
     pub meaning: &'static str,
 }
 
@@ -95,6 +95,7 @@ codes! {
     EXPECTED_MISSING, "tail, runs", "The ledger does not have the event that --expect names.";
     EXPIRED_WITHOUT_RECEIPT, "evidence, evidence invariants", "The bytes of a blob are gone, and no BLOB_EXPIRE event excuses that.";
     EXPIRED_WITH_RECEIPT, "evidence", "Bytes were removed, and a BLOB_EXPIRE event says so of each blob.";
+    EXPIRY_NOT_ANCHORED, "evidence", "An anchor covers evidence whose bytes are gone, and not the receipt for their removal: sign a checkpoint after `retain`, and keep it.";
     EXPIRY_UNPROVED, "evidence", "Bytes were removed, and the event that says so is in another run than the bundle's.";
     FINALIZED_EARLY, "path", "The run ended as a success in a stage that is not terminal.";
     FINAL_OUTPUT_MISSING, "output.bound_to_claims", "The run's mode requires a `final_output`, and none is there.";

@@ -1,4 +1,4 @@
-//! What a run commits to when it begins: a policy as a value, its digest, and the stage graph in it.
+//! The commitment that a run makes when it begins: a policy as a value, its digest, and the stage graph in it.
 //!
 //! This module checks the value alone. It knows no invariant: a run that was recorded under a newer policy verifies, and
 //! only judging it needs the invariants. Input is held to more, see [`Policy::from_toml`](crate::policy::Policy::from_toml).

@@ -1,4 +1,4 @@
-//! What can be wrong with what a caller hands to the core.
+//! The errors of input that a caller hands to the core.
 //!
 //! A failed check of a *ledger* is never an error: it is a finding, and data in a verdict. Errors are for input
 //! that cannot be turned into a valid value. None of them carries a payload, so none can carry a secret.
@@ -12,17 +12,17 @@ pub enum Error {
     /// Bytes that are not JSON, or are over a limit.
     #[error("not valid JSON at byte {offset}: {problem}")]
     Json {
-        /// Where in the bytes.
+        /// The offset in the bytes.
         offset: usize,
-        /// What is wrong there.
+        /// The problem there.
         problem: JsonProblem,
     },
     /// Text that is not an id, hash, reference or instant of the kind asked for.
     #[error("{text:?} is not {wanted}")]
     Id {
-        /// What it should be, with its form.
+        /// The thing that was expected, with its form.
         wanted: &'static str,
-        /// What was given, cut to a line.
+        /// The text that was given, cut to a line.
         text: String,
     },
     /// An event that cannot be sealed.
@@ -30,7 +30,7 @@ pub enum Error {
     Draft {
         /// The envelope's field.
         field: &'static str,
-        /// What is wrong and what is wanted.
+        /// The problem, and what is wanted.
         problem: String,
     },
     /// A stage graph that contradicts itself.
@@ -38,7 +38,7 @@ pub enum Error {
     Graph {
         /// The graph's id.
         graph: String,
-        /// What is wrong and what is wanted.
+        /// The problem, and what is wanted.
         problem: String,
     },
     /// A step that the stage graph does not allow.
@@ -66,9 +66,9 @@ pub enum Error {
     /// A note, checkpoint, proof, key or witness policy that cannot be read.
     #[error("{what} is not valid: {problem}")]
     Text {
-        /// What it should be.
+        /// The thing that was expected.
         what: &'static str,
-        /// What is wrong with it; never a secret.
+        /// The problem with it; never a secret.
         problem: String,
     },
     /// A policy that cannot be used.
@@ -76,7 +76,7 @@ pub enum Error {
     Policy {
         /// The key, as a path.
         at: String,
-        /// What is wrong and what is wanted.
+        /// The problem, and what is wanted.
         problem: String,
     },
 }
@@ -95,7 +95,7 @@ impl Error {
     }
 }
 
-/// What is wrong at a place in JSON text.
+/// The problem at a place in JSON text.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum JsonProblem {
@@ -111,7 +111,7 @@ pub enum JsonProblem {
     /// Not the `,`, `:`, `]` or `}` that must stand here.
     #[error("expected a comma, a colon or a closing bracket")]
     Separator,
-    /// A `\` with nothing valid behind it.
+    /// A `\` with nothing valid after it.
     #[error("not a valid escape")]
     Escape,
     /// A raw control character in a string.
@@ -126,7 +126,7 @@ pub enum JsonProblem {
     /// NaN, an infinity, or a number too large for a binary64.
     #[error("NaN, infinities and numbers beyond a 64-bit float cannot be recorded")]
     NotFinite,
-    /// Something behind the value.
+    /// Something after the value.
     #[error("something follows the value")]
     Trailing,
     /// More nested than allowed.

@@ -94,7 +94,7 @@ impl EvidenceStrength {
     }
 }
 
-/// What an EVIDENCE_PUT event says of its blob: `payload.evidence`.
+/// A blob as `payload.evidence` of its EVIDENCE_PUT describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobRecord {
     /// SHA-256 of the stored bytes.
@@ -120,14 +120,14 @@ impl BlobRecord {
     }
 }
 
-/// What was found where a blob should lie. The store looked, hashed, and says only this.
+/// A blob as the store found it. The store looked, hashed, and says only this.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlobFact {
     /// Its bytes are there and hash to its name.
     Intact {
         /// How many bytes.
         bytes_len: u64,
-        /// The bytes, where the snapshot asked for them.
+        /// The bytes, if the snapshot asked for them.
         bytes: Option<Arc<[u8]>>,
     },
     /// Its bytes are there and hash to its name, but are too many to be read into memory as was asked.
@@ -141,18 +141,18 @@ pub enum BlobFact {
     Removed,
     /// There is no such blob.
     Missing,
-    /// It was recorded by digest, size and name alone: its bytes are kept elsewhere.
+    /// An event recorded its digest, size and name alone: its bytes are kept elsewhere.
     Elsewhere,
     /// Its bytes hash to something else.
     Corrupt,
     /// Its row cannot be what a writer left, such as `live` without bytes.
     Malformed {
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// The store could not read it.
     Unreadable {
-        /// What the store said.
+        /// The store's message.
         problem: String,
     },
 }

@@ -193,7 +193,7 @@ digest! {
     PolicyDigest, prefix "sha256:", wanted "a policy digest (sha256: and 64 lower-case hexadecimal digits)"
 }
 
-/// Where a blob lies: `blob://sha256:{hex}`.
+/// A reference to a blob: `blob://sha256:{hex}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlobRef(pub BlobHash);
 
@@ -241,7 +241,7 @@ impl Seq {
         self.0
     }
 
-    /// The place behind this one; `None` behind the last that a ledger can hold.
+    /// The place after this one; `None` after the last that a ledger can hold.
     pub const fn next(self) -> Option<Self> {
         match self.0.checked_add(1) {
             Some(value) => Some(Self(value)),
@@ -256,7 +256,7 @@ impl fmt::Display for Seq {
     }
 }
 
-/// Where an event is: `event://{run_id}/{seq}`.
+/// A reference to an event: `event://{run_id}/{seq}`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventRef {
     /// The run; it may hold slashes.
@@ -266,7 +266,7 @@ pub struct EventRef {
 }
 
 impl EventRef {
-    /// From text of exactly this form: the part behind the last slash is the seq, without sign, space or leading zero.
+    /// From text of exactly this form: the part after the last slash is the seq, without sign, space or leading zero.
     pub fn parse(text: &str) -> Option<Self> {
         let (run_id, seq) = text.strip_prefix("event://")?.rsplit_once('/')?;
         let exact = matches!(seq.as_bytes(), [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit));
@@ -290,7 +290,7 @@ impl fmt::Display for EventRef {
 }
 
 /// An instant in UTC, to the microsecond, written as Python's `datetime.isoformat` writes it:
-/// `2026-01-01T00:00:00.000001+00:00`, with no fraction at all where the microseconds are 0.
+/// `2026-01-01T00:00:00.000001+00:00`, with no fraction at all if the microseconds are 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(jiff::Timestamp);
 

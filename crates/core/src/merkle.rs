@@ -36,7 +36,7 @@ fn empty_root() -> NodeHash {
 pub struct Subtree {
     /// Its height; a leaf has 0.
     pub level: u8,
-    /// Which of its level it is, from the left, from 0.
+    /// Its index in its level, from the left, from 0.
     pub index: u64,
 }
 
@@ -51,7 +51,7 @@ impl Frontier {
     /// The frontier of a log of `size` leaves, whose peaks `read` gives.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// The errors of `read`.
     pub fn load<E>(size: u64, mut read: impl FnMut(Subtree) -> Result<NodeHash, E>) -> Result<Self, E> {
         let peaks = peaks(0, size).into_iter().map(&mut read).collect::<Result<_, E>>()?;
         Ok(Self { size, peaks })
@@ -59,19 +59,19 @@ impl Frontier {
 
     /// Adds a leaf, and gives each subtree that it completes to `emit`: the leaf first, then upwards.
     ///
-    /// Gives false, and adds nothing, where the log has [`MAX_SIZE`] leaves.
+    /// Gives false, and adds nothing, if the log has [`MAX_SIZE`] leaves.
     #[must_use = "a full log takes no leaf"]
     pub fn push(&mut self, event: &EventHash, emit: impl FnMut(Subtree, NodeHash)) -> bool {
         self.push_leaf(leaf_hash(event), emit)
     }
 
-    /// The same of a leaf whose hash is known.
+    /// Adds a leaf whose hash is known.
     #[must_use = "a full log takes no leaf"]
     pub fn push_leaf(&mut self, leaf: NodeHash, emit: impl FnMut(Subtree, NodeHash)) -> bool {
         self.push_subtree(0, leaf, emit)
     }
 
-    /// The same of all leaves under a complete subtree. Gives false, and adds nothing, where it does not fit too: the log
+    /// Adds all leaves under a complete subtree. Gives false, and adds nothing, if it does not fit too: the log
     /// must have a multiple of `2^level` leaves.
     #[must_use = "a full log takes no leaf, and one of another size no subtree"]
     pub fn push_subtree(&mut self, level: u8, root: NodeHash, mut emit: impl FnMut(Subtree, NodeHash)) -> bool {
@@ -142,10 +142,10 @@ fn split(count: u64) -> u64 {
 /// Proves that the leaf at `index` is in the log of `size` leaves (RFC 6962 section 2.1.1): the hashes beside its way
 /// to the root, from the leaf upwards. `read` gives the complete subtrees.
 ///
-/// `None` where the log has no such leaf.
+/// `None` if the log has no such leaf.
 ///
 /// # Errors
-/// Those of `read`.
+/// The errors of `read`.
 pub fn prove_inclusion<E>(
     index: u64,
     size: u64,
@@ -172,10 +172,10 @@ pub fn prove_inclusion<E>(
 
 /// Proves that the log of `old` leaves is a beginning of the log of `size` leaves (RFC 6962 section 2.1.2).
 ///
-/// `None` where `old` is 0 or above `size`.
+/// `None` if `old` is 0 or above `size`.
 ///
 /// # Errors
-/// Those of `read`.
+/// The errors of `read`.
 pub fn prove_consistency<E>(
     old: u64,
     size: u64,
@@ -239,7 +239,7 @@ impl TreeHead {
     /// Checks that `event` is the leaf at `index`.
     ///
     /// # Errors
-    /// What is wrong with the proof. A proof that holds binds the event and its index to this root, but says nothing of
+    /// The problem with the proof. A proof that holds binds the event and its index to this root, but says nothing of
     /// the size: one path fits several sizes. The size must come with the root from something signed.
     pub fn check_inclusion(&self, event: &EventHash, index: u64, proof: &[NodeHash]) -> Result<(), ProofProblem> {
         use ct_merkle::InclusionVerifError as Wrong;
@@ -259,7 +259,7 @@ impl TreeHead {
     /// Checks that the log of `old` is a beginning of this one. A log without leaves is a beginning of each.
     ///
     /// # Errors
-    /// What is wrong with the proof, or with the heads: two of one size must have one root.
+    /// The problem with the proof, or with the heads: two of one size must have one root.
     pub fn check_consistency(&self, old: &Self, proof: &[NodeHash]) -> Result<(), ProofProblem> {
         use ct_merkle::ConsistencyVerifError as Wrong;
         if old.size > self.size || self.size > MAX_SIZE {

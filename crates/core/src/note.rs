@@ -55,7 +55,7 @@ impl fmt::Display for KeyName {
     }
 }
 
-/// What a key's signature says.
+/// The statement of a key's signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyKind {
     /// Type 0x01: over the note's text. A log signs so.
@@ -81,7 +81,7 @@ impl KeyKind {
     }
 }
 
-/// What a cosignature signs (C2SP tlog-cosignature).
+/// The text that a cosignature signs (C2SP tlog-cosignature).
 fn stamped(time: u64, text: &str) -> String {
     format!("cosignature/v1\ntime {time}\n{text}")
 }
@@ -117,7 +117,7 @@ impl VerifierKey {
         Self { name, kind, id, key }
     }
 
-    /// The same public key under another name and kind, which is another key.
+    /// Names the same public key otherwise, and gives it another kind: that is another key.
     #[must_use]
     pub fn of_kind(&self, name: KeyName, kind: KeyKind) -> Self {
         Self::new(name, kind, self.key)
@@ -268,7 +268,7 @@ impl fmt::Display for Signature {
     }
 }
 
-/// What a note has of a key.
+/// The signatures of one key under a note.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// No signature by it.
@@ -293,7 +293,7 @@ impl Note {
     /// A note of this text, signed by nobody yet.
     ///
     /// # Errors
-    /// [`Error::Text`] where it does not end with a line feed, or has other control characters.
+    /// [`Error::Text`] if it does not end with a line feed, or has other control characters.
     pub fn new(text: String) -> Result<Self, Error> {
         let problem = if !text.ends_with('\n') {
             "its text must end with a line feed"
@@ -329,7 +329,7 @@ impl Note {
         Ok(note)
     }
 
-    /// What is signed.
+    /// The text that is signed.
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -347,7 +347,7 @@ impl Note {
         self
     }
 
-    /// What it has of this key. Of several lines each must hold; the latest time counts.
+    /// Finds the signatures of this key. Of several lines each must hold; the latest time counts.
     pub fn standing(&self, key: &VerifierKey) -> Standing {
         let mut found = Standing::Unsigned;
         for signature in self.signatures.iter().filter(|signature| signature.is_of(key)) {

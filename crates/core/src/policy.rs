@@ -19,13 +19,13 @@ const MAX_OPENERS: usize = 500;
 /// An invariant of a policy, and whether its failure fails the whole.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// What is asked.
+    /// The invariant.
     pub invariant: Arc<dyn Invariant>,
     /// Whether FAIL or UNKNOWN poisons the whole; if not it is a WARN.
     pub required: bool,
 }
 
-/// What a policy's value has, and nothing else.
+/// The members of a policy's value. It has no others.
 const KEYS: [&str; 4] = ["id", "version", "stage_graph", "invariants"];
 
 fn unknown_key(key: &str) -> Error {
@@ -41,7 +41,7 @@ pub struct Policy {
     version: String,
     graph: Arc<StageGraph>,
     rules: Invariants,
-    /// What a run commits to, if the policy was read from there. It may hold more than this version can read.
+    /// The commitment of a run, if the policy was read from there. It may hold more than this version can read.
     committed: Option<Commitment>,
 }
 
@@ -96,7 +96,7 @@ impl Policy {
         })
     }
 
-    /// What a run under this policy commits to.
+    /// The commitment of a run under this policy.
     ///
     /// # Errors
     /// [`Error::Json`] for parameters that canonical JSON cannot hold.
@@ -266,7 +266,7 @@ impl Policy {
 pub struct Invariants(Vec<Rule>);
 
 impl Invariants {
-    /// Those of the policy that a run commits to. What this version does not know of it is judged as UNKNOWN: an
+    /// The invariants of the policy that a run commits to. What this version does not know of it is judged as UNKNOWN: an
     /// invariant, a parameter of one, a member of the policy.
     pub fn of(commitment: &Commitment) -> Self {
         let members = commitment
@@ -321,7 +321,7 @@ impl Invariants {
 /// A result and whether its invariant is required.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judged {
-    /// What the invariant said.
+    /// The answer of the invariant.
     pub result: InvariantResult,
     /// Whether it poisons the whole.
     pub required: bool,
@@ -332,9 +332,9 @@ pub struct Judged {
 pub struct Evaluation {
     /// The run.
     pub run_id: RunId,
-    /// What each invariant said, in the policy's order.
+    /// The answer of each invariant, in the policy's order.
     pub results: Vec<Judged>,
-    /// Invariants about the ending, where there is none yet.
+    /// Invariants about the ending, if there is none yet.
     pub deferred: Vec<String>,
     /// The one verdict.
     pub overall_verdict: Verdict,

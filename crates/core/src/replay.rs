@@ -12,11 +12,11 @@ use crate::id::{BlobHash, EventHash, PolicyDigest, RunId, Seq};
 use crate::json::{Limits, Object, Value};
 use crate::payload::{EvidencePut, Member, RecordedEvaluation};
 use crate::policy::{Evaluation, Invariants, Judged};
-use crate::run::{Event, RunRow, Snapshot, SnapshotBuilder};
+use crate::run::{Event, RunRow, Snapshot, SnapshotBuilder, Steps};
 use crate::verdict::{Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a recorded evaluation is compared against.
+/// The inputs that a recorded evaluation is computed again from.
 #[derive(Clone, Copy)]
 pub struct Replay<'a> {
     /// The run.
@@ -25,10 +25,12 @@ pub struct Replay<'a> {
     pub events: &'a [Box<[u8]>],
     /// The run's row.
     pub row: &'a RunRow<'a>,
-    /// What is known of a blob; its bytes where they are asked for and there.
+    /// Gives the fact about a blob, with its bytes if they are asked for and are there.
     pub blob: &'a dyn Fn(&BlobHash, bool) -> BlobFact,
-    /// Who judges now, as an evaluation of ours has it under `evaluator`.
+    /// The program that judges now, as an evaluation of ours names it under `evaluator`.
     pub evaluator: &'a str,
+    /// Counts what is read and judged.
+    pub steps: &'a Steps,
 }
 
 impl std::fmt::Debug for Replay<'_> {
@@ -40,17 +42,17 @@ impl std::fmt::Debug for Replay<'_> {
     }
 }
 
-/// What became of one recorded evaluation.
+/// The result of computing one recorded evaluation again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
     /// The EVALUATION event.
     pub seq: Seq,
-    /// The verdict that it recorded, where that can be read.
+    /// The verdict that it recorded, if that can be read.
     pub recorded: Option<Verdict>,
     /// The verdict now.
     pub recomputed: Verdict,
-    /// PASS where all is as recorded; WARN where it is if evidence that is gone with a receipt was as it was put; FAIL where
-    /// it is not as recorded; UNKNOWN where what is there cannot settle it.
+    /// PASS if all is as recorded; WARN if it depends on evidence that is gone with a receipt, and is as recorded if that was
+    /// as it was put; FAIL if it is not as recorded; UNKNOWN if what is there cannot settle it.
     pub verdict: Verdict,
     /// Why it is not PASS.
     pub reasons: Vec<Reason>,
@@ -78,13 +80,13 @@ impl Replayed {
     }
 }
 
-/// What to take a blob for that is not there as it was put.
+/// A guess at the state that a blob had when it was judged, if it is not there as it was put.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Guess {
     AsItIs,
     Missing,
     Unreadable,
-    /// There as it was put, where a receipt says that it was removed, and its bytes are not asked for.
+    /// There as it was put, if a receipt says that it was removed, and its bytes are not asked for.
     AsPut,
     /// There as it is now, though this run recorded it by digest alone: another run had put its bytes before.
     Here,
@@ -119,20 +121,20 @@ impl Replay<'_> {
             return replayed;
         };
         let rules = Invariants::of(&commitment);
-        let mut now = rules.evaluate(&snapshot);
+        let mut now = self.evaluate(&rules, &snapshot);
         let head = snapshot.facts().head;
         drop(snapshot);
         if !unsure.is_empty() && !is_recorded(&now, &recorded) {
-            let here = rules.evaluate(&self.snapshot(before, Guess::Here).0);
+            let here = self.evaluate(&rules, &self.snapshot(before, Guess::Here).0);
             now = if is_recorded(&here, &recorded) { here } else { now };
         }
         let guesses = [Guess::Missing, Guess::Unreadable];
-        let others = || guesses.map(|guess| rules.evaluate(&self.snapshot(before, guess).0));
+        let others = || guesses.map(|guess| self.evaluate(&rules, &self.snapshot(before, guess).0));
         let others = if unsure.is_empty() { Vec::new() } else { others().into() };
         let drifted = recorded.evaluator.as_deref() != Some(self.evaluator);
         let as_put = (!unsure.is_empty() && !is_recorded(&now, &recorded)).then(|| {
             let (snapshot, left) = self.snapshot(before, Guess::AsPut);
-            (rules.evaluate(&snapshot), left)
+            (self.evaluate(&rules, &snapshot), left)
         });
         let as_put = as_put.filter(|(as_put, left)| *left != unsure && is_recorded(as_put, &recorded));
         let now = as_put.as_ref().map_or(now, |(as_put, _)| as_put.clone());
@@ -156,10 +158,16 @@ impl Replay<'_> {
         replayed
     }
 
+    fn evaluate(&self, rules: &Invariants, snapshot: &Snapshot) -> Evaluation {
+        let evaluation = rules.evaluate(snapshot);
+        self.steps.add(snapshot.steps().taken());
+        evaluation
+    }
+
     /// The run as it was before an event, and the blobs of which it is not known that they were then as they are taken to be.
     fn snapshot(&self, events: usize, guess: Guess) -> (Snapshot, BTreeSet<BlobHash>) {
         let mut builder = SnapshotBuilder::new(self.run_id.clone());
-        for text in &self.events[..events] {
+        for text in self.steps.walk(&self.events[..events]) {
             builder.event_text(text);
         }
         let mut snapshot = builder.finish(Some(self.row));
@@ -206,7 +214,7 @@ impl Replay<'_> {
 /// A recorded evaluation beside the one of now.
 struct Comparison<'a> {
     now: &'a Evaluation,
-    /// The same under other guesses of what the evidence was; none where it is known.
+    /// The evaluation under other guesses of the evidence. There are none if the evidence is known.
     others: &'a [Evaluation],
     /// Whether somebody else judged then.
     drifted: bool,
@@ -241,7 +249,7 @@ impl Comparison<'_> {
         self.overall(recorded, open, replayed);
     }
 
-    /// What follows from the results: of these a difference counts where they are settled.
+    /// Compares the verdict and the rest that follows from the results. A difference counts if the results are settled.
     fn overall(&self, recorded: &RecordedEvaluation<'_>, mut open: bool, replayed: &mut Replayed) {
         let complete = recorded.evidence_complete.known();
         if complete != Some(self.now.evidence_complete) {
@@ -302,7 +310,7 @@ impl Comparison<'_> {
     }
 }
 
-/// What a run put of a blob.
+/// The claims of a run's events about one blob.
 struct Put {
     /// How long its events say that it is.
     bytes_len: u64,

@@ -34,11 +34,13 @@ impl From<&Stage> for Value {
     }
 }
 
-/// Which stage may follow which.
+/// A graph of stages: it says which stage may follow which.
 ///
 /// Valid by construction: the initial stage is known, every target is known, terminal stages lead nowhere, and at least
 /// one stage is terminal.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// It has no `Clone`, so that nobody copies it for each event: a graph may have many thousand stages. It is shared.
+#[derive(Debug, PartialEq, Eq)]
 pub struct StageGraph {
     id: String,
     initial: Stage,
@@ -50,7 +52,7 @@ impl StageGraph {
     /// A graph, checked.
     ///
     /// # Errors
-    /// [`Error::Graph`] where it contradicts itself.
+    /// [`Error::Graph`] if it contradicts itself.
     pub fn new(
         id: impl Into<String>,
         initial: Stage,
@@ -135,7 +137,7 @@ impl StageGraph {
         self.transitions.get(from).is_some_and(|targets| targets.contains(to))
     }
 
-    /// That a run may step from one stage to another.
+    /// Refuses a step from one stage to another that the graph does not have.
     ///
     /// # Errors
     /// [`Error::UnknownStage`] or [`Error::IllegalTransition`], each with what there is instead.
@@ -159,8 +161,8 @@ impl StageGraph {
         Err(Error::IllegalTransition { graph: self.id.clone(), from: from.to_string(), to: to.to_string(), allowed })
     }
 
-    /// The stages to walk, one after the other, from one stage to another by the fewest steps; empty where it is
-    /// already there, `None` where there is no way.
+    /// The stages to walk, one after the other, from one stage to another by the fewest steps; empty if it is
+    /// already there, `None` if there is no way.
     pub fn path(&self, from: &Stage, to: &Stage) -> Option<Vec<Stage>> {
         let mut came_from: BTreeMap<&Stage, &Stage> = BTreeMap::new();
         let mut queue = std::collections::VecDeque::from([from]);
@@ -233,8 +235,14 @@ impl StageGraph {
 /// The members of a graph's value.
 const MEMBERS: [&str; 4] = ["graph_id", "initial_stage", "terminal_stages", "transitions"];
 
+/// How many stages a message names: a graph may have many thousand, and a run a message for each of its events.
+const MAX_NAMED: usize = 50;
+
 fn join<'a>(stages: impl Iterator<Item = &'a Stage>) -> String {
-    stages.map(Stage::as_str).collect::<Vec<_>>().join(", ")
+    let mut stages = stages.map(Stage::as_str);
+    let mut named: Vec<&str> = stages.by_ref().take(MAX_NAMED).collect();
+    named.extend(stages.next().map(|_| "and more"));
+    named.join(", ")
 }
 
 impl From<&Stage> for Text {

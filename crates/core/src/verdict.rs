@@ -13,7 +13,7 @@ pub enum Verdict {
     Warn,
     /// Verified and violated.
     Fail,
-    /// It cannot be verified. A failure, never a shrug.
+    /// Nobody can verify it. This is a failure, never a shrug.
     Unknown,
 }
 
@@ -101,7 +101,7 @@ pub struct Reason {
     pub code: Cow<'static, str>,
     /// A sentence for people.
     pub msg: String,
-    /// What it is about: `event://…`, `blob://…`, or a key.
+    /// The things that it is about: `event://…`, `blob://…`, or a key.
     pub pointers: Vec<String>,
 }
 
@@ -111,7 +111,7 @@ impl Reason {
         Self { code: Cow::Borrowed(code), msg: msg.into(), pointers: Vec::new() }
     }
 
-    /// The same, pointing at something.
+    /// Adds a pointer to something that the reason is about.
     #[must_use]
     #[expect(clippy::needless_pass_by_value, reason = "pointers are made where they are passed")]
     pub fn at(mut self, pointer: impl ToString) -> Self {
@@ -130,7 +130,7 @@ impl Reason {
     }
 }
 
-/// What an invariant says of a snapshot.
+/// The answer of an invariant about a snapshot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InvariantResult {
     /// The invariant, such as `ledger.chain_valid`.
@@ -157,14 +157,14 @@ impl InvariantResult {
         }
     }
 
-    /// The same with one reason more.
+    /// Adds a reason.
     #[must_use]
     pub fn because(mut self, reason: Reason) -> Self {
         self.reasons.push(reason);
         self
     }
 
-    /// The same with a figure.
+    /// Adds a figure.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.meta.insert(key, value);

@@ -1,4 +1,4 @@
-//! Which witnesses must have cosigned a checkpoint: a policy in the text form of C2SP tlog-policy.
+//! The witnesses that must have cosigned a checkpoint: a policy in the text form of C2SP tlog-policy.
 
 use crate::checkpoint::SignedCheckpoint;
 use crate::error::Error;
@@ -34,7 +34,7 @@ enum Member {
     },
 }
 
-/// What witnesses say to a checkpoint.
+/// The answer of witnesses to a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cosigned {
     /// Whether the quorum is met.
@@ -70,7 +70,7 @@ impl WitnessPolicy {
         Ok(Self { logs, members, quorum })
     }
 
-    /// The keys of the logs that it accepts; none where the log is known from elsewhere.
+    /// The keys of the logs that it accepts; none if the log is known from elsewhere.
     pub fn logs(&self) -> &[VerifierKey] {
         &self.logs
     }
@@ -80,7 +80,7 @@ impl WitnessPolicy {
         self.quorum != Quorum::Nobody
     }
 
-    /// What the witnesses say to this checkpoint. A bad line meets no quorum, whoever else signed, nor does the log's own
+    /// Asks what the witnesses say to this checkpoint. A bad line meets no quorum, whoever else signed, nor does the log's own
     /// key under a witness's name.
     pub fn check(&self, checkpoint: &SignedCheckpoint) -> Cosigned {
         let mut found = Cosigned { quorum: false, good: Vec::new(), bad: Vec::new(), own: Vec::new() };

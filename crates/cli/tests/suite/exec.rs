@@ -139,7 +139,7 @@ fn the_intent_is_on_disk_before_the_command_starts() {
     let out = place.sh(&["-q"], "mkdir copy && cp .receipt/ledger.db* copy/; SECRET=1 true");
     assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
     let then = Ledger::open_read_only(place.path().join("copy/ledger.db")).unwrap().snapshot("r", &[]).unwrap();
-    let types: Vec<EventType> = then.events().iter().map(|event| event.event_type).collect();
+    let types: Vec<EventType> = then.events().map(|event| event.event_type).collect();
     assert_eq!(types, [EventType::RunStart, EventType::StageAdvance, EventType::EvidencePut]);
     assert!(!then.facts().finalized);
     let command = place.recorded("command");

@@ -9,7 +9,7 @@ pub(super) struct Compact {
 }
 
 impl Compact {
-    /// What is copied at once: most of what stands between two spaces of an envelope is shorter.
+    /// The size of one copy. Most stretches between two spaces of an envelope are shorter, and a copy of fixed size is quick.
     const PIECE: usize = 32;
 
     /// Empty, with room for a text of this length.

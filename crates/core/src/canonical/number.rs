@@ -37,7 +37,7 @@ pub(crate) fn write_i64(out: &mut Vec<u8>, value: i64) {
     out.extend_from_slice(&buffer[start..]);
 }
 
-/// Appends a finite float as Python's `repr`: positional where the decimal exponent is from -4 to 15, else
+/// Appends a finite float as Python's `repr`: positional if the decimal exponent is from -4 to 15, else
 /// scientific with at least two digits of exponent.
 pub fn write_float(out: &mut Vec<u8>, value: f64) {
     let mut buffer = zmij::Buffer::new();

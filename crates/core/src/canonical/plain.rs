@@ -1,11 +1,11 @@
-//! Which bytes stand for themselves in a canonical string, and how the others are written.
+//! Plain bytes, which stand for themselves in a canonical string, and the escapes of the others.
 
 /// Whether a byte stands for itself in a canonical string.
 pub(super) const fn is_plain(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7E) && byte != b'"' && byte != b'\\'
 }
 
-/// The letter of the two-character escape that a character must be written with, where it has one.
+/// The letter of the two-character escape that a character must be written with, if it has one.
 pub(super) const fn short_escape(point: u32) -> Option<u8> {
     Some(match point {
         0x22 => b'"',

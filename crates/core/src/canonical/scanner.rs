@@ -9,17 +9,17 @@ use crate::json::{self, Limits};
 use std::cmp::Ordering;
 use std::ops::Range;
 
-/// Which of the two exact forms a text has.
+/// One of the two exact forms of a text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Form {
     /// Canonical: no white space.
     #[default]
     Compact,
-    /// Canonical but for one space behind each `,` and `:`.
+    /// Canonical but for one space after each `,` and `:`.
     Spaced,
 }
 
-/// Which exact form `bytes` have, in one pass and without building values.
+/// Finds the exact form of `bytes`, in one pass and without building values.
 ///
 /// A text without separators, such as `{}`, is [`Form::Compact`].
 ///
@@ -45,13 +45,13 @@ pub fn form(bytes: &[u8]) -> Result<Form, Error> {
 /// Buffers that a [`Scanner`] needs.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    /// The text in compact form, where it came spaced.
+    /// The text in compact form, if it came spaced.
     compact: Compact,
     open: Vec<Level>,
 }
 
 impl Buffers {
-    /// The last text in compact form, where it came spaced.
+    /// The last text in compact form, if it came spaced.
     pub(crate) fn compact(&self) -> &[u8] {
         self.compact.as_bytes()
     }
@@ -66,7 +66,7 @@ enum Level {
 
 /// A position in text that is checked, as it is passed, to be in one of the two exact forms.
 ///
-/// Ranges that it gives are places in the compact form: in the text itself where that is compact, else in
+/// Ranges that it gives are places in the compact form: in the text itself if that is compact, else in
 /// `Buffers::compact`, which is filled on the way.
 pub(crate) struct Scanner<'a, 's> {
     bytes: &'a [u8],
@@ -94,7 +94,7 @@ impl<'a, 's> Scanner<'a, 's> {
         Error::Json { offset: self.pos, problem }
     }
 
-    /// Where this position is in the compact form.
+    /// The offset of this position in the compact form.
     pub(crate) fn place(&self) -> usize {
         self.buffers.compact.len() + self.pos - self.copied
     }
@@ -123,7 +123,7 @@ impl<'a, 's> Scanner<'a, 's> {
         found
     }
 
-    /// A `,` or `:` with the space that the form wants behind it, or wants not.
+    /// A `,` or `:` with the space that the form wants after it, or wants not.
     #[inline]
     pub(crate) fn separator(&mut self, byte: u8) -> Scan<()> {
         if !self.take(byte) {
@@ -163,7 +163,7 @@ impl<'a, 's> Scanner<'a, 's> {
     }
 
     /// Passes text that is known to be sound here, its separators among it; `compact` is the same in compact form. `None`,
-    /// and nothing passed, where there is other text.
+    /// and nothing passed, if there is other text.
     pub(crate) fn pass(&mut self, text: &[u8], compact: &[u8]) -> Option<()> {
         if !self.bytes[self.pos..].starts_with(text) {
             return None;
@@ -177,7 +177,7 @@ impl<'a, 's> Scanner<'a, 's> {
         Some(())
     }
 
-    /// Passes an event hash; `None`, and nothing passed, where there is none.
+    /// Passes an event hash; `None`, and nothing passed, if there is none.
     pub(crate) fn hash(&mut self) -> Option<Range<usize>> {
         let hash = self.bytes.get(self.pos..self.pos + 73)?;
         let digits: &[u8; 64] = hash.strip_prefix(b"\"sha256:")?.strip_suffix(b"\"")?.try_into().ok()?;
@@ -189,12 +189,12 @@ impl<'a, 's> Scanner<'a, 's> {
         Some(start..self.place())
     }
 
-    /// Where this position is in the text.
+    /// The offset of this position in the text.
     pub(crate) fn offset(&self) -> usize {
         self.pos
     }
 
-    /// A key that is known to sort behind the last one, where it stands here with its colon.
+    /// A key that is known to sort after the last one, if it stands here with its colon.
     pub(crate) fn known_key(&mut self, name: &str) -> Scan<Option<Range<usize>>> {
         let rest = &self.bytes[self.pos..];
         let quoted = rest.len() > name.len() + 2 && rest[0] == b'"' && rest[name.len() + 1] == b'"';
@@ -257,7 +257,7 @@ impl<'a, 's> Scanner<'a, 's> {
         Ok(false)
     }
 
-    /// Between items of the innermost container: true before a next value, false behind its end.
+    /// Between items of the innermost container: true before a next value, false after its end.
     #[inline]
     fn next_item(&mut self) -> Scan<bool> {
         let Some(level) = self.buffers.open.last() else { return Ok(false) };
@@ -289,7 +289,7 @@ impl<'a, 's> Scanner<'a, 's> {
         Ok(())
     }
 
-    /// A key that sorts behind the last one, and its colon; given as its place in the text, quotes included.
+    /// A key that sorts after the last one, and its colon; given as its place in the text, quotes included.
     #[inline]
     pub(crate) fn key(&mut self, last: Option<Range<usize>>) -> Scan<Range<usize>> {
         if self.peek() != Some(b'"') {

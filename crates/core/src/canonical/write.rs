@@ -16,14 +16,14 @@ use crate::json::{Limits, Object, Text, Value, decode_code_point};
 /// ```
 ///
 /// # Errors
-/// [`Error::Json`] where the value is over a limit, with the offset in the bytes written so far.
+/// [`Error::Json`] if the value is over a limit, with the offset in the bytes written so far.
 pub fn to_bytes(value: &Value, limits: Limits) -> Result<Vec<u8>, Error> {
     let mut out = Vec::new();
     write_value(&mut out, value, limits)?;
     Ok(out)
 }
 
-/// What is left to write of a container.
+/// The items of an open container that the writer has not written yet.
 enum Rest<'a> {
     Array(std::slice::Iter<'a, Value>),
     Object(std::slice::Iter<'a, (Text, Value)>),

@@ -14,15 +14,15 @@ use std::sync::Arc;
 /// An envelope before it has its place: all that its writer decides.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Draft {
-    /// What happened.
+    /// The type of the event.
     pub event_type: EventType,
     /// The stage that the run is in; for STAGE_ADVANCE the new one.
     pub stage: Stage,
     /// The run's policy.
     pub policy: Arc<PolicyRef>,
-    /// Who did it.
+    /// The actor: whoever did what the event records.
     pub actor: Arc<Actor>,
-    /// What there is to say of it.
+    /// The payload.
     pub payload: Object,
     /// Blobs that it is about.
     pub blobs: Vec<BlobRef>,

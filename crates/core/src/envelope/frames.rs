@@ -1,7 +1,7 @@
-//! What stands around the members of an envelope that differ from event to event.
+//! Frames: the text of an envelope around the members that differ from event to event.
 //!
 //! The events of a run differ mostly in their hashes, payload, refs, seq and ts. What stands around those, the *frame*, is
-//! remembered of the last few events; where it is the same bytes again it is compared and not scanned.
+//! remembered of the last few events; if it is the same bytes again it is compared and not scanned.
 
 use super::layout::{
     ACTOR, EVENT_HASH, EVENT_SCHEMA_VERSION, EVENT_TYPE, PAYLOAD, POLICY, PREV_EVENT_HASH, Places, REFS, RUN_ID, SEQ,
@@ -23,15 +23,15 @@ const MAX_FRAME: usize = 4096;
 /// How many frames are remembered: one for each type of event, say.
 const MAX_FRAMES: usize = 8;
 
-/// What stands around the varying members of an envelope, from behind its `{` to its end. It is remembered only of
+/// The text around the varying members of an envelope, from its `{` to its end. It is remembered only of
 /// envelopes that have all members of version 1, no others, and were found sound.
 #[derive(Debug)]
 struct Frame {
     form: Form,
-    /// The pieces before, between and behind the varying values, one after the other; as stored, and compact.
+    /// The pieces before, between and after the varying values, one after the other; as stored, and compact.
     stored: Pieces,
     compact: Pieces,
-    /// Where each of [`STEADY`] stands in its piece of `compact`.
+    /// The place of each of [`STEADY`] in its piece of `compact`.
     steady: [Range<usize>; STEADY.len()],
     hash_member: Range<usize>,
 }
@@ -67,9 +67,9 @@ impl Pieces {
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     known: Vec<Frame>,
-    /// Which of them fitted last.
+    /// The index of the frame that fitted last.
     last: usize,
-    /// Which of them came behind each: likely the next one.
+    /// The frame that came after each frame: it will likely come after it again.
     behind: [usize; MAX_FRAMES],
 }
 
@@ -114,7 +114,7 @@ impl Frames {
         if likely < self.known.len() && fits(&likely) { Some(likely) } else { (0..self.known.len()).find(fits) }
     }
 
-    /// Scans an envelope by a frame that is remembered; `None` where none fits, whatever the text may be.
+    /// Scans an envelope by a frame that is remembered; `None` if none fits, whatever the text may be.
     pub(super) fn scan(&mut self, stored: &[u8], buffers: &mut Buffers, found: &mut Scanned) -> Option<()> {
         let index = self.candidate(stored)?;
         self.known[index].scan(stored, buffers, found)?;
@@ -131,7 +131,8 @@ const QUOTED_HASH: usize = 73;
 const NO_REFS: [&[u8]; 2] = [br#"{"blobs": [], "events": []}"#, br#"{"blobs":[],"events":[]}"#];
 
 impl Frame {
-    /// The same bytes around other values of the same kinds are an envelope again, in the same form.
+    /// Reads an envelope by a remembered frame: the same bytes around other values of the same kinds are an envelope again,
+    /// in the same form.
     fn scan(&self, stored: &[u8], buffers: &mut Buffers, found: &mut Scanned) -> Option<()> {
         let mut scanner = Scanner::new(stored, buffers);
         scanner.enter_object().ok()?;

@@ -33,20 +33,20 @@ pub(super) const SEQ: usize = 9;
 pub(super) const STAGE: usize = 10;
 pub(super) const TS: usize = 11;
 
-/// Where each member of version 1 stands in the compact form, by its index in [`MEMBERS`].
+/// The place of each member of version 1 in the compact form, by its index in [`MEMBERS`].
 /// A member that is not there has an empty place, which no value has.
 pub(super) type Places = [Range<usize>; MEMBERS.len()];
 
-/// What one pass over an envelope's text shows.
+/// The result of one pass over an envelope's text.
 #[derive(Debug, Default)]
 pub(super) struct Scanned {
     pub(super) form: Form,
     pub(super) places: Places,
-    /// Where `event_hash` stands in the compact form, with its comma.
+    /// The place of `event_hash` in the compact form, with its comma.
     pub(super) hash_member: Range<usize>,
     /// Whether its frame is one that was remembered: then the members in it have been found sound before.
     pub(super) framed: bool,
-    /// Where the members stand in the stored text; empty where the frame was remembered.
+    /// The places of the members in the stored text. They are empty if a remembered frame fitted: nobody needs them then.
     pub(super) stored: Places,
     /// Whether it has members beyond those of version 1.
     pub(super) extra: bool,

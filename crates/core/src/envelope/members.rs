@@ -58,7 +58,7 @@ impl Members {
     /// Gives the envelope its place, hashes it, and reads it back: what is sealed is an envelope of version 1.
     ///
     /// # Errors
-    /// [`Error::Draft`] where it is none; [`Error::Json`] where a member was not canonical.
+    /// [`Error::Draft`] if it is none; [`Error::Json`] if a member was not canonical.
     pub fn seal(&self, link: Link) -> Result<Sealed, Error> {
         let (text, hash) = self.close(&link);
         let mut scratch = Scratch::default();

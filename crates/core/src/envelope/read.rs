@@ -24,7 +24,7 @@ use std::ops::Range;
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
     text: &'a [u8],
-    /// What happened.
+    /// The type of the event.
     pub event_type: EventType,
     /// The place that the envelope says it has.
     pub seq: Seq,
@@ -65,6 +65,30 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// As [`Self::read`], of those members.
     pub fn read_compatible(stored: &'a [u8], scratch: &'a mut Scratch) -> Result<Self, Error> {
+        // A frame is remembered only of what is whole.
+        Self::of_scan(stored, scratch, |text, scanned, before| match Self::of(text, scanned, before, None) {
+            Ok(envelope) => Ok((envelope, true)),
+            Err(_) => Self::placed(text, scanned, before, None).map(|envelope| (envelope, false)),
+        })
+    }
+
+    /// Reads stored text whose hash somebody else has computed, if it is `known`.
+    pub(super) fn read_hashed(
+        stored: &'a [u8],
+        scratch: &'a mut Scratch,
+        known: Option<EventHash>,
+    ) -> Result<Self, Error> {
+        Self::of_scan(stored, scratch, |text, scanned, before| Ok((Self::of(text, scanned, before, known)?, true)))
+    }
+
+    /// Scans stored text and makes an envelope of it. `make` is given the text in compact form and the claimed hash of the
+    /// envelope before, and says whether the frame of this one may be remembered.
+    #[inline]
+    fn of_scan(
+        stored: &'a [u8],
+        scratch: &'a mut Scratch,
+        make: impl FnOnce(&'a [u8], &Scanned, Option<EventHash>) -> Result<(Self, bool), Error>,
+    ) -> Result<Self, Error> {
         let mut scanned = Scanned::default();
         scan(stored, scratch, &mut scanned)?;
         let Scratch { buffers, claimed, frames } = scratch;
@@ -72,34 +96,8 @@ impl<'a> Envelope<'a> {
             Form::Compact => stored,
             Form::Spaced => buffers.compact(),
         };
-        let envelope = match Self::of(text, &scanned, *claimed, None) {
-            Ok(envelope) => {
-                if !scanned.framed {
-                    frames.learn(stored, text, &scanned);
-                }
-                envelope
-            }
-            Err(_) => Self::placed(text, &scanned, *claimed, None)?,
-        };
-        *claimed = Some(envelope.claimed_hash);
-        Ok(envelope)
-    }
-
-    /// The same, of a text whose hash is known.
-    pub(super) fn read_hashed(
-        stored: &'a [u8],
-        scratch: &'a mut Scratch,
-        known: Option<EventHash>,
-    ) -> Result<Self, Error> {
-        let mut scanned = Scanned::default();
-        scan(stored, scratch, &mut scanned)?;
-        let Scratch { buffers, frames, claimed } = scratch;
-        let text = match scanned.form {
-            Form::Compact => stored,
-            Form::Spaced => buffers.compact(),
-        };
-        let envelope = Self::of(text, &scanned, *claimed, known)?;
-        if !scanned.framed {
+        let (envelope, is_whole) = make(text, &scanned, *claimed)?;
+        if is_whole && !scanned.framed {
             frames.learn(stored, text, &scanned);
         }
         *claimed = Some(envelope.claimed_hash);
@@ -178,7 +176,7 @@ impl<'a> Envelope<'a> {
         })
     }
 
-    /// What stands in a frame that is remembered was checked when it was first read.
+    /// Checks the members that must be objects or lists. A remembered frame was checked when it was first read.
     fn check_shapes(&self, framed: bool) -> Result<(), Error> {
         if self.payload.first() != Some(&b'{') {
             return Err(malformed("payload", "it must be an object"));
@@ -255,17 +253,17 @@ impl<'a> Envelope<'a> {
         self.payload
     }
 
-    /// Where in [`Self::compact`] the payload stands.
+    /// The place of the payload in [`Self::compact`].
     pub(crate) fn payload_place(&self) -> Range<usize> {
         self.place(self.payload)
     }
 
-    /// Where in [`Self::compact`] the references stand.
+    /// The place of the references in [`Self::compact`].
     pub(crate) fn refs_place(&self) -> Range<usize> {
         self.place(self.refs)
     }
 
-    /// Where in [`Self::compact`] the ts stands, a JSON string.
+    /// The place of the ts in [`Self::compact`], a JSON string.
     pub(crate) fn ts_place(&self) -> Range<usize> {
         self.place(self.ts)
     }
@@ -294,8 +292,8 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// Which of `event_hash` and `prev_event_hash` of an envelope that cannot be read are none. If the latter is, the former
-/// may be of other bytes.
+/// Says of `event_hash` and of `prev_event_hash`, in an envelope that cannot be read, whether each is no hash. If the
+/// latter is none, the former may be of other bytes.
 #[cold]
 pub(crate) fn no_hashes(stored: &[u8]) -> [bool; 2] {
     let (mut scratch, mut scanned) = (Scratch::default(), Scanned::default());

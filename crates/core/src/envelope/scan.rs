@@ -8,7 +8,7 @@ use crate::error::{Error, JsonProblem};
 /// Scans an envelope's text into `found`, which is empty.
 ///
 /// # Errors
-/// [`Error::Json`] for text in neither form; [`Error::Draft`] where there is no `event_hash`.
+/// [`Error::Json`] for text in neither form; [`Error::Draft`] if there is no `event_hash`.
 pub(super) fn scan(stored: &[u8], scratch: &mut Scratch, found: &mut Scanned) -> Result<(), Error> {
     let Scratch { buffers, frames, .. } = scratch;
     if frames.scan(stored, buffers, found).is_some() {

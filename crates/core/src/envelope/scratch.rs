@@ -1,10 +1,10 @@
-//! What is kept from one envelope to the next.
+//! Scratch memory: a reader keeps buffers, the last hash and frames from one envelope to the next.
 
 use super::frames::Frames;
 use crate::canonical::Buffers;
 use crate::id::EventHash;
 
-/// What one text after the other can be scanned with: buffers, and what is remembered of the last envelopes.
+/// Scratch memory for scanning one text after the other: buffers, and frames of the last envelopes.
 #[derive(Debug, Default)]
 pub struct Scratch {
     pub(super) buffers: Buffers,

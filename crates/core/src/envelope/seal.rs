@@ -13,7 +13,7 @@ use std::ops::Range;
 pub struct Sealed {
     /// Its place.
     pub link: Link,
-    /// What happened.
+    /// The type of the event.
     pub event_type: EventType,
     /// Its hash.
     pub hash: EventHash,
@@ -21,7 +21,7 @@ pub struct Sealed {
     pub text: Vec<u8>,
 }
 
-/// What stands in the text for the hash until it is known.
+/// The placeholder of the hash in the text until the hash is computed.
 pub(super) const NO_HASH: &[u8] =
     b"\"event_hash\":\"sha256:0000000000000000000000000000000000000000000000000000000000000000\",";
 
@@ -42,7 +42,7 @@ pub(super) fn write_place(out: &mut Vec<u8>, name: &str, link: &Link) {
     }
 }
 
-/// Ends the text, whose last member has a comma behind it, hashes it, and writes the hash into its place.
+/// Ends the text, whose last member has a comma after it, hashes it, and writes the hash into its place.
 pub(super) fn close(text: &mut Vec<u8>, hash_at: usize) -> EventHash {
     text.pop();
     text.push(b'}');
@@ -51,7 +51,7 @@ pub(super) fn close(text: &mut Vec<u8>, hash_at: usize) -> EventHash {
     hash
 }
 
-/// What may stand inside an envelope, which is itself one level deep.
+/// The limits of a value inside an envelope, which is itself one level deep.
 pub(super) const INNER: Limits = Limits { depth: Limits::WRITE.depth - 1, ..Limits::WRITE };
 
 pub(super) fn write_name(out: &mut Vec<u8>, name: &str) {

@@ -1,11 +1,11 @@
-//! What an envelope names: what happened, who did it, and under which policy.
+//! The types, actors and policies that envelopes name.
 
 use std::fmt;
 
 /// The version of the envelope that this crate writes and reads.
 pub const SCHEMA_VERSION: i64 = 1;
 
-/// What happened.
+/// The type of the event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventType {
     /// A run began; commits to its policy and stage graph.
@@ -68,12 +68,12 @@ impl fmt::Display for EventType {
     }
 }
 
-/// Who did it.
+/// The actor: whoever did what the event records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// What kind of actor, such as `system`, `human` or `agent`.
+    /// The kind of actor, such as `system`, `human` or `agent`.
     pub kind: String,
-    /// Which one.
+    /// The actor's name among those of its kind.
     pub id: String,
 }
 
@@ -84,7 +84,7 @@ impl Actor {
     }
 }
 
-/// Which policy and stage graph an event was made under.
+/// The policy and the stage graph that an event was made under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PolicyRef {
     /// The policy's id.

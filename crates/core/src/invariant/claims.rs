@@ -6,7 +6,7 @@ use super::mode;
 use crate::canonical;
 use crate::id::BlobRef;
 use crate::json::{Limits, Object, Text, Value};
-use crate::run::Snapshot;
+use crate::run::{Counted, Snapshot, Steps};
 use crate::verdict::{Reason, Verdict};
 
 /// Evidence `claims_map`.
@@ -49,16 +49,16 @@ impl Level {
 
 /// One claim.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct Claim<'r> {
     /// Its id, or its place as `idx:0`.
     pub(super) label: String,
-    pub(super) refs: Vec<Text>,
+    pub(super) refs: Counted<'r, Text>,
     pub(super) confidence: Level,
-    pub(super) tool_call_ids: Vec<Text>,
+    pub(super) tool_call_ids: Counted<'r, Text>,
     pub(super) scope: Option<Text>,
 }
 
-impl Claim {
+impl Claim<'_> {
     /// The blobs that it cites.
     pub(super) fn blobs(&self) -> impl Iterator<Item = BlobRef> {
         self.refs.iter().filter_map(Text::as_str).filter_map(BlobRef::parse)
@@ -86,18 +86,19 @@ impl Claim {
     }
 }
 
-/// What an invariant about claims has before it.
+/// The claims of a run, with the evidence beside them, as an invariant about claims needs them.
 pub(super) struct Claimed<'r> {
     pub(super) mode: String,
     pub(super) evidence: Evidence<'r>,
     /// The `claims_map`.
     pub(super) document: Value,
-    /// A PASS in this mode, or a FAIL where evidence is malformed; to be added to.
+    /// A PASS in this mode, or a FAIL if evidence is malformed; to be added to.
     pub(super) result: InvariantResult,
+    steps: &'r Steps,
 }
 
 impl<'r> Claimed<'r> {
-    /// Loads the `claims_map` in the modes that are concerned; the error is the whole answer where there is nothing to
+    /// Loads the `claims_map` in the modes that are concerned; the error is the whole answer if there is nothing to
     /// judge.
     pub(super) fn load(
         id: &str,
@@ -109,7 +110,7 @@ impl<'r> Claimed<'r> {
         let evidence = Evidence::of(run);
         evidence.report_problems(&mut result);
         match evidence.document(&CLAIMS_MAP, missing) {
-            Ok(document) => Ok(Self { mode, evidence, document, result }),
+            Ok(document) => Ok(Self { mode, evidence, document, result, steps: run.steps() }),
             Err((verdict, reason)) => {
                 result.find(verdict, reason);
                 Err(result)
@@ -117,24 +118,25 @@ impl<'r> Claimed<'r> {
         }
     }
 
-    /// The claims, and what is wrong with them added to the result. The error is the whole answer where there is no
+    /// The claims, and what is wrong with them added to the result. The error is the whole answer if there is no
     /// list of them.
-    pub(super) fn claims(&mut self) -> Result<Vec<Claim>, InvariantResult> {
+    pub(super) fn claims(&mut self) -> Result<Counted<'r, Claim<'r>>, InvariantResult> {
         let Some(items) = self.document.get("claims").and_then(Value::as_array) else {
             let reason = Reason::new(CLAIMS_MAP.malformed, "claims_map.claims must be a list");
             self.result.find(Verdict::Fail, reason);
             return Err(self.result.clone());
         };
         let mut problems = Vec::new();
-        let claims = items.iter().enumerate().map(|(index, item)| claim(index, item, &mut problems)).collect();
+        let claims =
+            items.iter().enumerate().map(|(index, item)| claim(index, item, self.steps, &mut problems)).collect();
         for problem in problems {
             self.result.find(Verdict::Fail, problem);
         }
-        Ok(claims)
+        Ok(Counted::new(claims, self.steps))
     }
 }
 
-fn claim(index: usize, item: &Value, problems: &mut Vec<Reason>) -> Claim {
+fn claim<'r>(index: usize, item: &Value, steps: &'r Steps, problems: &mut Vec<Reason>) -> Claim<'r> {
     let nothing = Object::new();
     let object = item.as_object().unwrap_or_else(|| {
         problems.push(Reason::new("CLAIM_MALFORMED", format!("claim[{index}] not an object")));
@@ -171,9 +173,9 @@ fn claim(index: usize, item: &Value, problems: &mut Vec<Reason>) -> Claim {
     }
     Claim {
         label: shown,
-        refs: refs.unwrap_or_default(),
+        refs: Counted::new(refs.unwrap_or_default(), steps),
         confidence,
-        tool_call_ids: tool_call_ids.unwrap_or_default(),
+        tool_call_ids: Counted::new(tool_call_ids.unwrap_or_default(), steps),
         scope: scope.and_then(Value::as_text).cloned(),
     }
 }
@@ -189,7 +191,7 @@ fn label(index: usize, id: Option<&Value>) -> Option<String> {
     }
 }
 
-/// The texts of a list; none where there is no list, and `None` where it is not a list of texts.
+/// The texts of a list; none if there is no list, and `None` if it is not a list of texts.
 fn texts(value: Option<&Value>) -> Option<Vec<Text>> {
     let Some(value) = value else { return Some(Vec::new()) };
     value.as_array()?.iter().map(|item| item.as_text().cloned()).collect()

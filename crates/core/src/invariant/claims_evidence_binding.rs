@@ -58,7 +58,7 @@ impl ClaimsEvidenceBinding {
     }
 }
 
-fn check_claim(result: &mut InvariantResult, run: &Snapshot, claim: &Claim, output: Option<BlobRef>) {
+fn check_claim(result: &mut InvariantResult, run: &Snapshot, claim: &Claim<'_>, output: Option<BlobRef>) {
     let label = &claim.label;
     claim.check_refs(run, result);
     if claim.refs.is_empty() {

@@ -56,8 +56,8 @@ impl ConfidenceSanity {
     }
 }
 
-/// What a claim that is more than a guess must have.
-fn check_substance(result: &mut InvariantResult, run: &Snapshot, evidence: &Evidence<'_>, claim: &Claim) {
+/// Checks that a claim that is more than a guess cites evidence that is there.
+fn check_substance(result: &mut InvariantResult, run: &Snapshot, evidence: &Evidence<'_>, claim: &Claim<'_>) {
     let (label, level) = (&claim.label, claim.confidence.as_str());
     claim.check_refs(run, result);
     let strength = claim.blobs().map(|blob| evidence.strength(blob.0)).max().unwrap_or(EvidenceStrength::Weak);

@@ -9,21 +9,21 @@ use crate::envelope::EventType;
 use crate::error::Error;
 use crate::json::{Object, Value};
 use crate::payload::{Member, RecordedEvaluation, RecordedResult};
-use crate::run::{Event, Snapshot};
+use crate::run::{Counted, Event, Snapshot};
 use crate::verdict::{Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The last EVALUATION has results, a verdict that follows from them, complete evidence, and the required invariants.
 ///
 /// Of a run with a committed policy, the policy says which invariants are required, and those must be among the results.
-/// What the results *should* be is not recomputed here: that is what replaying an evaluation is for.
+/// It does not compute the results again: a replay does.
 #[derive(Clone, Debug, Default)]
 pub struct EvaluationCompleteness {
     /// Keys that must be put before the EVALUATION.
     pub required_evidence_keys: Vec<String>,
     /// Invariants that must be among the results.
     pub required_invariants: Vec<String>,
-    /// Whether the blobs of the required keys are looked at; of all that was put, where no keys are required.
+    /// Whether the blobs of the required keys are looked at; of all that was put, if no keys are required.
     pub verify_blobs: bool,
     /// Whether `receipt.completeness` must be among the results.
     pub require_receipt_completeness_in_results: bool,
@@ -53,13 +53,13 @@ impl EvaluationCompleteness {
     fn required_ids(&self, run: &Snapshot) -> BTreeMap<String, bool> {
         let receipt = self.require_receipt_completeness_in_results.then(|| ReceiptCompleteness::ID.to_owned());
         let rules = of_commitment(run).into_iter().filter(|(rule, required)| *required && !rule.is_about_the_ending());
-        // One that is not known may be about the ending.
+        // An unknown invariant may be about the ending.
         let committed = rules.map(|(rule, _)| (rule.id().to_owned(), IDS.contains(&rule.id())));
         let asked = receipt.into_iter().chain(self.required_invariants.iter().cloned()).map(|id| (id, true));
         committed.chain(asked).collect()
     }
 
-    /// What must have been put before the EVALUATION.
+    /// Checks the evidence that must have been put before the EVALUATION.
     fn check_evidence(&self, run: &Snapshot, evaluation: &Event, result: &mut InvariantResult) {
         let mut evidence = Evidence::of(run);
         evidence.keep(|put| put.seq < evaluation.seq);
@@ -103,7 +103,7 @@ impl Invariant for EvaluationCompleteness {
             return result;
         };
         let said = RecordedEvaluation::parse(evaluation.payload.json());
-        let results = results(&mut result, &said);
+        let results = Counted::new(results(&mut result, &said), run.steps());
         let overall = overall_verdict(&mut result, &said);
         if let Some(overall) = overall.filter(|overall| overall.is_success()) {
             check_evidence_complete(&mut result, &said, overall);
@@ -124,7 +124,7 @@ impl Invariant for EvaluationCompleteness {
         if result.verdict != Verdict::Pass {
             return result;
         }
-        let ids: Vec<String> = results.into_iter().filter_map(|item| item.id).collect();
+        let ids: Vec<&str> = results.iter().filter_map(|item| item.id.as_deref()).collect();
         result.with("evaluation_count", run.of_type(EventType::Evaluation).count()).with("invariants_evaluated", ids)
     }
 }
@@ -197,7 +197,7 @@ fn check_evidence_complete(result: &mut InvariantResult, evaluation: &RecordedEv
 
 /// Adds each result that is worse than the whole. Only a committed policy can say that an invariant is not required: a
 /// result's own word for it is worth nothing.
-fn check_consistency(result: &mut InvariantResult, run: &Snapshot, overall: Verdict, results: &[Recorded]) {
+fn check_consistency(result: &mut InvariantResult, run: &Snapshot, overall: Verdict, results: &Counted<'_, Recorded>) {
     let listed = run.facts().commitment.iter().flat_map(Commitment::invariants);
     let optional: BTreeSet<&str> = listed.filter(|listed| !listed.required).map(|listed| listed.id.as_str()).collect();
     for item in results {

@@ -6,7 +6,7 @@ use crate::evidence::{BlobFact, EvidenceStrength};
 use crate::id::{BlobHash, BlobRef, Seq};
 use crate::json::{self, Limits, Text, Value};
 use crate::payload::{EvidencePut, Flaw, Member};
-use crate::run::{Event, Snapshot};
+use crate::run::{Counted, Event, Snapshot};
 use crate::verdict::{Reason, Verdict};
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -20,15 +20,15 @@ const DOCUMENT: Limits = Limits { unique_keys: true, ..Limits::READ };
 pub(super) struct Put {
     pub(super) seq: Seq,
     pub(super) key: Option<Text>,
-    /// The blob, where the event names exactly one.
+    /// The blob, if the event names exactly one.
     pub(super) hash: Option<BlobHash>,
     /// `meta.evidence_kind`
     pub(super) kind: Option<String>,
     /// `meta.oracle_class`
     pub(super) oracle_class: Member<u64>,
-    /// Whether it stands behind a RUN_FINALIZE.
+    /// Whether it stands after a RUN_FINALIZE.
     pub(super) late: bool,
-    /// What is wrong with it: FAIL, whoever looks.
+    /// The flaw of the event, if it has one: FAIL, whoever looks.
     pub(super) problem: Option<Reason>,
 }
 
@@ -36,14 +36,14 @@ pub(super) struct Put {
 #[derive(Debug)]
 pub(super) struct Evidence<'r> {
     run: &'r Snapshot,
-    pub(super) puts: Vec<Put>,
+    pub(super) puts: Counted<'r, Put>,
     index: OnceLock<Index>,
 }
 
-/// Where puts stand among all: a claim that cites thousands of blobs must not cost a walk over all puts for each.
+/// The places of puts among all: a claim that cites thousands of blobs must not cost a walk over all puts for each.
 #[derive(Debug, Default)]
 struct Index {
-    /// Those of a blob before the run ended.
+    /// The puts of each blob before the run ended.
     of_blob: BTreeMap<BlobHash, Blob>,
     /// The last one under a key.
     latest: BTreeMap<Vec<u8>, usize>,
@@ -66,7 +66,7 @@ impl<'r> Evidence<'r> {
                 _ => {}
             }
         }
-        Self { run, puts, index: OnceLock::new() }
+        Self { run, puts: Counted::new(puts, run.steps()), index: OnceLock::new() }
     }
 
     /// Leaves out all puts but these.
@@ -101,7 +101,7 @@ impl<'r> Evidence<'r> {
     /// The puts of a blob before the run ended.
     pub(super) fn puts_of(&self, hash: BlobHash) -> impl Iterator<Item = &Put> {
         let places = self.index().of_blob.get(&hash).map(|blob| blob.places.as_slice()).unwrap_or_default();
-        places.iter().filter_map(|place| self.puts.get(*place))
+        self.run.steps().walk(places).filter_map(|place| self.puts.get(*place))
     }
 
     /// The strength of a blob by the kinds that it was put as. The same bytes put under a stronger kind are no stronger:
@@ -117,7 +117,7 @@ impl<'r> Evidence<'r> {
         }
     }
 
-    /// The JSON document under a key; `missing` is the verdict and the message where there is none.
+    /// The JSON document under a key; `missing` is the verdict and the message if there is none.
     pub(super) fn document(&self, kind: &Document, missing: (Verdict, &str)) -> Result<Value, (Verdict, Reason)> {
         let missing = || (missing.0, Reason::new(kind.missing, missing.1));
         let put = self.latest(kind.key).ok_or_else(missing)?;
@@ -199,7 +199,7 @@ impl Put {
     }
 }
 
-/// What an EVIDENCE_PUT says of its blob that something else contradicts. `refs.blobs` may be empty.
+/// Finds a statement of an EVIDENCE_PUT that something else contradicts. `refs.blobs` may be empty.
 fn contradiction(run: &Snapshot, event: &Event, said: &EvidencePut) -> Option<Flaw> {
     let hash = said.hash.ok().filter(|_| !run.is_compatible())?;
     let mismatch = |msg| Some(Flaw { code: "EVIDENCE_MISMATCH", msg });
@@ -225,7 +225,7 @@ pub(super) struct Document {
     pub(super) corrupt: &'static str,
 }
 
-/// Adds what is wrong with a blob, where something is. Expired is degraded, not violated.
+/// Adds what is wrong with a blob, if something is. Expired is degraded, not violated.
 pub(super) fn check_blob(
     result: &mut InvariantResult,
     run: &Snapshot,

@@ -26,7 +26,7 @@ impl ExitStatus {
     /// Its id.
     pub const ID: &'static str = "exec.exit_status";
 
-    /// It has no parameters.
+    /// The invariant takes no parameters.
     ///
     /// # Errors
     /// [`Error::Policy`] for any.

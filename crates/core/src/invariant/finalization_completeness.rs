@@ -79,11 +79,11 @@ impl Invariant for FinalizationCompleteness {
         if self.require_decision_ref {
             check_decision_ref(&mut result, run, finalize);
         }
-        if let Some(last) = run.events().last().filter(|last| last.event_type != EventType::RunFinalize) {
+        if let Some(last) = run.events().next_back().filter(|last| last.event_type != EventType::RunFinalize) {
             let msg = format!("RUN_FINALIZE is not the last event. Last event type: '{}'", last.event_type);
             result.find(Verdict::Fail, Reason::new("NOT_LAST_EVENT", msg));
         }
-        if run.events().first().is_some_and(|first| first.event_type == EventType::RunFinalize) {
+        if run.events().next().is_some_and(|first| first.event_type == EventType::RunFinalize) {
             let msg = "the run begins with RUN_FINALIZE: there is nothing that it could be the end of";
             result.find(Verdict::Fail, Reason::new("NOTHING_BEFORE_FINALIZE", msg));
         }

@@ -16,7 +16,7 @@ impl LedgerChainValid {
     /// Its id.
     pub const ID: &'static str = "ledger.chain_valid";
 
-    /// It has no parameters.
+    /// The invariant takes no parameters.
     ///
     /// # Errors
     /// [`Error::Policy`] for any.
@@ -36,7 +36,7 @@ impl Invariant for LedgerChainValid {
 }
 
 impl LedgerChainValid {
-    /// What it says of a run whose rows were read and whose events were not kept.
+    /// Judges a run whose rows were read and whose events were not kept.
     pub fn of_facts(run: &RunId, facts: &RunFacts) -> InvariantResult {
         let mut result = InvariantResult::new(Self::ID, Verdict::Pass);
         // A row that nothing binds is no part of the chain.

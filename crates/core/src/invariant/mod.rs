@@ -70,14 +70,14 @@ pub trait Invariant: Debug + Send + Sync {
         false
     }
 
-    /// What it says of a snapshot that could be taken. Call [`evaluate`] instead.
+    /// Judges a snapshot that could be taken. Call [`evaluate`] instead.
     fn judge(&self, run: &Snapshot) -> InvariantResult;
 }
 
 /// Judges a snapshot by one invariant.
 ///
-/// UNKNOWN with `READ_FAILURE` where the snapshot could not be taken, and with `NO_EVENTS` where an answer would be a
-/// success about a run that is not there. No answer but that of `ledger.chain_valid` is better than FAIL where a row of
+/// UNKNOWN with `READ_FAILURE` if the snapshot could not be taken, and with `NO_EVENTS` if an answer would be a
+/// success about a run that is not there. No answer but that of `ledger.chain_valid` is better than FAIL if a row of
 /// the run could not be read as an event (`EVENT_MALFORMED`): it might have been the one that mattered.
 pub fn evaluate(invariant: &dyn Invariant, run: &Snapshot) -> InvariantResult {
     if let Some(problem) = run.read_failure() {
@@ -98,7 +98,7 @@ pub fn evaluate(invariant: &dyn Invariant, run: &Snapshot) -> InvariantResult {
 }
 
 impl InvariantResult {
-    /// Adds a reason, and its verdict where that is worse than what was found so far.
+    /// Adds a reason, and its verdict if that is worse than what was found so far.
     fn find(&mut self, verdict: Verdict, reason: Reason) {
         self.verdict = self.verdict.worse(verdict);
         self.reasons.push(reason);
@@ -137,7 +137,7 @@ macro_rules! registry {
         /// The ids of the built-in invariants.
         pub const IDS: &[&str] = &[$($invariant::ID),+];
 
-        /// What makes the invariant of each id, in the order of [`IDS`].
+        /// The maker of each invariant, in the order of [`IDS`].
         const MAKERS: &[Make] = &[$(|params| Ok(Arc::new($invariant::from_params(params)?))),+];
     };
 }

@@ -25,7 +25,7 @@ pub(super) fn from_params(id: &'static str, params: &Object) -> Result<Vec<Strin
     params.end().map(|()| modes)
 }
 
-/// What [`from_params`] reads.
+/// The parameter as [`from_params`] reads it.
 pub(super) fn params(require_in_modes: &[String]) -> Object {
     Object::from_iter([("require_in_modes", require_in_modes.to_vec())])
 }
@@ -49,7 +49,7 @@ pub(super) fn of_run(run: &Snapshot) -> Result<String, Reason> {
 }
 
 /// Begins the answer of an invariant that concerns only some modes: the mode and a PASS to add to; or, as the error,
-/// the whole answer where there is nothing to judge.
+/// the whole answer if there is nothing to judge.
 ///
 /// A mode that neither the invariant, nor the run's own policy, nor this crate knows might be one that it concerns.
 pub(super) fn begin(

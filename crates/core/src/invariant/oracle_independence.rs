@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::id::BlobRef;
 use crate::json::{Object, Text, Value};
 use crate::payload::Member;
-use crate::run::Snapshot;
+use crate::run::{Snapshot, Steps};
 use crate::verdict::{Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +20,7 @@ pub struct OracleMinimum {
     pub mode: String,
     /// The claim's confidence: `high`, `medium`, `low` or `unspecified`.
     pub confidence: String,
-    /// The claim's scope; of any, where it is not given. A row with a scope goes before one without.
+    /// The claim's scope; of any, if it is not given. A row with a scope goes before one without.
     pub scope: Option<String>,
     /// The least class, 0 to 3.
     pub min_class: u8,
@@ -35,7 +35,7 @@ const MAX_CLASS: u8 = 3;
 pub struct OracleIndependence {
     /// The modes that it concerns.
     pub require_in_modes: Vec<String>,
-    /// The minimums; where there is no row the minimum is 0.
+    /// The minimums; if there is no row the minimum is 0.
     pub policy: Vec<OracleMinimum>,
     /// Whether a claim whose minimum is above 0 must cite an oracle at all.
     pub require_oracle: bool,
@@ -82,11 +82,12 @@ impl OracleIndependence {
 
     /// The least class for claims of this mode, confidence and scope.
     pub fn min_class_for(&self, mode: &str, confidence: &str, scope: Option<&str>) -> u8 {
-        self.minimums(mode).class(confidence, scope)
+        let steps = Steps::default();
+        self.minimums(mode, &steps).class(confidence, scope)
     }
 
-    fn minimums<'a>(&'a self, mode: &'a str) -> Minimums<'a> {
-        let rows = self.policy.iter().filter(|row| row.mode == mode).rev();
+    fn minimums<'a>(&'a self, mode: &'a str, steps: &'a Steps) -> Minimums<'a> {
+        let rows = steps.walk(&self.policy).filter(|row| row.mode == mode).rev();
         // Of two rows for the same claims the first counts: later pairs replace earlier ones.
         let rows = rows.map(|row| ((row.confidence.as_str(), row.scope.as_deref()), row.min_class)).collect();
         Minimums { mode, rows }
@@ -106,7 +107,7 @@ impl OracleIndependence {
         if claims.is_empty() {
             return Ok(result.with("claim_count", 0));
         }
-        let (minimums, mut known) = (self.minimums(&mode), BTreeMap::new());
+        let (minimums, mut known) = (self.minimums(&mode, run.steps()), BTreeMap::new());
         let details = claims
             .iter()
             .filter_map(|claim| self.check_claim(&mut result, run, &evidence, claim, &minimums, &mut known));
@@ -118,13 +119,13 @@ impl OracleIndependence {
             .with("claim_details", details))
     }
 
-    /// Adds what is wrong with a claim's oracles, and gives its details where it has any.
+    /// Adds what is wrong with a claim's oracles, and gives its details if it has any.
     fn check_claim(
         &self,
         result: &mut InvariantResult,
         run: &Snapshot,
         evidence: &Evidence<'_>,
-        claim: &Claim,
+        claim: &Claim<'_>,
         minimums: &Minimums<'_>,
         known: &mut BTreeMap<BlobRef, Oracle>,
     ) -> Option<Object> {
@@ -175,14 +176,14 @@ struct Minimums<'a> {
 }
 
 impl Minimums<'_> {
-    /// That of a scope if it has one of its own, else that of any.
+    /// The least class for a scope: that of the scope's own row, else that of the row for any scope.
     fn class(&self, confidence: &str, scope: Option<&str>) -> u8 {
         let own = scope.and_then(|scope| self.rows.get(&(confidence, Some(scope))));
         own.or_else(|| self.rows.get(&(confidence, None))).copied().unwrap_or(0)
     }
 }
 
-/// What the puts of a blob say of it as an oracle's. It is worked out once, however many claims cite the blob.
+/// A blob as an oracle's, by all its puts. It is worked out once, however many claims cite the blob.
 #[derive(Clone, Copy, Default)]
 struct Oracle {
     /// The class of a blob that was put as an oracle's at least once: the least of all its puts, and 0 if one of them is
@@ -213,7 +214,7 @@ impl Oracle {
     }
 
     /// Adds what is wrong with it, for a claim that cites it.
-    fn report(self, result: &mut InvariantResult, claim: &Claim, blob: BlobRef) {
+    fn report(self, result: &mut InvariantResult, claim: &Claim<'_>, blob: BlobRef) {
         if self.malformed {
             let msg = format!("claim {}: oracle_class must be an integer from 0 to {MAX_CLASS}", claim.label);
             result.find(Verdict::Fail, Reason::new("ORACLE_CLASS_MALFORMED", msg).at(blob));

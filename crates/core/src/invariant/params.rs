@@ -15,7 +15,7 @@ impl<'p> Params<'p> {
         Self { id, given, known: Vec::new() }
     }
 
-    /// The value of a parameter, where it was given.
+    /// The value of a parameter, if it was given.
     pub(super) fn take(&mut self, key: &'static str) -> Option<&'p Value> {
         self.known.push(key);
         self.given.get(key)
@@ -33,7 +33,7 @@ impl<'p> Params<'p> {
         value.as_bool().ok_or_else(|| self.wrong(key, "expected true or false"))
     }
 
-    /// What is wrong with a parameter.
+    /// The error for a parameter.
     pub(super) fn wrong(&self, key: &str, problem: &str) -> Error {
         Error::policy(format!("{}.{key}", self.id), problem)
     }

@@ -16,7 +16,7 @@ impl SingleFinalize {
     /// Its id.
     pub const ID: &'static str = "run.single_finalize";
 
-    /// It has no parameters.
+    /// The invariant takes no parameters.
     ///
     /// # Errors
     /// [`Error::Policy`] for any.

@@ -51,12 +51,12 @@ impl Invariant for StageRequiredPath {
             let msg = format!("No events found for run_id={}", run.run_id());
             return InvariantResult::new(Self::ID, Verdict::Unknown).because(Reason::new("NO_EVENTS", msg));
         }
-        let mut visited: Vec<&Stage> = run.events().iter().map(|event| &event.stage).collect();
+        let mut visited: Vec<&Stage> = run.events().map(|event| &event.stage).collect();
         visited.dedup();
         let mut result = InvariantResult::new(Self::ID, Verdict::Pass)
             .with("visited", visited.iter().copied().map(Value::from).collect::<Vec<_>>())
             .with("required", self.required_path.clone());
-        let mut stages = visited.iter();
+        let mut stages = run.steps().walk(&visited);
         let mut missing = self.required_path.iter().skip_while(|wanted| stages.any(|stage| stage.as_str() == *wanted));
         if let Some(first) = missing.next() {
             let missing: Vec<&str> = std::iter::once(first).chain(missing).map(String::as_str).collect();

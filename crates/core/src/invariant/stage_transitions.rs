@@ -15,7 +15,7 @@ impl StageTransitions {
     /// Its id.
     pub const ID: &'static str = "run.stage_transitions";
 
-    /// It has no parameters.
+    /// The invariant takes no parameters.
     ///
     /// # Errors
     /// [`Error::Policy`] for any.

@@ -8,7 +8,7 @@ use super::{Invariant, InvariantResult, python_list};
 use crate::error::Error;
 use crate::id::{BlobHash, BlobRef};
 use crate::json::{Object, Text, Value};
-use crate::run::Snapshot;
+use crate::run::{Counted, Snapshot, Steps};
 use crate::verdict::{Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,7 @@ impl ToolTraceConsistency {
                     return Err(result.with("required_ids", ids.into_iter().cloned().collect::<Vec<_>>()));
                 }
             };
-            let calls = calls(&mut result, &trace)?;
+            let calls = calls(&mut result, run.steps(), &trace)?;
             check_calls(&mut result, run, &evidence, &ids, &calls, &mode);
         }
         Ok(result.with("tool_ids_checked", ids.len()))
@@ -80,7 +80,11 @@ struct Call<'t> {
 }
 
 /// The calls in the trace that can be read, with what is wrong with the others added.
-fn calls<'t>(result: &mut InvariantResult, trace: &'t Value) -> Result<Vec<Call<'t>>, InvariantResult> {
+fn calls<'t>(
+    result: &mut InvariantResult,
+    steps: &'t Steps,
+    trace: &'t Value,
+) -> Result<Counted<'t, Call<'t>>, InvariantResult> {
     let Some(items) = trace.get("calls").and_then(Value::as_array) else {
         result.find(Verdict::Fail, Reason::new(TOOL_TRACE.malformed, "tool_trace.calls must be a list"));
         return Err(result.clone());
@@ -95,7 +99,7 @@ fn calls<'t>(result: &mut InvariantResult, trace: &'t Value) -> Result<Vec<Call<
             }
         }
     }
-    Ok(calls)
+    Ok(Counted::new(calls, steps))
 }
 
 fn call(item: &Value) -> Result<Call<'_>, &'static str> {
@@ -121,7 +125,7 @@ fn check_calls(
     run: &Snapshot,
     evidence: &Evidence<'_>,
     ids: &BTreeSet<&Text>,
-    calls: &[Call<'_>],
+    calls: &Counted<'_, Call<'_>>,
     mode: &str,
 ) {
     let mut missing = Vec::new();

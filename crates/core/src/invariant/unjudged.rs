@@ -1,4 +1,4 @@
-//! What a run commits to and this version cannot judge: its answer is UNKNOWN.
+//! Invariants that a run commits to and this version cannot judge: their answer is UNKNOWN.
 
 use super::{IDS, Invariant};
 use crate::commitment::Listed;

@@ -1,6 +1,6 @@
-//! What the parser and the writer put up with.
+//! The limits of the parser and the writer: depth, size, repeated keys.
 
-/// What the parser and the writer put up with.
+/// The limits of the parser and the writer: depth, size, repeated keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// How many arrays and objects may be open at once.

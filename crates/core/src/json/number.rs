@@ -21,7 +21,7 @@ impl Number {
         value.is_finite().then_some(Self(Digits::Float(value)))
     }
 
-    /// The integer, where it is one and fits.
+    /// The integer, if it is one and fits.
     pub fn as_i64(&self) -> Option<i64> {
         match self.0 {
             Digits::Int(value) => Some(value),
@@ -29,7 +29,7 @@ impl Number {
         }
     }
 
-    /// The float, where it is one (`1` is not; `1.0` is).
+    /// The float, if it is one (`1` is not; `1.0` is).
     pub fn as_f64(&self) -> Option<f64> {
         match self.0 {
             Digits::Float(value) => Some(value),

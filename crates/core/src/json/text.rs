@@ -14,7 +14,7 @@ impl Text {
         &self.0
     }
 
-    /// The text as UTF-8, or `None` where it holds a lone surrogate.
+    /// The text as UTF-8, or `None` if it holds a lone surrogate.
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }

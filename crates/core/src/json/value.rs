@@ -136,7 +136,7 @@ impl Value {
         }
     }
 
-    /// The integer, where it is one and fits.
+    /// The integer, if it is one and fits.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Number(number) => number.as_i64(),
@@ -170,7 +170,7 @@ impl Value {
         matches!(self, Self::Null)
     }
 
-    /// What kind of value it is, in JSON's words.
+    /// The kind of the value, in JSON's words.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Null => "null",

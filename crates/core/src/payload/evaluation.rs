@@ -98,7 +98,7 @@ impl<'p> RecordedEvaluation<'p> {
         }
     }
 
-    /// The verdict alone: what stands behind it is not looked at.
+    /// The verdict alone: what stands after it is not looked at.
     pub fn verdict_of(payload: &[u8]) -> Member<Verdict> {
         verdict::of(payload)
     }

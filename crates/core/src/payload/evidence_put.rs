@@ -47,11 +47,11 @@ pub struct EvidencePut {
     pub oracle_class: Member<u64>,
     /// Whether `evidence` is missing, `null` or empty.
     is_silent: bool,
-    /// What is wrong with `key` and `meta`.
+    /// The flaw of `key` and `meta`.
     frame: Option<Flaw>,
-    /// What is wrong with the length, the type and the class, whoever wrote them.
+    /// The flaw of the length, the type and the class, whoever wrote them.
     record: Option<Flaw>,
-    /// What else is wrong with them in a run with a commitment.
+    /// Their flaw that counts only in a run with a commitment.
     strict: Option<Flaw>,
 }
 
@@ -128,6 +128,14 @@ impl EvidencePut {
         }
     }
 
+    /// The recipients that the bytes were sealed to, from a payload in canonical text: `meta.sealed.recipients`. An item
+    /// that is not Unicode text is nobody's name.
+    pub fn recipients_of(payload: &[u8]) -> impl Iterator<Item = Option<String>> {
+        let at = |object, name| canonical::member(object, name);
+        let list = at(payload, "meta").and_then(|meta| at(meta, "sealed")).and_then(|sealed| at(sealed, "recipients"));
+        list.into_iter().flat_map(canonical::items).map(unicode)
+    }
+
     /// The key, if it is Unicode.
     pub fn key(&self) -> Option<&str> {
         self.key.as_ref()?.as_str()
@@ -138,12 +146,12 @@ impl EvidencePut {
         self.hash.ok().zip(self.bytes_len)
     }
 
-    /// What is wrong with the event. A run without a `commitment` may leave the length out and make classes up.
+    /// Finds what is wrong with the event. A run without a `commitment` may leave the length out and make classes up.
     pub fn flaw(&self, commitment: bool) -> Option<Flaw> {
         self.frame.or(self.record).or(self.hash.err()).or(self.strict.filter(|_| commitment))
     }
 
-    /// What is wrong with what the event claims of a blob. In a run without a `commitment` an event may claim nothing, and
+    /// Finds what is wrong with the event's claims of a blob. In a run without a `commitment` an event may claim nothing, and
     /// `key` and `meta` may be anything; one that claims something must say which blob, and how long it is.
     pub fn claim_flaw(&self, commitment: bool) -> Option<Flaw> {
         if commitment {

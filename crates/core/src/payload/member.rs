@@ -4,20 +4,20 @@
 
 use crate::json::{self, Text};
 
-/// What a member of a payload says.
+/// A member of a payload, as far as it can be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Member<T> {
-    /// It is missing or `null`.
+    /// The member is missing or `null`.
     #[default]
     Nothing,
-    /// It is nothing that may stand there.
+    /// The member holds a value that may not stand there.
     Malformed,
-    /// It says this.
+    /// The member holds this value.
     Is(T),
 }
 
 impl<T> Member<T> {
-    /// What it says, if it says something that may stand there.
+    /// The value, if it may stand there.
     pub fn known(self) -> Option<T> {
         match self {
             Self::Is(value) => Some(value),

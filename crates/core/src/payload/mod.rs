@@ -6,6 +6,7 @@ mod evidence_put;
 mod member;
 mod run_finalize;
 mod run_start;
+mod shred;
 mod stage_advance;
 mod verdict;
 
@@ -15,4 +16,5 @@ pub use evidence_put::{EvidencePut, Flaw};
 pub use member::Member;
 pub use run_finalize::RunFinalize;
 pub use run_start::RunStart;
+pub use shred::Shred;
 pub use stage_advance::StageAdvance;

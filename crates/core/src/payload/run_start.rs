@@ -4,14 +4,14 @@ use super::member::{self, Member};
 use crate::canonical;
 use crate::commitment::Commitment;
 use crate::error::Error;
-use crate::json::{Object, Value};
+use crate::json::{self, Limits, Object, Value};
 
-/// What a run says of itself when it begins: `{"commitment", "meta"}`.
+/// The payload by which a run begins: `{"commitment", "meta"}`.
 #[derive(Clone, Debug, Default)]
 pub struct RunStart {
-    /// What it commits to; a run of the Python package commits to nothing.
+    /// The commitment; a run of the Python package has none.
     pub commitment: Option<Commitment>,
-    /// What its writer says about it. The run's row repeats it.
+    /// The writer's own words about the run. The run's row repeats them.
     pub meta: Object,
 }
 
@@ -32,19 +32,28 @@ impl RunStart {
         }
     }
 
+    /// A text of `meta`, of a payload in canonical text.
+    pub fn text_of_meta(payload: &[u8], name: &str) -> Option<String> {
+        canonical::member(canonical::member(payload, "meta")?, name).and_then(member::unicode)
+    }
+
     /// The payload.
     pub fn to_object(&self) -> Object {
         let commitment = self.commitment.iter().map(|commitment| ("commitment", commitment.to_value()));
         commitment.chain([("meta", Value::from(self.meta.clone()))]).collect()
     }
 
-    /// From the payload.
+    /// From the canonical text of the payload. The rest of it is not parsed.
     ///
     /// # Errors
-    /// As [`Commitment::from_value`].
-    pub fn from_object(payload: &Object) -> Result<Self, Error> {
-        let commitment = payload.get("commitment").map(Commitment::from_value).transpose()?;
-        let meta = payload.get("meta").and_then(Value::as_object).cloned().unwrap_or_default();
+    /// As [`Commitment::from_value`]; [`Error::Json`] for text that is not JSON.
+    pub fn parse(payload: &[u8]) -> Result<Self, Error> {
+        let value = |name| canonical::member(payload, name).map(|json| json::parse(json, Limits::READ)).transpose();
+        let commitment = value("commitment")?.as_ref().map(Commitment::from_value).transpose()?;
+        let meta = match value("meta")? {
+            Some(Value::Object(meta)) => meta,
+            _ => Object::new(),
+        };
         Ok(Self { commitment, meta })
     }
 }

@@ -16,7 +16,7 @@ pub enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    /// The bytes, where it is text.
+    /// The bytes, if it is text.
     pub fn text(self) -> Option<&'a [u8]> {
         match self {
             Self::Text(bytes) => Some(bytes),
@@ -24,12 +24,12 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// The text, where it is UTF-8 text.
+    /// The text, if it is UTF-8 text.
     pub fn as_str(self) -> Option<&'a str> {
         self.text().and_then(|bytes| std::str::from_utf8(bytes).ok())
     }
 
-    /// The integer, where it is one.
+    /// The integer, if it is one.
     pub fn integer(self) -> Option<i64> {
         match self {
             Self::Integer(value) => Some(value),
@@ -68,6 +68,6 @@ pub struct RunRow<'a> {
     pub stage_graph_id: Cell<'a>,
     /// When the run began.
     pub created_at: Cell<'a>,
-    /// What its writer said about it.
+    /// The writer's own words about the run.
     pub meta_json: Cell<'a>,
 }

@@ -14,19 +14,19 @@ use std::sync::{Arc, OnceLock};
 pub struct Event {
     /// Its place.
     pub seq: Seq,
-    /// What happened.
+    /// The type of the event.
     pub event_type: EventType,
     /// The stage that the run was in.
     pub stage: Stage,
     /// The hash of its bytes.
     pub hash: EventHash,
-    /// What it says.
+    /// The payload.
     pub payload: Payload,
     /// The exact bytes in compact form.
     pub text: Bytes,
-    /// Where `ts` stands in them, a JSON string.
+    /// The place of `ts` in them, a JSON string.
     ts: Range<usize>,
-    /// Where `refs` stands in them.
+    /// The place of `refs` in them.
     refs: Range<usize>,
 }
 
@@ -45,7 +45,7 @@ impl Deref for Bytes {
     }
 }
 
-/// What an event says: an object whose values are built when somebody first asks for one. Reading a run and judging it
+/// The payload of an event: an object whose values are built when somebody first asks for one. Reading a run and judging it
 /// builds none. The scanner lets nothing pass that is nested deeper than the parser goes.
 #[derive(Clone, Debug)]
 pub struct Payload {
@@ -69,7 +69,7 @@ impl Deref for Payload {
 }
 
 /// The object that a payload is.
-pub(super) fn object(json: &[u8]) -> Result<Object, Error> {
+fn object(json: &[u8]) -> Result<Object, Error> {
     match json::parse(json, Limits::READ)? {
         Value::Object(object) => Ok(object),
         _ => Err(Error::Draft { field: "payload", problem: "it must be an object".to_owned() }),
@@ -122,7 +122,7 @@ impl Event {
     }
 }
 
-/// Events as they come, their bytes one behind the other in a few pieces of memory.
+/// Events as they come, their bytes one after the other in a few pieces of memory.
 #[derive(Debug, Default)]
 pub(super) struct Events {
     list: Vec<Event>,
@@ -166,7 +166,7 @@ impl Events {
         self.shared = self.list.len();
     }
 
-    /// These and, behind them, others.
+    /// Joins these events with others that come after them.
     pub(super) fn followed_by(mut self, mut others: Self) -> Self {
         self.share();
         others.share();
@@ -175,7 +175,7 @@ impl Events {
         self
     }
 
-    /// All of them.
+    /// Ends the collection, and gives all events.
     pub(super) fn end(mut self) -> Vec<Event> {
         self.share();
         self.list

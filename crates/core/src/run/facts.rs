@@ -1,4 +1,4 @@
-//! What reading a run showed.
+//! The facts about a run that reading its rows showed.
 
 use crate::commitment::Commitment;
 use crate::id::{EventHash, Seq};
@@ -6,7 +6,7 @@ use crate::json::Text;
 use crate::stage::Stage;
 use crate::verdict::{Reason, Verdict};
 
-/// Which kind of tampering a finding speaks of.
+/// The kind of tampering that a finding speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Area {
     /// Events edited, reordered, removed or spliced in.
@@ -24,21 +24,21 @@ pub struct Finding {
     pub area: Area,
     /// FAIL if it contradicts the record; WARN if nothing binds what it says; UNKNOWN if it cannot be checked.
     pub verdict: Verdict,
-    /// What it is.
+    /// The reason: a code and a message.
     pub reason: Reason,
 }
 
 /// How many findings are kept for one run; beyond them they are only counted.
 pub(super) const MAX_FINDINGS: usize = 1000;
 
-/// What reading a run showed.
+/// The facts about a run that reading its rows showed.
 #[derive(Clone, Debug, Default)]
 pub struct RunFacts {
     /// How many rows there were.
     pub events: u64,
     /// The last event that could be read: its seq and the hash of its bytes.
     pub head: Option<(Seq, EventHash)>,
-    /// What should not be so, in the order of the rows.
+    /// The findings, in the order of the rows.
     pub findings: Vec<Finding>,
     /// How many findings there were beyond those kept.
     pub more_findings: u64,
@@ -48,7 +48,7 @@ pub struct RunFacts {
     pub commitment: Option<Commitment>,
     /// The verdict that RUN_FINALIZE recorded; `None` for a run that is unfinished or has none that can be read.
     pub recorded_verdict: Option<Verdict>,
-    /// The verdict of the last EVALUATION before the end of a committed run, where there is one that can be read.
+    /// The verdict of the last EVALUATION before the end of a committed run, if there is one that can be read.
     pub evaluated: Option<Verdict>,
     /// Whether there is a RUN_FINALIZE.
     pub finalized: bool,

@@ -14,6 +14,7 @@ mod reader;
 mod refs;
 mod row;
 mod snapshot;
+mod steps;
 mod strictness;
 
 pub use cells::{Cell, EventRow, RunRow};
@@ -22,4 +23,6 @@ pub use facts::{Area, Finding, RunFacts};
 pub use reader::RunReader;
 pub use refs::{blobs_cited, blobs_referred_to};
 pub use snapshot::{Snapshot, SnapshotBuilder, Wanted};
+pub(crate) use steps::Counted;
+pub use steps::{Steps, Walk};
 pub use strictness::Strictness;

@@ -9,7 +9,7 @@ use super::reader::RunReader;
 
 impl RunReader {
     /// The reader of a later part of the run whose first row this one has read; `before` is the row in front of the part.
-    /// `None` where something is wrong with either.
+    /// `None` if something is wrong with either.
     #[must_use]
     pub fn behind(self, before: &EventRow<'_>) -> Option<Self> {
         if self.rows != 1 || !self.facts.is_clean() {
@@ -33,7 +33,7 @@ impl RunReader {
     }
 
     /// The reader that would be, had one read what these have: all parts of a run in their order, the first from its first
-    /// row on. `None` where something is wrong.
+    /// row on. `None` if something is wrong.
     #[must_use]
     pub fn join(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let mut joined: Option<Self> = None;

@@ -1,7 +1,6 @@
 //! The way that a run went: stages, beginnings and endings against what it committed to.
 
 use super::checks::{RowCheck, lossy};
-use super::event::object;
 use super::facts::{Area, MAX_FINDINGS};
 use crate::canonical;
 use crate::commitment::{Commitment, MAX_START};
@@ -62,7 +61,7 @@ impl RowCheck<'_> {
             self.find(Area::Content, "COMMITMENT_MALFORMED", msg);
             return Object::new();
         }
-        match object(envelope.payload_json()).and_then(|payload| RunStart::from_object(&payload)) {
+        match RunStart::parse(envelope.payload_json()) {
             Ok(RunStart { commitment: Some(commitment), meta }) => {
                 if commitment.graph().is_none() {
                     let msg = format!("only a newer version can read the stage graph {:?}", commitment.graph_id());

@@ -19,20 +19,20 @@ pub struct RunReader {
     pub(super) scratch: Scratch,
     pub(super) facts: RunFacts,
     pub(super) next_seq: i64,
-    /// The hashes that the next event may name as the one before: one, or two where the last event's claim is wrong.
-    /// `None` where the last row could not be read.
+    /// The hashes that the next event may name as the one before: one, or two if the last event's claim is wrong.
+    /// `None` if the last row could not be read.
     pub(super) prev: Option<[Option<EventHash>; 2]>,
     /// The stage of the last event, as JSON.
     pub(super) stage: Vec<u8>,
     /// The policy reference of the first event, as JSON.
     pub(super) policy: Vec<u8>,
-    /// What RUN_START says about the run, if it commits to a policy.
+    /// The `meta` of RUN_START, if the run commits to a policy.
     pub(super) meta: Object,
-    /// What the events say that the run's row repeats, if the run commits to no policy.
+    /// The policy of the events, which the run's row repeats, if the run commits to no policy.
     pub(super) said: Said,
     /// How many rows there were, those before this part of the run counted as one.
     pub(super) rows: u64,
-    /// Where this part of the run begins: behind this event, or with the run.
+    /// The event after which this part of the run begins; `None` if the part begins with the run.
     pub(super) from: Option<(Seq, EventHash)>,
 }
 
@@ -62,7 +62,7 @@ impl RunReader {
 
     /// The next row: every column compared with its envelope, the envelope with its hash and with the event before.
     ///
-    /// Gives the envelope where the text is one, even if something is wrong with it; what is wrong is in the facts.
+    /// Gives the envelope if the text is one, even if something is wrong with it; what is wrong is in the facts.
     pub fn read<'s>(&'s mut self, row: &EventRow<'s>) -> Option<Envelope<'s>> {
         let Self { run_id, strictness, scratch, facts, next_seq, prev, stage, policy, meta, said, rows, .. } = self;
         *rows += 1;
@@ -85,7 +85,7 @@ impl RunReader {
         Some(envelope)
     }
 
-    /// The next event where it stands by itself and not in a row: as [`Self::read`], without columns.
+    /// Reads the next event from its text alone, which stands in no row: as [`Self::read`], without columns.
     pub fn read_text<'s>(&'s mut self, text: &'s [u8]) -> Option<Envelope<'s>> {
         let Self { run_id, strictness, scratch, facts, next_seq, prev, stage, policy, meta, said, rows, .. } = self;
         *rows += 1;
@@ -107,12 +107,12 @@ impl RunReader {
         Some(envelope)
     }
 
-    /// What RUN_START, which must have been read, commits to.
+    /// The commitment of RUN_START, which must have been read.
     pub fn commitment(&self) -> Option<&Commitment> {
         self.facts.commitment.as_ref()
     }
 
-    /// What the rows showed, once all have been read; `row` is the run's row in `runs`.
+    /// Ends the reading, once all rows have been read; `row` is the run's row in `runs`.
     pub fn finish(mut self, row: Option<&RunRow<'_>>) -> RunFacts {
         self.facts.stage = (!self.stage.is_empty())
             .then(|| Stage::new(json::parse_string(&self.stage).unwrap_or_default().to_string_lossy()));

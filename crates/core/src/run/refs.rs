@@ -5,7 +5,7 @@ use crate::envelope::Envelope;
 use crate::id::{BlobHash, BlobRef};
 use crate::json::{self, Limits, Text, Value};
 
-/// Every blob that the bytes of a blob name, where they are JSON; what [`Snapshot::wanted`](super::Snapshot::wanted) follows.
+/// Every blob that the bytes of a blob name, if they are JSON; what [`Snapshot::wanted`](super::Snapshot::wanted) follows.
 pub fn blobs_cited(bytes: &[u8]) -> Vec<BlobHash> {
     json::parse(bytes, Limits::READ).map(|value| hashes_in(&value)).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use crate::id::Timestamp;
 use crate::json::{self, Limits, Object, Text, Value};
 use crate::verdict::{Reason, Verdict};
 
-/// What is wrong with the run's row. `policy` is the policy reference of the first event, as JSON; `meta` is what
+/// Finds what is wrong with the run's row. `policy` is the policy reference of the first event, as JSON; `meta` is what
 /// RUN_START says about the run; `said` is what the events of a run without a commitment say.
 pub(super) fn mismatches(
     row: Option<&RunRow<'_>>,
@@ -44,7 +44,7 @@ pub(super) fn mismatches(
     found
 }
 
-/// What the row says that RUN_START contradicts.
+/// Compares the row with RUN_START.
 fn committed(row: &RunRow<'_>, facts: &RunFacts, policy: &[u8], meta: &Object, reasons: &mut Vec<Reason>) {
     let Some(commitment) = &facts.commitment else { return };
     let start = json::parse(policy, Limits::READ).unwrap_or_default();
@@ -74,7 +74,7 @@ fn committed(row: &RunRow<'_>, facts: &RunFacts, policy: &[u8], meta: &Object, r
     }
 }
 
-/// What the events of a run without a commitment say that its row repeats.
+/// The members of a run's events that its row repeats, for a run without a commitment.
 ///
 /// Nothing binds such a row, and a program of the Python package may put into it what it likes. But a row that no event
 /// agrees with was most likely edited.

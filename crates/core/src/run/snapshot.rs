@@ -5,6 +5,7 @@ use super::event::{Event, Events};
 use super::facts::RunFacts;
 use super::reader::RunReader;
 use super::refs::{blobs_cited, hash_in};
+use super::steps::{Steps, Walk};
 use super::strictness::Strictness;
 use crate::envelope::EventType;
 use crate::evidence::BlobFact;
@@ -19,11 +20,13 @@ pub struct Snapshot {
     run_id: RunId,
     facts: RunFacts,
     events: Vec<Event>,
-    /// Where the first event of each seq stands, once somebody has asked.
+    /// The place of the first event of each seq, once somebody has asked.
     places: OnceLock<BTreeMap<Seq, usize>>,
     blobs: BTreeMap<BlobHash, BlobFact>,
     unreadable: Option<String>,
     strictness: Strictness,
+    /// Shared by all that reaches into this snapshot, so that a test can count what an invariant looks at.
+    steps: Steps,
 }
 
 /// Builds a [`Snapshot`] from rows.
@@ -44,26 +47,26 @@ impl SnapshotBuilder {
         Self::behind(RunReader::judging(run_id, strictness))
     }
 
-    /// A snapshot of the events behind those that this reader has read.
+    /// A snapshot of the events after those that this reader has read.
     pub fn behind(reader: RunReader) -> Self {
         Self { reader, events: Events::default() }
     }
 
-    /// The next event where it stands by itself and not in a row.
+    /// Takes the next event from its text alone, which stands in no row.
     pub fn event_text(&mut self, text: &[u8]) {
         if let Some(envelope) = self.reader.read_text(text) {
             self.events.push(&envelope);
         }
     }
 
-    /// The next row. What cannot be read, the reader counts.
+    /// Takes the next row. The reader counts rows that it cannot read.
     pub fn event(&mut self, row: &EventRow<'_>) {
         if let Some(envelope) = self.reader.read(row) {
             self.events.push(&envelope);
         }
     }
 
-    /// All parts of a run in their order, each read to its end, as one; `None` where something is wrong, see
+    /// All parts of a run in their order, each read to its end, as one; `None` if something is wrong, see
     /// [`RunReader::join`].
     #[must_use]
     pub fn join(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
@@ -84,6 +87,7 @@ impl SnapshotBuilder {
             blobs: BTreeMap::new(),
             unreadable: None,
             strictness,
+            steps: Steps::default(),
         }
     }
 }
@@ -91,7 +95,7 @@ impl SnapshotBuilder {
 /// A blob that a snapshot wants to know of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Wanted {
-    /// Which.
+    /// The blob.
     pub hash: BlobHash,
     /// Whether its bytes are wanted too, and not just what state it is in.
     pub bytes: bool,
@@ -108,6 +112,7 @@ impl Snapshot {
             blobs: BTreeMap::new(),
             unreadable: Some(problem.into()),
             strictness: Strictness::Native,
+            steps: Steps::default(),
         }
     }
 
@@ -122,33 +127,39 @@ impl Snapshot {
         self.strictness == Strictness::Compatible
     }
 
-    /// Why it could not be taken, where it could not.
+    /// The reason why it could not be taken, if it could not.
     pub fn read_failure(&self) -> Option<&str> {
         self.unreadable.as_deref()
     }
 
-    /// What reading it showed.
+    /// The facts that reading the run showed.
     pub fn facts(&self) -> &RunFacts {
         &self.facts
     }
 
     /// The events that could be read, in the order of their rows.
-    pub fn events(&self) -> &[Event] {
-        &self.events
+    pub fn events(&self) -> Walk<'_, Event> {
+        self.steps.walk(&self.events)
+    }
+
+    /// How much of it was looked at.
+    pub fn steps(&self) -> &Steps {
+        &self.steps
     }
 
     /// The first event of this seq. Looking many up costs no more than one pass over the run.
     pub fn event_at(&self, seq: Seq) -> Option<&Event> {
         let places = self.places.get_or_init(|| {
             // Of two events of one seq the first stays: later pairs replace earlier ones.
-            self.events.iter().enumerate().rev().map(|(place, event)| (event.seq, place)).collect()
+            self.events().enumerate().rev().map(|(place, event)| (event.seq, place)).collect()
         });
+        self.steps.add(1);
         self.events.get(*places.get(&seq)?)
     }
 
     /// The events of one type.
     pub fn of_type(&self, event_type: EventType) -> impl DoubleEndedIterator<Item = &Event> {
-        self.events.iter().filter(move |event| event.event_type == event_type)
+        self.events().filter(move |event| event.event_type == event_type)
     }
 
     /// The reference of an event of this run.
@@ -167,7 +178,7 @@ impl Snapshot {
                 *wanted.entry(hash).or_default() |= bytes;
             }
         }
-        let named = self.events.iter().flat_map(Event::blobs).filter_map(|text| hash_in(&text));
+        let named = self.events().flat_map(Event::blobs).filter_map(|text| hash_in(&text));
         let known = self.blobs.values().filter_map(|fact| match fact {
             BlobFact::Intact { bytes: Some(bytes), .. } => Some(bytes),
             _ => None,
@@ -184,13 +195,14 @@ impl Snapshot {
         unknown.map(|(hash, bytes)| Wanted { hash, bytes }).collect()
     }
 
-    /// What is known of a blob. Bytes that are supplied must have been hashed by whoever read them.
+    /// Supplies a fact about a blob. Whoever read bytes that are supplied must have hashed them.
     pub fn supply(&mut self, hash: BlobHash, fact: BlobFact) {
         self.blobs.insert(hash, fact);
     }
 
-    /// What is known of a blob; [`BlobFact::Missing`] where nothing was supplied.
+    /// The fact that was supplied about a blob; [`BlobFact::Missing`] if none was.
     pub fn blob(&self, hash: &BlobHash) -> &BlobFact {
+        self.steps.add(1);
         self.blobs.get(hash).unwrap_or(&BlobFact::Missing)
     }
 

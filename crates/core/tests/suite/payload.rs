@@ -4,7 +4,9 @@ use receipt_core::canonical;
 use receipt_core::evidence::{BlobState, EvidenceClass};
 use receipt_core::id::{BlobHash, EventHash, PolicyDigest, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::payload::{BlobExpire, Cause, Member, RecordedEvaluation, RunFinalize, StageAdvance};
+use receipt_core::payload::{
+    BlobExpire, Cause, EvidencePut, Member, RecordedEvaluation, RunFinalize, RunStart, Shred, StageAdvance,
+};
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
 
@@ -23,6 +25,38 @@ fn a_step_says_its_two_stages() {
     let step = StageAdvance::parse(&text(StageAdvance::to_object(&from, &to)));
     assert!(step.says(&from, &to) && !step.contradicts(Some(&from), &to));
     assert!(!step.says(&to, &from) && step.contradicts(Some(&to), &to) && step.contradicts(None, &from));
+}
+
+#[test]
+fn a_destroyed_key_is_named_by_a_decision_that_says_so() {
+    let shred = Shred { recipient: "age1x".to_owned() };
+    assert_eq!(Shred::parse(&text(shred.to_object("over", [2, 1]))), Some(shred));
+    for json in [
+        "{}",
+        r#"{"recipient":"age1x"}"#,
+        r#"{"decision_id":"ship","recipient":"age1x"}"#,
+        r#"{"decision_id":"shred","recipient":5}"#,
+        r#"{"decision_id":"shred","x":{"recipient":"age1x"}}"#,
+    ] {
+        assert_eq!(Shred::parse(&parsed(json)), None, "{json}");
+    }
+    let start = |json: &str| RunStart::text_of_meta(&parsed(json), "recipient");
+    assert_eq!(start(r#"{"meta":{"recipient":"age1x"}}"#).as_deref(), Some("age1x"));
+    assert_eq!(
+        [start(r#"{"recipient":"age1x"}"#), start(r#"{"meta":{"recipient":[]}}"#), start("{}")],
+        [None, None, None]
+    );
+}
+
+#[test]
+fn the_recipients_of_sealed_evidence_are_those_that_its_event_lists() {
+    let recipients = |json: &str| EvidencePut::recipients_of(&parsed(json)).collect::<Vec<_>>();
+    let named = |names: &[Option<&str>]| names.iter().map(|name| name.map(str::to_owned)).collect::<Vec<_>>();
+    let listed = r#"{"meta":{"sealed":{"recipients":["a","b\n",5,"\ud800"]}}}"#;
+    assert_eq!(recipients(listed), named(&[Some("a"), Some("b\n"), None, None]));
+    for json in ["{}", r#"{"meta":{"recipients":["a"]}}"#, r#"{"meta":{"sealed":{"recipients":"a"}}}"#] {
+        assert_eq!(recipients(json), named(&[]), "{json}");
+    }
 }
 
 #[test]

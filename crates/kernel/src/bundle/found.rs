@@ -20,7 +20,7 @@ use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId};
 use receipt_core::note::VerifierKey;
 use receipt_core::payload::BlobExpire;
 use receipt_core::replay::Replay;
-use receipt_core::run::{RunReader, blobs_referred_to};
+use receipt_core::run::{RunReader, Steps, blobs_referred_to};
 use receipt_core::verdict::{Reason, Verdict};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -300,7 +300,8 @@ impl<'k> Found<'k> {
         let told = &self.told;
         let blob = |hash: &BlobHash, _| told.get(hash).and_then(|told| told.fact.clone()).unwrap_or(BlobFact::Missing);
         let (run_id, events, evaluator) = (&header.run_id, self.events.as_slice(), evaluator());
-        report.evaluations = Replay { run_id, events, row: &row.cells(), blob: &blob, evaluator }.all();
+        let steps = &Steps::default();
+        report.evaluations = Replay { run_id, events, row: &row.cells(), blob: &blob, evaluator, steps }.all();
         for replayed in &report.evaluations {
             for reason in &replayed.reasons {
                 self.findings.find(Check::Replay, replayed.verdict, reason.clone());

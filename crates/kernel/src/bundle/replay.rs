@@ -14,7 +14,7 @@ use receipt_core::envelope::EventType;
 use receipt_core::id::RunId;
 use receipt_core::policy::Invariants;
 use receipt_core::replay::{Replay, Replayed};
-use receipt_core::run::{RunFacts, RunReader};
+use receipt_core::run::{RunFacts, RunReader, Steps};
 use receipt_core::verdict::{Reason, Verdict};
 use std::cell::RefCell;
 
@@ -79,7 +79,8 @@ impl Ledger {
         let events = read.events;
         let evidence = RefCell::new(OfRun::new(store, run));
         let blob = |hash: &_, bytes| evidence.borrow_mut().fact(hash, bytes, events.iter().map(|text| &**text));
-        let replay = Replay { run_id: run, events: &events, row: &row.cells(), blob: &blob, evaluator: evaluator() };
+        let (evaluator, steps) = (evaluator(), &Steps::default());
+        let replay = Replay { run_id: run, events: &events, row: &row.cells(), blob: &blob, evaluator, steps };
         let evaluations = replay.all();
         let verdict = evaluations.iter().map(|it| it.verdict).fold(Verdict::Pass, Verdict::worse);
         Ok(Replays { verdict, reasons: Vec::new(), evaluations })

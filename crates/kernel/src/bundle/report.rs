@@ -1,6 +1,6 @@
 //! What a bundle looked like.
 
-use crate::check::report::{Check, CheckReport};
+use crate::check::report::{Check, CheckReport, find, overall};
 use crate::read::evidence::receipt::Receipts;
 use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId, Seq};
 use receipt_core::json::{Object, Value};
@@ -33,13 +33,12 @@ pub struct BundleReport {
 impl BundleReport {
     /// The verdict over the required checks.
     pub fn overall_verdict(&self) -> Verdict {
-        let required = self.checks.iter().filter(|check| check.required);
-        Verdict::overall(required.map(|check| (check.verdict, true)))
+        overall(&self.checks)
     }
 
     /// The report of one check.
     pub fn check(&self, check: Check) -> Option<&CheckReport> {
-        self.checks.iter().find(|report| report.check == check)
+        find(&self.checks, check)
     }
 
     /// `{"overall_verdict", "run", "head", "recorded", "checks", "absent", "evaluations", "events", "blobs"}`

@@ -3,11 +3,11 @@
 //! The log says which event each leaf is; its stored leaves are believed only where they lead to an anchor's root. Each
 //! event is compared with its leaf, so that what is missing or was made anew is named.
 
-use super::settled::Settled;
-use super::walk::{Hashes, Walk};
-
+use super::excuses::{Anchored, Excuses};
 use super::proof::{covers_nothing, empty_anchor, is_log_of, no_quorum, witnessed};
 use super::report::{Check, Report};
+use super::settled::Settled;
+use super::walk::{Hashes, Walk};
 use crate::error::Result;
 use crate::log::origin;
 use crate::read::head::sound_event;
@@ -48,15 +48,17 @@ pub struct Pinned {
 
 /// What the audit has read in the same instant.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Audited {
+pub(crate) struct Audited<'a> {
     /// Whether that was the whole ledger.
     pub(crate) whole: bool,
     /// How many rows the table of events has, if they were counted.
     pub(crate) events: Option<u64>,
+    /// The receipts that counted.
+    pub(crate) excuses: &'a Excuses,
 }
 
 /// Settles in `report` what these anchors settle. If tables or rows cannot be read, the report says UNKNOWN (READ_FAILURE).
-pub(crate) fn settle(store: &dyn ReadTransaction, anchors: &Anchors, audited: Audited, report: &mut Report) {
+pub(crate) fn settle(store: &dyn ReadTransaction, anchors: &Anchors, audited: Audited<'_>, report: &mut Report) {
     let whole = audited.whole;
     let sound = |check| report.check(check).is_some_and(|found| found.verdict.is_success());
     // Of a whole ledger with nothing wrong the audit has just compared each recorded hash with the bytes, in this same
@@ -79,16 +81,19 @@ pub(crate) fn settle(store: &dyn ReadTransaction, anchors: &Anchors, audited: Au
 fn compare_all(
     store: &dyn ReadTransaction,
     anchors: &Anchors,
-    (audited, hashes): (Audited, Hashes),
+    (audited, hashes): (Audited<'_>, Hashes),
     found: &mut Settled,
 ) -> Result<(Option<KeyName>, TreeHead)> {
     let origin = origin(store).unwrap_or_default();
     let own = own_checkpoint(store, origin.as_ref(), found)?;
-    let mut heads = signed_heads(anchors, origin.as_ref(), own.as_ref(), found);
+    let (own_signed, mut heads) = signed_heads(anchors, origin.as_ref(), own.as_ref(), found);
+    let signed = heads.len();
+    pinned_heads(anchors, origin.as_ref(), &mut heads, found);
     let outside = heads.len();
     // The ledger's own last checkpoint holds its log together, whether or not its signature says anything.
     heads.extend(own.iter().map(|own| ("the ledger's last checkpoint".to_owned(), own.checkpoint().head)));
     let mut walk = Walk::new(store, &heads, hashes, audited.events);
+    walk.places = audited.excuses.places();
     if audited.whole || outside > 0 || anchors.witnesses.is_some() {
         walk.run(found)?;
     } else {
@@ -98,13 +103,23 @@ fn compare_all(
         walk.logged(found)?;
     }
     let head = walk.frontier.head();
+    let mut anchored = Anchored::default();
     for (index, (name, wanted)) in heads.iter().enumerate() {
-        let holds = compare(&walk, name, wanted, index < outside, found);
-        if holds && index < outside {
+        if !compare(&walk, name, wanted, index < outside, found) {
+            continue;
+        }
+        if index < outside {
             found.cover(name, wanted.size, head.size);
         }
+        if index < signed || (index >= outside && own_signed) {
+            anchored.signed = anchored.signed.max(wanted.size);
+        } else if index < outside {
+            anchored.pinned = anchored.pinned.max(wanted.size);
+        }
     }
-    check_witnesses(anchors, own.as_ref(), head.size, found);
+    let witnessed = check_witnesses(anchors, own.as_ref(), head.size, found);
+    anchored.signed = anchored.signed.max(witnessed.unwrap_or_default());
+    audited.excuses.settle(&walk.places, anchored, found);
     for (run, seq, hash) in &anchors.expected {
         check_expected(store, run, *seq, hash, found)?;
     }
@@ -132,13 +147,14 @@ fn own_checkpoint(
     Ok(None)
 }
 
-/// The heads that can be relied on: of this log, and signed with the key where one was given.
+/// Whether the key has signed the ledger's last checkpoint, and the heads that can be relied on: of this log, and signed
+/// with the key where one was given.
 fn signed_heads(
     anchors: &Anchors,
     origin: Option<&KeyName>,
     own: Option<&SignedCheckpoint>,
     found: &mut Settled,
-) -> Vec<(String, TreeHead)> {
+) -> (bool, Vec<(String, TreeHead)>) {
     let mut heads = Vec::new();
     for (name, anchor) in &anchors.checkpoints {
         let theirs = &anchor.checkpoint().origin;
@@ -156,6 +172,13 @@ fn signed_heads(
             }
         }
     }
+    let own = anchors.key.as_ref().zip(own);
+    let own_signed = own.is_some_and(|(key, own)| is_signed(Some(key), own, "the ledger's last checkpoint", found));
+    (own_signed, heads)
+}
+
+/// Adds the heads that were verified before, of this log. With a key, one of them is asked for.
+fn pinned_heads(anchors: &Anchors, origin: Option<&KeyName>, heads: &mut Vec<(String, TreeHead)>, found: &mut Settled) {
     for Pinned { name, origin: pinned, head } in &anchors.pinned {
         match pinned {
             Some(pinned) if origin != Some(pinned) => {
@@ -167,14 +190,10 @@ fn signed_heads(
             _ => heads.push((name.clone(), *head)),
         }
     }
-    if let (Some(key), Some(own)) = (&anchors.key, own) {
-        is_signed(Some(key), own, "the ledger's last checkpoint", found);
-    }
     if anchors.key.is_some() && heads.is_empty() {
         let msg = "a key alone does not tell an old history from a new one: a checkpoint kept outside would";
         found.find(Check::Key, Verdict::Unknown, "NO_CHECKPOINT", msg);
     }
-    heads
 }
 
 fn is_signed(key: Option<&VerifierKey>, checkpoint: &SignedCheckpoint, name: &str, found: &mut Settled) -> bool {
@@ -216,8 +235,9 @@ fn compare(walk: &Walk<'_>, name: &str, wanted: &TreeHead, outside: bool, found:
     false
 }
 
-fn check_witnesses(anchors: &Anchors, own: Option<&SignedCheckpoint>, events: u64, found: &mut Settled) {
-    let Some(policy) = &anchors.witnesses else { return };
+/// Gives how many events the witnesses saw, if those are this ledger's.
+fn check_witnesses(anchors: &Anchors, own: Option<&SignedCheckpoint>, events: u64, found: &mut Settled) -> Option<u64> {
+    let policy = anchors.witnesses.as_ref()?;
     let candidates: Vec<&SignedCheckpoint> = match anchors.checkpoints.as_slice() {
         [] => own.into_iter().collect(),
         given => given.iter().map(|(_, checkpoint)| checkpoint).collect(),
@@ -243,6 +263,7 @@ fn check_witnesses(anchors: &Anchors, own: Option<&SignedCheckpoint>, events: u6
             found.find(Check::Fork, Verdict::Pass, "COVERED", msg);
         }
     }
+    met.filter(|_| !broken)
 }
 
 fn check_expected(

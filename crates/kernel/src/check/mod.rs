@@ -5,6 +5,7 @@
 
 pub mod anchors;
 pub mod audit;
+pub(crate) mod excuses;
 pub(crate) mod findings;
 mod parts;
 pub mod proof;

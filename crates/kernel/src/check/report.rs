@@ -162,6 +162,17 @@ impl CheckReport {
     }
 }
 
+/// The verdict over the required ones of these checks.
+pub(crate) fn overall(checks: &[CheckReport]) -> Verdict {
+    let required = checks.iter().filter(|check| check.required);
+    Verdict::overall(required.map(|check| (check.verdict, true)))
+}
+
+/// The report of one check among these.
+pub(crate) fn find(checks: &[CheckReport], check: Check) -> Option<&CheckReport> {
+    checks.iter().find(|report| report.check == check)
+}
+
 /// What a ledger, or some of its runs, looked like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -202,13 +213,12 @@ impl fmt::Display for Coverage {
 impl Report {
     /// The verdict over the required checks.
     pub fn overall_verdict(&self) -> Verdict {
-        let required = self.checks.iter().filter(|check| check.required);
-        Verdict::overall(required.map(|check| (check.verdict, true)))
+        overall(&self.checks)
     }
 
     /// The report of one check.
     pub fn check(&self, check: Check) -> Option<&CheckReport> {
-        self.checks.iter().find(|report| report.check == check)
+        find(&self.checks, check)
     }
 
     /// `{"overall_verdict", "checks": [{"check", "verdict", "required", "reasons": […]}], "runs", "events", "blobs",

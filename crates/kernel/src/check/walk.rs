@@ -1,8 +1,8 @@
 //! One pass over the log and over the events: what each leaf is, and whether all events are there.
 
-use super::settled::Settled;
-
+use super::excuses::Places;
 use super::report::Check;
+use super::settled::Settled;
 use crate::error::Result;
 use crate::store::{ReadTransaction, Segment, Visit};
 use receipt_core::envelope::{Envelope, Scratch};
@@ -50,6 +50,8 @@ pub(super) struct Walk<'a> {
     met: u64,
     /// How many rows the table of events has, if somebody has counted them.
     rows: Option<u64>,
+    /// Where the events stand that somebody asks for.
+    pub(super) places: Places,
 }
 
 impl<'a> Walk<'a> {
@@ -69,6 +71,7 @@ impl<'a> Walk<'a> {
             covered: HashMap::new(),
             met: 0,
             rows,
+            places: Places::default(),
         };
         walk.note();
         walk
@@ -128,6 +131,7 @@ impl<'a> Walk<'a> {
             let Some(first) = first.and_then(Seq::new) else { return Ok(false) };
             let last = i64::try_from(count - 1).ok().and_then(|count| first.get().checked_add(count));
             let Some(last) = last.and_then(Seq::new) else { return Ok(false) };
+            self.places.note(&segment.run_id, first.get(), last.get(), self.frontier.head_size());
             let hashes = self.hashes_of(&segment.run_id, first, last)?;
             let mut missing = Vec::new();
             for seq in first.get()..=last.get() {
@@ -251,6 +255,7 @@ impl<'a> Walk<'a> {
                 format!("the event in row {id} of run {run} comes after {covered} others of it, and is not the next");
             return Err(("UNLOGGED_EVENT", msg));
         }
+        self.places.note(&run, covered + 1, covered + 1, self.frontier.head_size());
         if !self.frontier.push(&hash, |_, _| {}) {
             return Err(bad());
         }

@@ -15,7 +15,7 @@ use receipt_core::canonical;
 use receipt_core::envelope::{Actor, Envelope, EventType, Scratch};
 use receipt_core::id::{BlobHash, BlobRef, RunId, Seq};
 use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::payload::EvidencePut;
+use receipt_core::payload::{EvidencePut, RunStart, Shred};
 use receipt_core::run::RunReader;
 use std::collections::BTreeSet;
 
@@ -111,17 +111,8 @@ impl Ledger {
         let mut run = self.maintain(Kind::Shred, actor, &meta)?;
         run.advance("COLLECT", "the key was destroyed")?;
         run.transact(|run| run.judge("nothing to collect"))?;
-        let payload = |lost: usize| {
-            Object::from_iter([
-                ("decision_id", Value::from("shred")),
-                ("basis", Value::from(vec!["the private half of the key was destroyed"])),
-                ("action_plan", "none: what is sealed to it alone cannot be opened any more".into()),
-                ("recipient", name.into()),
-                ("reason", reason.into()),
-                ("lost", lost.into()),
-                ("open_to_others", open_to_others.len().into()),
-            ])
-        };
+        let shred = Shred { recipient: name.to_owned() };
+        let payload = |lost: usize| shred.to_object(reason, [lost, open_to_others.len()]);
         let lost: Vec<BlobRef> = lost.into_iter().map(BlobRef).collect();
         let chunks = lost.chunks(BLOBS).chain(lost.is_empty().then_some(&[][..]));
         // The blobs are those that events name: the receipt is written, whatever has become of their rows.
@@ -162,9 +153,8 @@ fn shredded(store: &dyn ReadTransaction) -> Result<BTreeSet<String>> {
         let mut says = false;
         store.events(&run, &mut |row| {
             let decision = reader.read(row).filter(|it| it.event_type == EventType::Decision);
-            let payload = decision.and_then(|it| json::parse(it.payload_json(), Limits::READ).ok()).unwrap_or_default();
-            let is = |name: &str, value: &str| payload.get(name).and_then(Value::as_str) == Some(value);
-            says |= is("decision_id", "shred") && is("recipient", &named);
+            let shred = decision.and_then(|it| Shred::parse(it.payload_json()));
+            says |= shred.is_some_and(|shred| shred.recipient == named);
             Visit::Continue(())
         })?;
         if says && finish(store, &run, |row| reader.finish(row))?.is_clean() {
@@ -178,8 +168,8 @@ fn shredded(store: &dyn ReadTransaction) -> Result<BTreeSet<String>> {
 fn recipient_of(text: &[u8]) -> Option<String> {
     memchr::memmem::find(text, b"\"recipient\"")?;
     let mut scratch = Scratch::default();
-    let payload = json::parse(Envelope::read(text, &mut scratch).ok()?.payload_json(), Limits::READ).ok()?;
-    payload.get("meta")?.get("recipient")?.as_str().map(str::to_owned)
+    let envelope = Envelope::read(text, &mut scratch).ok()?;
+    RunStart::text_of_meta(envelope.payload_json(), "recipient")
 }
 
 /// The blobs that only this recipient can open, and those that others can open too: others whose keys are not on record as
@@ -201,15 +191,13 @@ fn sealed_to(store: &dyn ReadTransaction, name: &str) -> Result<(BTreeSet<BlobHa
             let mut scratch = Scratch::default();
             let envelope = row.envelope_json.text().and_then(|text| Envelope::read(text, &mut scratch).ok());
             let put = envelope.filter(|envelope| envelope.event_type == EventType::EvidencePut);
-            let hash = put.as_ref().and_then(|put| EvidencePut::of_envelope(put).hash.ok());
-            let payload = put.and_then(|put| json::parse(put.payload_json(), Limits::READ).ok());
-            let found = payload.as_ref().and_then(|payload| {
-                let recipients = payload.get("meta")?.get("sealed")?.get("recipients")?.as_array()?;
-                let named = |recipient: &&Value| recipient.as_str() == Some(name);
-                let others = recipients.iter().filter(|recipient| !named(recipient));
-                let left = others.filter(|other| other.as_str().is_none_or(|other| !gone.contains(other))).count();
-                recipients.iter().find(named)?;
-                Some((hash?, left))
+            let found = put.and_then(|put| {
+                let (named, others): (Vec<_>, Vec<_>) = EvidencePut::recipients_of(put.payload_json())
+                    .partition(|recipient| recipient.as_deref() == Some(name));
+                let left = others.iter().flatten().filter(|other| !gone.contains(*other)).count();
+                let left = left + others.iter().filter(|other| other.is_none()).count();
+                named.first()?;
+                Some((EvidencePut::of_envelope(&put).hash.ok()?, left))
             });
             let Some((hash, left)) = found.filter(|(hash, _)| !imported || !own.contains(hash)) else {
                 return Visit::Continue(());

@@ -5,7 +5,6 @@ use crate::store::ReadTransaction;
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Envelope, EventType, Scratch};
 use receipt_core::id::{EventHash, RunId, Seq, Timestamp};
-use receipt_core::json::{self, Limits};
 use receipt_core::payload::RunStart;
 use receipt_core::policy::Policy;
 use receipt_core::run::EventRow;
@@ -75,10 +74,9 @@ pub(crate) fn read_commitment(store: &dyn ReadTransaction, run_id: &RunId) -> Re
     store.event(run_id, Seq::FIRST, &mut |row| {
         let mut scratch = Scratch::default();
         found = Some(sound_event(run_id, row, &mut scratch).and_then(|envelope| {
-            let payload = json::parse(envelope.payload_json(), Limits::READ)?;
             let starts = envelope.event_type == EventType::RunStart;
-            let payload = payload.as_object().filter(|_| starts);
-            Ok(payload.map_or(Ok(RunStart::default()), RunStart::from_object)?.commitment)
+            let start = starts.then(|| RunStart::parse(envelope.payload_json())).transpose()?;
+            Ok(start.and_then(|start| start.commitment))
         }));
     })?;
     match found {

@@ -41,7 +41,7 @@ fn snapshot_of(
             return Ok(snapshot);
         }
         for blob in wanted {
-            let texts = snapshot.events().iter().map(|event| &*event.text);
+            let texts = snapshot.events().map(|event| &*event.text);
             let fact = evidence.fact(&blob.hash, blob.bytes, texts);
             snapshot.supply(blob.hash, fact);
         }

@@ -9,7 +9,8 @@ use crate::store::{KeyRow, ReadTransaction, Scope, Visit};
 use receipt_core::canonical;
 use receipt_core::envelope::{EventType, Scratch};
 use receipt_core::id::{BlobRef, EventRef, RunId};
-use receipt_core::json::{self, Limits, Object, Value};
+use receipt_core::json::{Limits, Object, Value};
+use receipt_core::payload::EvidencePut;
 use receipt_core::run::EventRow;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -75,20 +76,29 @@ impl Ready {
     }
 
     fn digest(&self) -> Result<[u8; 32]> {
-        let blobs = Value::from(self.blobs.iter().map(BlobRef::to_string).collect::<Vec<_>>());
-        let events = Value::from(self.events.iter().map(EventRef::to_string).collect::<Vec<_>>());
-        digest_of(self.event_type, &Value::from(self.payload.clone().into_inner()), [&blobs, &events])
+        let text = |value: Value| canonical::to_bytes(&value, Limits::WRITE);
+        let blobs = text(self.blobs.iter().map(BlobRef::to_string).collect::<Vec<_>>().into())?;
+        let events = text(self.events.iter().map(EventRef::to_string).collect::<Vec<_>>().into())?;
+        let payload = text(self.payload.clone().into_inner().into())?;
+        Ok(digest_of(self.event_type, &payload, [&blobs, &events]))
     }
 }
 
-fn digest_of(event_type: EventType, payload: &Value, [blobs, events]: [&Value; 2]) -> Result<[u8; 32]> {
-    let whole = Object::from_iter([
-        ("event_type", Value::from(event_type.as_str())),
-        ("payload", payload.clone()),
-        ("blobs", blobs.clone()),
-        ("events", events.clone()),
-    ]);
-    Ok(Sha256::digest(canonical::to_bytes(&whole.into(), Limits::WRITE)?).into())
+/// The digest of `{"blobs", "event_type", "events", "payload"}` in canonical text, whose parts are in it already.
+fn digest_of(event_type: EventType, payload: &[u8], [blobs, events]: [&[u8]; 2]) -> [u8; 32] {
+    let event_type = event_type.as_str().as_bytes();
+    let parts: [&[u8]; 9] = [
+        b"{\"blobs\":",
+        blobs,
+        b",\"event_type\":\"",
+        event_type,
+        b"\",\"events\":",
+        events,
+        b",\"payload\":",
+        payload,
+        b"}",
+    ];
+    parts.into_iter().fold(Sha256::new(), |hasher, part| hasher.chain_update(part)).finalize().into()
 }
 
 /// An event that is on disk.
@@ -192,10 +202,9 @@ fn recorded(store: &dyn ReadTransaction, run_id: &RunId, event: &Ready) -> Resul
 fn stored_digest(run_id: &RunId, row: &EventRow<'_>) -> Result<Option<[u8; 32]>> {
     let mut scratch = Scratch::default();
     let envelope = sound_event(run_id, row, &mut scratch)?;
-    let payload = json::parse(envelope.payload_json(), Limits::READ)?;
-    let refs = json::parse(envelope.refs_json(), Limits::READ)?;
-    let refs = refs.get("blobs").zip(refs.get("events"));
-    Ok(refs.and_then(|(blobs, events)| digest_of(envelope.event_type, &payload, [blobs, events]).ok()))
+    let list = |name| canonical::member(envelope.refs_json(), name);
+    let refs = list("blobs").zip(list("events"));
+    Ok(refs.map(|(blobs, events)| digest_of(envelope.event_type, envelope.payload_json(), [blobs, events])))
 }
 
 /// Refuses a reference to an event that this ledger does not have.
@@ -220,9 +229,7 @@ fn blobs_put(store: &dyn ReadTransaction, run_id: &RunId) -> Result<BTreeSet<Blo
         let mut scratch = Scratch::default();
         let envelope = sound_event(run_id, row, &mut scratch).ok();
         let put = envelope.filter(|envelope| envelope.event_type == EventType::EvidencePut);
-        let refs = put.and_then(|put| json::parse(put.refs_json(), Limits::READ).ok());
-        let blobs = refs.as_ref().and_then(|refs| refs.get("blobs")).and_then(Value::as_array);
-        found.extend(blobs.into_iter().flatten().filter_map(|blob| BlobRef::parse(blob.as_str()?)));
+        found.extend(put.and_then(|put| EvidencePut::of_envelope(&put).hash.ok()).map(BlobRef));
         Visit::Continue(())
     })?;
     Ok(found)

@@ -215,7 +215,7 @@ fn best_verdict(snapshot: &Snapshot) -> Verdict {
         return Verdict::Fail;
     }
     let Some(evaluation) = snapshot.of_type(EventType::Evaluation).next_back() else { return Verdict::Unknown };
-    let stale = snapshot.events().iter().any(|event| {
+    let stale = snapshot.events().any(|event| {
         event.seq > evaluation.seq && matches!(event.event_type, EventType::EvidencePut | EventType::Remediation)
     });
     let recorded = RecordedEvaluation::verdict_of(evaluation.payload.json()).known();
@@ -314,7 +314,7 @@ impl OpenRun<'_> {
         let verdict = choose(best_verdict(&snapshot))?;
         self.step_to_the_end(verdict)?;
         let payload = Clean::ours(RunFinalize::to_object(verdict)).with("summary", summary);
-        let basis = snapshot.events().iter().rev();
+        let basis = snapshot.events().rev();
         let mut basis = basis.filter(|event| matches!(event.event_type, EventType::Decision | EventType::Evaluation));
         let basis = basis.next().map(|event| snapshot.event_ref(event));
         self.write(&self.draft(EventType::RunFinalize, payload).events(basis))?;

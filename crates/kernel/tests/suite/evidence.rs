@@ -530,7 +530,7 @@ fn what_judging_a_run_again_costs_is_limited() {
     while work <= size * 64 {
         run.evaluate().unwrap();
         more += 1;
-        let last = scene.ledger.snapshot("many", &[]).unwrap().events().last().unwrap().text.len() as u64;
+        let last = scene.ledger.snapshot("many", &[]).unwrap().events().next_back().unwrap().text.len() as u64;
         work += size;
         size += last;
     }

@@ -2,10 +2,11 @@
 //! at all, so that no bytes are gone without a receipt and no event speaks of evidence that is not there.
 
 use crate::common::{RECIPIENT, actor, decision};
+use crate::forge::Forger;
 use crate::passing::log_reads;
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
-use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
+use receipt_core::id::{BlobHash, EventHash, EventRef, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::core::note::{KeyKind, Signing};
@@ -35,6 +36,8 @@ enum Fault {
     Torn,
     /// Rows of the log's tree are written otherwise than they were given; nothing is said to have failed.
     Flipped,
+    /// The commit is done, somebody changes the file by this SQL, and the commit is said to have reached nobody.
+    Detached(&'static str),
 }
 
 /// Counts the statements that write; from one on all of them fail, as for a process that has died.
@@ -86,7 +89,11 @@ impl Store for Failing {
     }
 
     fn begin(&self, scope: Scope<'_>) -> Result<Box<dyn WriteTransaction + '_>, Error> {
-        Ok(Box::new(FailingTransaction { inner: Some(self.inner.begin(scope)?), plan: self.plan.clone() }))
+        Ok(Box::new(FailingTransaction {
+            inner: Some(self.inner.begin(scope)?),
+            plan: self.plan.clone(),
+            location: self.inner.location(),
+        }))
     }
 
     fn settled(&self) -> Result<Arrival, Error> {
@@ -105,6 +112,7 @@ impl Store for Failing {
 struct FailingTransaction<'s> {
     inner: Option<Box<dyn WriteTransaction + 's>>,
     plan: Plan,
+    location: Location,
 }
 
 impl FailingTransaction<'_> {
@@ -238,8 +246,17 @@ impl WriteTransaction for FailingTransaction<'_> {
         self.write(|it| it.insert_key(run, key, row))
     }
 
+    fn last_event(&self) -> Option<(EventRef, EventHash)> {
+        self.inner.as_ref().unwrap().last_event()
+    }
+
     fn commit(mut self: Box<Self>) -> Result<(), Error> {
         let inner = self.inner.take().unwrap();
+        if let (Fault::Detached(sql), Location::File(path)) = (self.plan.fault, &self.location) {
+            inner.commit()?;
+            Forger::open(path).sql(sql);
+            return Err(StoreError::new(StoreErrorKind::Detached, "planned", "the log is gone").into());
+        }
         // A commit that fails may have been done.
         self.plan
             .run(|| inner.commit())
@@ -357,6 +374,26 @@ fn an_append_that_failed_or_is_in_doubt_is_settled_by_its_key() {
         });
         assert_eq!(statements, 3, "the key, the event, the commit");
         assert_eq!(doubts, [fault == Fault::After], "a commit in doubt may have been done, or not");
+    }
+}
+
+/// Only the bytes that lie there say whether a commit has reached the file: a column that holds the right hash says nothing.
+#[test]
+fn a_commit_that_was_taken_away_is_recorded_if_the_bytes_of_its_event_are_there() {
+    for (sql, recorded) in [
+        ("SELECT 1", true),
+        (
+            "UPDATE events SET envelope_json = replace(envelope_json, '\"n\"', '\"m\"') WHERE run_id = 's' AND seq = 2",
+            false,
+        ),
+        ("DELETE FROM events WHERE run_id = 's' AND seq = 2", false),
+    ] {
+        let (_folder, path) = scene(false);
+        let whole = Ledger::open(&path).unwrap();
+        whole.start("s", Policy::structural().unwrap(), actor(), Object::new()).unwrap();
+        let plan = Plan::new(Fault::Detached(sql), u64::MAX);
+        let done = failing(&path, &plan, 1).resume("s", actor()).unwrap().append(decision("n"));
+        assert_eq!(done.is_ok(), recorded, "{sql}: {done:?}");
     }
 }
 

@@ -213,6 +213,11 @@ impl Scene {
         sealed
     }
 
+    /// The exact texts of its events.
+    pub(crate) fn texts(&self) -> Vec<Box<[u8]>> {
+        self.sealed().into_iter().map(|event| event.text.into()).collect()
+    }
+
     /// Reads it back.
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.read(|_, text| text)

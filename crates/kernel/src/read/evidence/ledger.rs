@@ -5,6 +5,7 @@ use super::case::{Case, File, Form, Held, Lies, Said, other_length};
 use super::receipt::Receipt;
 use super::removals::{Removals, each_put};
 use super::together::Together;
+use crate::check::excuses::Excuses;
 use crate::check::findings::Findings;
 use crate::check::report::Check;
 use crate::error::Result;
@@ -37,6 +38,8 @@ pub(crate) struct Judge<'a> {
     /// Read when they are first needed: which runs were imported, and the receipts of removals.
     imports: Mutex<Option<Arc<Imports>>>,
     removals: Mutex<Option<Arc<Removals>>>,
+    /// The receipts that counted, if there are anchors to hold them against.
+    excuses: Option<Mutex<Excuses>>,
 }
 
 /// An event that put a blob, and where it stands.
@@ -69,7 +72,20 @@ impl<'a> Judge<'a> {
             doubts: Mutex::default(),
             imports: Mutex::default(),
             removals: Mutex::default(),
+            excuses: None,
         }
+    }
+
+    /// Keeps the receipts that count.
+    pub(crate) fn keeping_excuses(mut self, keep: bool) -> Self {
+        self.excuses = keep.then(Mutex::default);
+        self
+    }
+
+    /// Those that were kept.
+    pub(crate) fn into_excuses(self) -> Excuses {
+        let kept = self.excuses.map(|kept| kept.into_inner().unwrap_or_else(PoisonError::into_inner));
+        kept.unwrap_or_default()
     }
 
     /// The same for some runs, with these receipts and no others.
@@ -153,6 +169,10 @@ impl<'a> Judge<'a> {
         let judged = case.judge();
         if judged.fact == BlobFact::Expired && (put.is_none() || !(case.again || self.whole)) {
             found.expired += 1;
+        }
+        if let (BlobFact::Expired, Some(receipt), Some(put), Some(kept)) = (&judged.fact, &receipt, put, &self.excuses)
+        {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).note(receipt, put.run, put.said.seq);
         }
         for (verdict, code, msg) in judged.found {
             let reason = Reason::new(code, msg);

@@ -19,11 +19,13 @@ pub(crate) struct OfRun<'r> {
     run: &'r RunId,
     removals: Option<Removals>,
     puts: Option<HashMap<BlobHash, Vec<Evidence>>>,
+    /// What is known without bytes. A replay asks for each evaluation, and hashing a blob each time would have no limit.
+    known: HashMap<BlobHash, BlobFact>,
 }
 
 impl<'r> OfRun<'r> {
     pub(crate) fn new(store: &'r dyn ReadTransaction, run: &'r RunId) -> Self {
-        Self { store, run, removals: None, puts: None }
+        Self { store, run, removals: None, puts: None, known: HashMap::new() }
     }
 
     /// What invariants are told of a blob, by each of the run's events, whose texts these are, that put it.
@@ -33,11 +35,18 @@ impl<'r> OfRun<'r> {
         bytes: bool,
         events: impl IntoIterator<Item = &'e [u8]>,
     ) -> BlobFact {
-        let fact = store::blob_fact(self.store, hash, bytes);
-        if !matches!(fact, BlobFact::Removed | BlobFact::Missing) {
-            return fact;
+        if let Some(known) = self.known.get(hash).filter(|_| !bytes) {
+            return known.clone();
         }
-        self.judged(hash, &fact, events).unwrap_or_else(|error| BlobFact::Unreadable { problem: error.to_string() })
+        let mut fact = store::blob_fact(self.store, hash, bytes);
+        if matches!(fact, BlobFact::Removed | BlobFact::Missing) {
+            let judged = self.judged(hash, &fact, events);
+            fact = judged.unwrap_or_else(|error| BlobFact::Unreadable { problem: error.to_string() });
+        }
+        if !bytes {
+            self.known.insert(*hash, fact.clone());
+        }
+        fact
     }
 
     /// The worst that follows for any of the events.
@@ -86,4 +95,28 @@ fn puts_of<'e>(events: impl IntoIterator<Item = &'e [u8]>) -> HashMap<BlobHash, 
         }
     }
     puts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::OfRun;
+    use crate::{Actor, Ledger, Object, Policy, Put};
+    use receipt_core::evidence::BlobFact;
+
+    #[test]
+    fn a_blob_whose_bytes_nobody_wants_is_hashed_once_however_often_somebody_asks() {
+        let (full, empty) = (Ledger::in_memory(), Ledger::in_memory());
+        let policy = Policy::structural().unwrap();
+        let mut run = full.start("r", policy, Actor::new("system", "test"), Object::new()).unwrap();
+        let hash = run.put("log", b"a log", Put::text()).unwrap().hash;
+        let (snapshot, other) = (full.look().unwrap(), empty.look().unwrap());
+        let (view, nothing) = (snapshot.view(), other.view());
+        let mut evidence = OfRun::new(view.as_ref(), run.run_id());
+        let first = evidence.fact(&hash, false, []);
+        assert_eq!(first, BlobFact::Intact { bytes_len: 5, bytes: None });
+        // A store that has nothing shows whether it is asked.
+        evidence.store = nothing.as_ref();
+        assert_eq!(evidence.fact(&hash, false, []), first);
+        assert_eq!(evidence.fact(&hash, true, []), BlobFact::Missing, "the control");
+    }
 }

@@ -5,7 +5,7 @@ use crate::store;
 use receipt_core::canonical;
 use receipt_core::envelope::{Envelope, EventType};
 use receipt_core::evidence::EvidenceClass;
-use receipt_core::id::{BlobHash, Timestamp};
+use receipt_core::id::{BlobHash, RunId, Timestamp};
 use receipt_core::json::{self, Limits};
 use receipt_core::payload::BlobExpire;
 use std::collections::HashMap;
@@ -15,6 +15,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Receipt {
     pub(crate) hash: BlobHash,
+    pub(crate) run: RunId,
     pub(crate) seq: i64,
     pub(crate) at: Timestamp,
     pub(crate) bytes_len: Option<u64>,
@@ -33,6 +34,7 @@ impl Receipt {
         let said = BlobExpire::parse(envelope.payload_json()).filter(|said| said.removes)?;
         Some(Self {
             hash: said.hash,
+            run: RunId::new(envelope.run_id().to_string_lossy()),
             seq: envelope.seq.get(),
             at: store::instant(envelope)?,
             bytes_len: said.bytes_len,
