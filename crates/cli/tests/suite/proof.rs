@@ -81,6 +81,22 @@ fn a_link_is_no_key_file() {
     assert!(!place.path().join("nowhere.key").exists());
 }
 
+/// Whoever holds the file can do what `retain` does, and nothing in the file tells the two apart.
+#[test]
+fn a_removal_that_a_kept_checkpoint_does_not_cover_is_warned_of_until_a_new_one_is_signed() {
+    let (place, vkey) = signed();
+    let verify = ["verify", "--checkpoint", "kept.note", "--vkey", &vkey];
+    assert!(!place.ok(&verify).contains("EXPIRY_NOT_ANCHORED"), "the control");
+    place.ok(&["retain", "set", "--public", "0s"]);
+    place.ok(&["retain"]);
+    for _ in 0..2 {
+        let said = place.ok(&verify);
+        assert!(said.contains("WARN    evidence") && said.contains("EXPIRY_NOT_ANCHORED"), "{said}");
+    }
+    keep(&place, "kept.note", &place.ok(&["checkpoint", "--key", "ledger.key"]));
+    assert!(!place.ok(&verify).contains("EXPIRY_NOT_ANCHORED"));
+}
+
 #[test]
 fn a_checkpoint_kept_outside_shows_an_older_copy_and_another_key() {
     let (place, vkey) = signed();

@@ -31,7 +31,9 @@ impl Excuses {
         let mut places = Places::default();
         for ((run, seq), puts) in &self.0 {
             places.want(run, *seq);
-            puts.iter().for_each(|(run, seq)| places.want(run, *seq));
+            for (run, seq) in puts {
+                places.want(run, *seq);
+            }
         }
         places
     }

@@ -98,7 +98,7 @@ fn digest_of(event_type: EventType, payload: &[u8], [blobs, events]: [&[u8]; 2])
         payload,
         b"}",
     ];
-    parts.into_iter().fold(Sha256::new(), |hasher, part| hasher.chain_update(part)).finalize().into()
+    parts.into_iter().fold(Sha256::new(), Digest::chain_update).finalize().into()
 }
 
 /// An event that is on disk.

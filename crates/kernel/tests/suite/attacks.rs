@@ -1,6 +1,8 @@
 //! What somebody who holds only the file can do to what binds nothing: row ids, the log's own rows, indexes, constraints,
 //! the files beside it. Each is committed on a ledger that passes before.
 
+mod expiry;
+
 use crate::common::{actor, decision, new_path, start};
 use crate::forge::{Forger, hash};
 use receipt_kernel::anchor::Pinned;
@@ -12,7 +14,8 @@ use receipt_kernel::core::merkle::{Frontier, TreeHead, leaf_hash};
 use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::core::witness::WitnessPolicy;
 use receipt_kernel::{
-    Anchors, Audit, Check, Error, Ledger, Publish, Put, Reason, Report, RunId, Timestamp, Ttl, Value, Verdict,
+    Anchors, Audit, Check, Error, Ledger, Object, Policy, Publish, Put, Reason, Report, RunId, Timestamp, Ttl, Value,
+    Verdict,
 };
 use rusqlite::Connection;
 use std::path::Path;
@@ -183,6 +186,22 @@ fn a_log_that_counts_a_run_twice_is_found_whoever_signed_it() {
     assert_eq!(codes(&judged(&path, &Anchors::default()), Check::Content), (Verdict::Fail, vec!["LOG_MALFORMED"]));
     let signed = Ledger::open(&path).unwrap().checkpoint(&Publish::by(&other));
     assert!(matches!(signed, Err(Error::LogBroken { .. })), "{signed:?}");
+}
+
+/// The next event needs a higher number than the highest. That is no full disk: no room that anybody frees would help.
+#[test]
+fn a_ledger_without_a_row_id_left_says_so() {
+    for act in [
+        "UPDATE sqlite_sequence SET seq = 9223372036854775807 WHERE name = 'events'",
+        "UPDATE events SET id = 9223372036854775807 WHERE run_id = 'c' AND seq = 5",
+    ] {
+        let (_folder, path, _) = scene();
+        Forger::open(&path).sql(act);
+        let refused = Ledger::open(&path).unwrap().start("d", Policy::structural().unwrap(), actor(), Object::new());
+        let error = refused.unwrap_err();
+        assert_eq!((error.code(), error.hint()), ("store_failed", ""), "{act}: {error}");
+        assert!(error.to_string().contains("row id"), "{act}: {error}");
+    }
 }
 
 /// A number below 0 is none of a leaf, so that the row cannot be read as a stretch.

@@ -8,6 +8,7 @@ use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::run::EventRow;
+use receipt_kernel::Error;
 use receipt_kernel::store::memory::MemoryStore;
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
@@ -15,7 +16,6 @@ use receipt_kernel::store::{
     Problem, ReadTransaction, Scope, Segment, Size, Snapshot, Store, StoreError, StoreErrorKind, StoredCheckpoint,
     Visit, VisitRun, WriteTransaction, conformance,
 };
-use receipt_kernel::Error;
 use std::io::Read;
 use std::sync::Arc;
 

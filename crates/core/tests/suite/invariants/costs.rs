@@ -27,8 +27,8 @@ fn list(count: usize, item: impl Fn(usize) -> String) -> String {
 }
 
 /// `count` times the same with something more.
-fn again(count: usize, mut more: impl FnMut(Scene, usize) -> Scene) -> Scene {
-    (0..count).fold(Scene::factual(), |scene, index| more(scene, index))
+fn again(count: usize, more: impl FnMut(Scene, usize) -> Scene) -> Scene {
+    (0..count).fold(Scene::factual(), more)
 }
 
 /// `count` puts, each of another blob.
@@ -143,8 +143,8 @@ impl<T> Otherwise for Clones<T> {}
 /// A graph may have as many stages as 4 MB hold, and a run an advance in each event.
 #[test]
 fn a_stage_graph_is_shared_and_never_copied() {
-    assert!(Clones::<Arc<StageGraph>>::ANSWER && Clones::<Stage>::ANSWER, "the control");
-    assert!(!Clones::<StageGraph>::ANSWER);
+    const { assert!(Clones::<Arc<StageGraph>>::ANSWER && Clones::<Stage>::ANSWER, "the control") };
+    const { assert!(!Clones::<StageGraph>::ANSWER) };
     let snapshot = committed().advance("COLLECT").snapshot();
     let graph = |commitment: &receipt_core::commitment::Commitment| commitment.graph().unwrap().clone();
     let [one, other] = [snapshot.facts().clone(), snapshot.facts().clone()].map(|facts| facts.commitment.unwrap());
