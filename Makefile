@@ -8,7 +8,7 @@ REFERENCE := receipt-kernel==0.1.0
 # What tools/verify.py checks signatures with.
 ED25519 := cryptography==50.0.2
 
-.PHONY: test lint unit doc deny trust python release wheel bench bench-python fuzz reference ed25519 age clean
+.PHONY: test lint unit doc deny trust python pythons release wheel bench bench-python fuzz reference ed25519 age clean
 
 test: reference ed25519 age lint unit doc deny python
 	@echo "all checks passed"
@@ -60,7 +60,7 @@ PYENV := $(CURDIR)/target/python-venv
 WHEELS := $(CURDIR)/target/wheels
 PYTEST := pytest==9.2.0
 # Other SQLite libraries, which the tests open ledgers with in one process.
-SQLITES := apsw==3.54.1.0 duckdb==1.5.5 duckdb-extensions==1.5.5 duckdb-extension-sqlite-scanner==1.5.5
+SQLITES := apsw==3.54.0.0 duckdb==1.5.5 duckdb-extensions==1.5.5 duckdb-extension-sqlite-scanner==1.5.5
 PYTOOLS := maturin==1.16.0 $(PYTEST) mypy==2.4.1 typing_extensions $(SQLITES)
 python: reference $(PYENV)/tools
 	@if test -x $(PYENV)/bin/maturin; then \
@@ -80,6 +80,24 @@ $(PYENV)/tools:
 	@if $(PYTHON) -m venv $(PYENV) >/dev/null 2>&1 && $(PYENV)/bin/python -m pip install --quiet --disable-pip-version-check $(PYTOOLS); then \
 	  touch $@; \
 	else rm -rf $(PYENV); echo "SKIPPED: the Python package: no Python 3.10 with venv and pip, or no network"; fi
+
+# The same tests on every Python of this machine that the package is for. One wheel is for all of them (abi3): the one that
+# `make python` has built.
+MINORS := 10 11 12 13 14
+pythons: python
+	@for minor in $(MINORS); do \
+	  found=; \
+	  for candidate in python3.$$minor $$HOME/.pyenv/versions/3.$$minor.*/bin/python3.$$minor; do \
+	    if $$candidate -c "import venv" >/dev/null 2>&1; then found=$$candidate; break; fi; \
+	  done; \
+	  if test -z "$$found"; then echo "SKIPPED: Python 3.$$minor: it is not on this machine"; continue; fi; \
+	  env=$(CURDIR)/target/pythons/3.$$minor; \
+	  test -e $$env/tools || { $$found -m venv --clear $$env && \
+	    $$env/bin/python -m pip install --quiet --disable-pip-version-check $(PYTEST) $(SQLITES) && touch $$env/tools; } || exit 1; \
+	  $$env/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/test/*.whl || exit 1; \
+	  echo "Python 3.$$minor"; \
+	  (cd target && RECEIPT_REFERENCE_PYTHON=$(CURDIR)/$(VENV)/bin/python $$env/bin/python -m pytest -q -rs -c ../python/pyproject.toml --rootdir ../python ../python/tests) || exit 1; \
+	done
 
 # The command as it is published: target/release-files/receipt, stripped, and beside it receipt.debug with what a debugger
 # needs to name the lines of a crash; it finds that by the link in the program.

@@ -39,9 +39,9 @@ class Shared:
         #: How many of our own transactions are open, one inside the other.
         self.depth = 0
 
-    def opened(self, connection: sqlite3.Connection, path: str) -> None:
-        """Notes the connection that was opened."""
-        self.connection, self.process, self.path = connection, os.getpid(), path
+    def opened(self, connection: sqlite3.Connection) -> None:
+        """Notes the connection that was opened, and its file."""
+        self.connection, self.process, self.path = connection, os.getpid(), _file_of(connection)
         _OPEN.add(self)
 
     def forget(self) -> None:
@@ -100,9 +100,10 @@ def apart(path: str | os.PathLike[str]) -> Iterator[str]:
 
 
 def connect(path: str | os.PathLike[str], *, create: bool) -> sqlite3.Connection:
-    """Opens a file that is there; with ``create`` makes it, readable by its owner only."""
+    """Opens a file that is there; with ``create`` makes it, readable by its owner only. A URI means what it means to
+    ``sqlite3``."""
     name = os.fspath(path)
-    if name != ":memory:" and name:
+    if name not in ("", ":memory:") and not name.startswith("file:"):
         if create:
             _make(name)
         elif not os.path.exists(name):
@@ -119,6 +120,12 @@ def connect(path: str | os.PathLike[str], *, create: bool) -> sqlite3.Connection
             raise StoreError(str(error)) from error
         raise
     return connection
+
+
+def _file_of(connection: sqlite3.Connection) -> str:
+    """The file of a connection, whatever it was called when it was opened; empty for a database in memory."""
+    row = cursor(connection).execute("PRAGMA database_list").fetchone()
+    return str(row[2] or "")
 
 
 def _make(name: str) -> None:

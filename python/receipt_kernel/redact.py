@@ -96,6 +96,9 @@ def redact(
     ``original_hash`` goes into the report as it is given. Beside the redacted bytes the hash of the original lets
     anybody test guesses of a short secret, so a store never keeps it.
     """
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        # As 0.1.0 says of what is not bytes.
+        raise AttributeError(f"{type(data).__name__!r} object has no attribute 'decode'")
     clean, found = _native.redact(bytes(data))
     hits = [RedactionHit(*hit) for hit in found]
     for name, pattern, replacement in added():

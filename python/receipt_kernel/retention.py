@@ -35,7 +35,9 @@ def _instant(text: object) -> datetime:
 
 def _seconds(name: str, value: object) -> float | None:
     """How long something is kept; ``None`` for ever."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or math.isnan(value):
+    if not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if math.isnan(value):
         raise ValueError(f"{name} must be a number of seconds, not {value!r}")
     return value if 0 <= value < _FOREVER else None
 
@@ -61,7 +63,7 @@ def _checked(policy: RetentionPolicy) -> None:
 
 
 def _asked_at(now: str | None) -> str:
-    return datetime.now(timezone.utc).isoformat() if now is None else now
+    return now or datetime.now(timezone.utc).isoformat()
 
 
 _COLUMNS = ("sha256", "content_type", "bytes_len", "created_at", "evidence_class")

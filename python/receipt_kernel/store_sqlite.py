@@ -136,18 +136,26 @@ class SqliteReceiptStore:
             if self._closed and os.fspath(self.db_path) == ":memory:":
                 raise StoreError("the store is closed, and what it held in memory is gone")
             self._connection = _sqlite.connect(self.db_path, create=create)
-            self._shared.opened(self._connection, os.fspath(self.db_path))
+            self._shared.opened(self._connection)
 
     @property
     def _conn(self) -> sqlite3.Connection:
         """The store's own connection, for raw SQL; opened where it is not open."""
-        self._ensure_conn()
+        if self._connection is None:
+            self._ensure_conn()
+        else:
+            # Not through the method: a subclass may ask for the connection in its own.
+            self._open(create=False)
         assert self._connection is not None
         return self._connection
 
     @_conn.setter
     def _conn(self, connection: sqlite3.Connection | None) -> None:
         self._connection = connection
+        if connection is None:
+            self._shared.forget()
+        else:
+            self._shared.opened(connection)
 
     def _rows(self, sql: str, params: tuple[Any, ...]) -> list[Any]:
         connection = self._conn
@@ -220,15 +228,13 @@ class SqliteReceiptStore:
         :class:`~receipt_kernel.errors.UnknownRunError` (a ``sqlite3.IntegrityError``) where there is no such run: nothing
         is stored.
         """
-        if not isinstance(envelope, dict):
-            raise ValueError(f"an envelope is a dict, not {type(envelope).__name__}")
         version = envelope.get("event_schema_version", EVENT_SCHEMA_VERSION)
         if version > EVENT_SCHEMA_VERSION:
             problem = f"Event schema version {version} is newer than supported ({EVENT_SCHEMA_VERSION})"
             raise ValueError(f"{problem}: update receipt-kernel")
         event_type = envelope["event_type"]
         with self._writing() as run:
-            return self._append(run, _text("run_id", run_id), envelope, event_type)
+            return self._append(run, _text("run_id", run_id), dict(envelope), event_type)
 
     def _append(self, run: sqlite3.Cursor, run_id: str, envelope: dict[str, Any], event_type: Any) -> str:
         sql = "SELECT seq, event_hash FROM events WHERE run_id = ? ORDER BY seq DESC LIMIT 1"

@@ -96,7 +96,7 @@ impl Sealer {
         let bytes = data.as_bytes();
         let (clean, report) = py.detach(|| self.redactor().redact(bytes));
         let says = self.own_redactor.is_some() || !report.hits.is_empty();
-        let json = says.then(|| report.to_json());
+        let json = says.then(|| report.to_json_as_0_1_0());
         let clean = match clean {
             Cow::Borrowed(_) => data.clone(),
             Cow::Owned(clean) => PyBytes::new(py, &clean),

@@ -292,6 +292,23 @@ def test_no_hash_of_the_secret_bytes_is_stored(store: SqliteReceiptStore, db_pat
     assert json.loads(stored)["original_hash"] == ""
 
 
+@pytest.mark.differs("a report of over 10,000 secrets, of evidence that is no text, or of rules of one's own")
+@pytest.mark.ours
+def test_a_report_has_more_keys_only_where_there_is_more_to_say(store: SqliteReceiptStore) -> None:
+    def keys(data: bytes, by: SqliteReceiptStore = store) -> list[str]:
+        meta = by.get_blob_meta(by.put_blob(data).sha256)
+        assert meta is not None
+        return [] if meta["redaction_report"] is None else list(meta["redaction_report"])
+
+    secret, of_old = b"sk-ant-aaaabbbbccccddddeeee1234\n", ["hits", "original_hash", "redacted"]
+    assert keys(b"nothing") == [] and keys(secret) == of_old
+    assert keys(secret * 10_001) == [*of_old, "more_hits"]
+    assert keys(b"\x00\x01\x02\x03" * 100 + secret) == [*of_old, "scanned", "unscanned"]
+    rules = '[[rule]]\nid = "mine"\npattern = "PROJ-[0-9]+"\nkeywords = ["PROJ-"]\n'
+    with SqliteReceiptStore(store.db_path, rules=rules) as other:
+        assert keys(b"PROJ-123", other) == [*of_old, "rules"]
+
+
 @pytest.mark.ours
 @pytest.mark.parametrize(
     "piece", [b"-----BEGIN PRIVATE KEY-----\n", b"mysql://", b'password="', b"secret = '", b"sk-ant-", b"Bearer "]

@@ -26,6 +26,7 @@ _ASKS = {
     "claims.evidence_binding": ("has_blob",),
     "tools.trace_consistency": ("has_blob",),
 }
+_NO_HASH = "sha256:" + "0" * 64
 #: Those that read no evidence.
 _NO_DOCUMENTS = (
     "receipt.completeness",
@@ -37,14 +38,20 @@ _NO_DOCUMENTS = (
 )
 
 
-def judge(ctx: Any, invariant_id: str, params: dict[str, Any]) -> InvariantResult:
-    """What an invariant says of the run of a context.
+def judge(invariant: Any, ctx: Any, invariant_id: str, params: dict[str, Any]) -> InvariantResult:
+    """What the invariant of this id says of the run of a context, under the name that ``invariant`` goes by.
 
     Of a store of ours that nobody has changed it never raises: what cannot be read is UNKNOWN. Where a subclass or a patch
     has a method of its own, that is called, and what it raises comes through.
     """
-    store = ctx.get("store") if isinstance(ctx, dict) else None
-    run_id = ctx.get("run_id") if isinstance(ctx, dict) else None
+    result = _judged(ctx, invariant_id, params)
+    result.invariant_id = invariant.invariant_id
+    return result
+
+
+def _judged(ctx: Any, invariant_id: str, params: dict[str, Any]) -> InvariantResult:
+    given = getattr(ctx, "get", lambda name: None)
+    store, run_id = given("store"), given("run_id")
     if store is None or not isinstance(run_id, str) or (not run_id and invariant_id not in _STRUCTURAL):
         return _unknown(invariant_id, "CONTEXT_MISSING", "store/run_id not provided")
     encoded = canonical_json(params)
@@ -79,7 +86,7 @@ def _of_rows(store: Any, run_id: str, invariant_id: str, params: bytes) -> bytes
         return json.dumps(result.to_dict()).encode()
     own: Any = store
     with own._shared.lock:
-        answer: bytes = own._judge.evaluate(connection, store.db_path, run_id, invariant_id, params)
+        answer: bytes = own._judge.evaluate(connection, own._shared.path, run_id, invariant_id, params)
     return answer
 
 
@@ -116,12 +123,23 @@ def _unknown(invariant_id: str, code: str, msg: str) -> InvariantResult:
 
 
 def _foreign_run(store: Any, run_id: str, invariant_id: str) -> _native.ForeignRun:
-    run = _native.ForeignRun(run_id, [_canonical(event) for event in store.get_events(run_id)])
+    shown = enumerate(store.get_events(run_id), 1)
+    run = _native.ForeignRun(run_id, [_canonical(_placed(event, run_id, place)) for place, event in shown])
     reads = [] if invariant_id in _NO_DOCUMENTS else _READS
     while wanted := run.wanted(reads):
         for sha256, bytes_wanted in wanted:
             run.supply(sha256, *_fact(store, sha256, bytes_wanted, invariant_id))
     return run
+
+
+def _placed(event: Any, run_id: str, place: int) -> Any:
+    """An event that a store shows, in its place. A store that stands in for ours often leaves out what only the chain asks
+    for, and the chain is never judged by what is shown."""
+    if not isinstance(event, dict):
+        return event
+    seq = event.get("seq")
+    own = {"run_id": run_id, "seq": seq if type(seq) is int and seq > 0 else place}
+    return {**event, **own, "prev_event_hash": None, "event_hash": _NO_HASH}
 
 
 def _canonical(envelope: Any) -> bytes:

@@ -15,8 +15,8 @@ class ClaimsEvidenceBindingInvariant:
     invariant_id = "claims.evidence_binding"
 
     def __init__(self, *, require_in_modes: tuple[str, ...] = ("factual", "mixed")) -> None:
-        self.require_in_modes = tuple(texts("require_in_modes", require_in_modes))
+        self._require_in_modes = tuple(texts("require_in_modes", require_in_modes))
 
     def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
         """Judges the run of a context ``{"store": store, "run_id": id}``."""
-        return judge(ctx, self.invariant_id, {"require_in_modes": list(self.require_in_modes)})
+        return judge(self, ctx, "claims.evidence_binding", {"require_in_modes": list(self._require_in_modes)})

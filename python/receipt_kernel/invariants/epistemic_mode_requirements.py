@@ -27,13 +27,13 @@ class EpistemicModeRequirementsInvariant:
         self, *, requirements: Mapping[str, tuple[str, ...]] | None = None, allow_unknown_modes: bool = False
     ) -> None:
         given = DEFAULT_MODE_REQUIREMENTS if requirements is None else requirements
-        self.requirements = {mode: tuple(texts("requirements", keys)) for mode, keys in given.items()}
-        self.allow_unknown_modes = allow_unknown_modes
+        self._req = {mode: tuple(texts("requirements", keys)) for mode, keys in given.items()}
+        self._allow_unknown = allow_unknown_modes
 
     def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
         """Judges the run of a context ``{"store": store, "run_id": id}``."""
         params = {
-            "requirements": {mode: list(keys) for mode, keys in self.requirements.items()},
-            "allow_unknown_modes": bool(self.allow_unknown_modes),
+            "requirements": {mode: list(keys) for mode, keys in self._req.items()},
+            "allow_unknown_modes": bool(self._allow_unknown),
         }
-        return judge(ctx, self.invariant_id, params)
+        return judge(self, ctx, "epistemic.mode_requirements", params)

@@ -33,4 +33,4 @@ class EvaluationCompletenessInvariant:
             "verify_blobs": bool(self.verify_blobs),
             "require_receipt_completeness_in_results": bool(self.require_receipt_completeness_in_results),
         }
-        return judge(ctx, self.invariant_id, params)
+        return judge(self, ctx, "evaluation.completeness", params)

@@ -23,4 +23,4 @@ class FinalizationCompletenessInvariant:
             "require_decision_ref": bool(self.require_decision_ref),
             "allow_warn_as_success": bool(self.allow_warn_as_success),
         }
-        return judge(ctx, self.invariant_id, params)
+        return judge(self, ctx, "finalization.completeness", params)

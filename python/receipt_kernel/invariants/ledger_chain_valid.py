@@ -16,4 +16,4 @@ class LedgerChainValidInvariant:
 
     def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
         """Judges the run of a context ``{"store": store, "run_id": id}``."""
-        return judge(ctx, self.invariant_id, {})
+        return judge(self, ctx, "ledger.chain_valid", {})

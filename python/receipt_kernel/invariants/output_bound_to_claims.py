@@ -15,8 +15,8 @@ class OutputBoundToClaimsInvariant:
     invariant_id = "output.bound_to_claims"
 
     def __init__(self, *, require_in_modes: tuple[str, ...] = ("factual", "mixed")) -> None:
-        self.require_in_modes = tuple(texts("require_in_modes", require_in_modes))
+        self._modes = tuple(texts("require_in_modes", require_in_modes))
 
     def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
         """Judges the run of a context ``{"store": store, "run_id": id}``."""
-        return judge(ctx, self.invariant_id, {"require_in_modes": list(self.require_in_modes)})
+        return judge(self, ctx, "output.bound_to_claims", {"require_in_modes": list(self._modes)})

@@ -20,4 +20,4 @@ class ReceiptCompletenessInvariant:
     def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
         """Judges the run of a context ``{"store": store, "run_id": id}``."""
         params = {"required_keys": self.required_keys, "verify_blobs": bool(self.verify_blobs)}
-        return judge(ctx, self.invariant_id, params)
+        return judge(self, ctx, "receipt.completeness", params)

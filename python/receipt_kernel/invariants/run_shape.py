@@ -15,7 +15,7 @@ class SingleFinalizeInvariant:
 
     def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
         """Judges the run of a context ``{"store": store, "run_id": id}``."""
-        return judge(ctx, self.invariant_id, {})
+        return judge(self, ctx, "run.single_finalize", {})
 
 
 class StageRequiredPathInvariant:
@@ -30,7 +30,7 @@ class StageRequiredPathInvariant:
         """Judges the run of a context ``{"store": store, "run_id": id}``."""
         if not self.required_path:
             return _unconditional(ctx, self.invariant_id)
-        return judge(ctx, self.invariant_id, {"required_path": self.required_path})
+        return judge(self, ctx, "run.stage_required_path", {"required_path": self.required_path})
 
 
 def _unconditional(ctx: dict[str, Any], invariant_id: str) -> InvariantResult:

@@ -15,8 +15,8 @@ class ToolTraceConsistencyInvariant:
     invariant_id = "tools.trace_consistency"
 
     def __init__(self, *, enforce_in_modes: tuple[str, ...] = ("factual", "mixed")) -> None:
-        self.enforce_in_modes = tuple(texts("enforce_in_modes", enforce_in_modes))
+        self._modes = tuple(texts("enforce_in_modes", enforce_in_modes))
 
     def evaluate(self, ctx: dict[str, Any]) -> InvariantResult:
         """Judges the run of a context ``{"store": store, "run_id": id}``."""
-        return judge(ctx, self.invariant_id, {"enforce_in_modes": list(self.enforce_in_modes)})
+        return judge(self, ctx, "tools.trace_consistency", {"enforce_in_modes": list(self._modes)})

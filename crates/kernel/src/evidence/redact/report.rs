@@ -93,6 +93,16 @@ impl Report {
     /// The stored form. `original_hash` is always empty: beside the redacted bytes, an unsalted hash of the original
     /// would let anybody test guesses of a short secret.
     pub fn to_json(&self) -> String {
+        self.json(true)
+    }
+
+    /// The same with the members of the Python package 0.1.0 alone, and of ours only those that say something unusual: other
+    /// rules than the built-in ones, data that was not scanned, exceptions, a list that was cut off.
+    pub fn to_json_as_0_1_0(&self) -> String {
+        self.json(false)
+    }
+
+    fn json(&self, whole: bool) -> String {
         let mut json = String::from("{\"hits\": [");
         // Writing to a String cannot fail, and no id, replacement or digest holds anything to escape.
         for (index, hit) in self.hits.iter().enumerate() {
@@ -120,7 +130,12 @@ impl Report {
                 let _ = write!(json, ", \"{name}\": {more}");
             }
         }
-        let _ = write!(json, ", \"rules\": \"{}\", \"scanned\": {}", self.rules, self.scanned.is_whole());
+        if whole || *self.rules != *Redactor::builtin().digest() {
+            let _ = write!(json, ", \"rules\": \"{}\"", self.rules);
+        }
+        if whole || !self.scanned.is_whole() {
+            let _ = write!(json, ", \"scanned\": {}", self.scanned.is_whole());
+        }
         if let Some(why) = self.scanned.why() {
             let _ = write!(json, ", \"unscanned\": \"{why}\"");
         }
