@@ -28,11 +28,11 @@ class Measure(NamedTuple):
 
 
 MEASURES = {
-    "chain": Measure("`LedgerChainValidInvariant`, a run of 10,000 events", 20, "ms"),
-    "thirteen": Measure("all thirteen invariants, the same run", 20, "ms"),
-    "redact": Measure("`redact` of a clean log of 10 MB", 30, "ms"),
+    "chain": Measure("`LedgerChainValidInvariant`, a run of 10,000 events", 5, "ms"),
+    "thirteen": Measure("all thirteen invariants, the same run", 10, "ms"),
+    "redact": Measure("`redact` of a clean log of 10 MB", 50, "ms"),
     "canonical": Measure("`canonical_json` and `compute_hash`, a payload of 1 KB", 3, "us"),
-    "append": Measure("`append_event`, durable", 1.2, "us"),
+    "append": Measure("`append_event`, durable", 1.0, "us"),
     "put": Measure("`put_blob` of 1 KB, durable", 1.2, "us"),
 }
 UNITS = {"ms": 1e3, "us": 1e6}

@@ -304,9 +304,9 @@ def test_a_report_has_more_keys_only_where_there_is_more_to_say(store: SqliteRec
     assert keys(b"nothing") == [] and keys(secret) == of_old
     assert keys(secret * 10_001) == [*of_old, "more_hits"]
     assert keys(b"\x00\x01\x02\x03" * 100 + secret) == [*of_old, "scanned", "unscanned"]
-    rules = '[[rule]]\nid = "mine"\npattern = "PROJ-[0-9]+"\nkeywords = ["PROJ-"]\n'
+    rules = '[[rule]]\nid = "badge"\nkeywords = ["badge-"]\npattern = "badge-[0-9]{4}"\n'
     with SqliteReceiptStore(store.db_path, rules=rules) as other:
-        assert keys(b"PROJ-123", other) == [*of_old, "rules"]
+        assert keys(b"badge-7351", other) == [*of_old, "rules"]
 
 
 @pytest.mark.ours
