@@ -29,8 +29,12 @@ const EXEC_EXAMPLES: &str = "\
 Examples:
   receipt exec -- make test
   receipt exec --run nightly-7 --output target/report.html -- ./nightly.sh
+  receipt exec --tty -- cargo build    coloured, also where the output goes into a file
 
-The exit status is the command's own where that is not 0, else the verdict's.";
+The exit status is the command's own where that is not 0, else the verdict's: 0 PASS or WARN, 1 FAIL, 3 UNKNOWN. It is 125 if
+the recording failed after the command had run, or if its status was 0 and its output could not be shown; 126 and 127 as a
+shell gives them. Before the command runs: 2 for a wrong command line, 4 for a ledger that cannot be read or written.
+Signals reach the command once, and the run is finalized whatever they do to it. docs/EXEC.md has more.";
 
 /// What every verb takes.
 #[derive(Clone, Debug, ClapArgs)]

@@ -10,6 +10,7 @@ use receipt_kernel::core::json::Limits;
 use receipt_kernel::{Actor, Ledger, Object, Redactor, Rules, Value};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Debug)]
 pub(crate) struct Context {
@@ -18,6 +19,8 @@ pub(crate) struct Context {
     color: ColorWhen,
     ledger: Option<PathBuf>,
     rules: Option<PathBuf>,
+    /// Something that was to be told could not be written.
+    unwritten: AtomicBool,
 }
 
 #[allow(clippy::unused_self)] // a verb asks its context, whether or not the answer depends on the command line
@@ -29,6 +32,7 @@ impl Context {
             color: global.color,
             ledger: global.ledger.clone(),
             rules: global.rules.clone(),
+            unwritten: AtomicBool::new(false),
         }
     }
 
@@ -93,20 +97,29 @@ impl Context {
     /// Tells a person something beside the answer, on standard error.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            let _ = writeln!(self.stderr(), "receipt: {}", crate::term::escape(text));
+            self.told(writeln!(self.stderr(), "receipt: {}", crate::term::escape(text)));
         }
     }
 
     /// Warns a person on standard error, however quiet it is to be. In JSON a warning is part of the answer.
     pub(crate) fn warn(&self, text: &str) {
         if !self.json {
-            let _ = writeln!(
-                self.stderr(),
-                "{} {}",
-                crate::term::paint(crate::term::ODD, "warning:"),
-                crate::term::escape(text)
-            );
+            let warning = crate::term::paint(crate::term::ODD, "warning:");
+            self.told(writeln!(self.stderr(), "{warning} {}", crate::term::escape(text)));
         }
+    }
+
+    fn told(&self, written: io::Result<()>) {
+        self.unwritten.fetch_or(written.is_err(), Ordering::Relaxed);
+    }
+
+    /// Whether all that was told beside the answer could be written.
+    pub(crate) fn all_written(&self) -> Result<()> {
+        if !self.unwritten.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let source = io::Error::other("what was to be told there could not be written");
+        Err(Error::File { what: "standard error".to_owned(), source })
     }
 
     /// Prints what was done: the document for programs, else the line for people, who may not want it.

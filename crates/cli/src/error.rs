@@ -16,6 +16,8 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 const BAD_INPUT: u8 = 2;
 /// The ledger could not be read or written.
 const BAD_LEDGER: u8 = 4;
+/// What a shell says of a program that was ended by the broken pipe.
+const OUTPUT_CLOSED: u8 = 128 + 13;
 
 #[derive(Debug, ThisError)]
 pub(crate) enum Error {
@@ -54,7 +56,7 @@ pub(crate) enum Error {
     ManyBlobs { digits: String, count: usize },
     #[error("run {run:?} has no event {seq}")]
     NoEvent { run: String, seq: i64 },
-    /// Whoever read the output has gone; that is no failure to speak of.
+    /// Whoever read the output has gone. Nobody is told; but it is no success.
     #[error("the output was closed")]
     OutputClosed,
 }
@@ -116,10 +118,18 @@ impl Error {
         match self {
             Self::Kernel(error) if error.kind() == ErrorKind::Input => BAD_INPUT,
             Self::Kernel(_) | Self::ForeignLedger { .. } => BAD_LEDGER,
-            Self::OutputClosed => 0,
+            Self::OutputClosed => OUTPUT_CLOSED,
             Self::Refused(_) => 1,
             _ => BAD_INPUT,
         }
+    }
+
+    /// Tells that help could not be printed.
+    fn unprinted(&self) -> ExitCode {
+        if !matches!(self, Self::OutputClosed) {
+            let _ = writeln!(io::stderr(), "error: {}", escape(&self.to_string()));
+        }
+        ExitCode::from(self.status())
     }
 
     /// Tells the user, as JSON where they asked for it.
@@ -131,7 +141,9 @@ impl Error {
                 ("hint", Value::from(self.hint())),
             ]);
             let document = Object::from_iter([("error", Value::from(error))]);
-            let _ = context.print_json(&document.into());
+            if context.print_json(&document.into()).is_err() {
+                let _ = writeln!(context.stderr(), "error: {}", escape(&self.to_string()));
+            }
         } else if !matches!(self, Self::OutputClosed) {
             let mut out = context.stderr();
             let message = self.to_string();
@@ -160,8 +172,8 @@ fn list(ids: &[String], count: usize) -> String {
 /// A command line that clap refused, or a request for help.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
+        let printed = error.print().and_then(|()| io::stdout().flush());
+        return printed.map_or_else(|source| Error::output(source).unprinted(), |()| ExitCode::SUCCESS);
     }
     // Not in clap's colours: its message repeats arguments, which are anybody's bytes.
     let text = error.to_string();

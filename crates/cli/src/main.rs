@@ -13,15 +13,24 @@ mod pin;
 mod place;
 mod term;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if cmd::exec::witness::is_asked() {
+        return cmd::exec::witness::run();
+    }
     let args = match args::parse() {
         Ok(args) => args,
         Err(error) => return error::usage(&error),
     };
     let context = context::Context::new(&args.global);
-    match cmd::run(&args.verb, &context) {
+    // What a buffer still holds is output too: at the end of a process nobody would learn that it could not be written.
+    let done = cmd::run(&args.verb, &context).and_then(|code| {
+        std::io::stdout().flush().map_err(error::Error::output)?;
+        context.all_written().map(|()| code)
+    });
+    match done {
         Ok(code) => code,
         Err(error) => error.report(&context),
     }

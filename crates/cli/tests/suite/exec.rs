@@ -1,82 +1,15 @@
 //! `receipt exec` with the real binary: what is shown, what is kept, how it ends.
 
-use crate::common::{Place, RECEIPT};
+use crate::common::Place;
+use crate::recorded::{signal, text};
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::{self, Limits};
-use receipt_kernel::{Actor, BlobRef, EventType, Ledger, Snapshot, Value, Verdict};
+use receipt_kernel::{Actor, EventType, Ledger, Value, Verdict};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
-
-/// What was recorded.
-impl Place {
-    fn ledger(&self) -> Ledger {
-        Ledger::open_read_only(self.ledger_path()).unwrap()
-    }
-
-    /// `receipt exec --run r OPTIONS -- sh -c SCRIPT`
-    fn sh(&self, options: &[&str], script: &str) -> Output {
-        let arguments = [&["exec", "--run", "r"], options, &["--", "sh", "-c", script]].concat();
-        self.command(&arguments).output().unwrap()
-    }
-
-    /// As `sh`, and it goes on by itself. Signals are as a terminal has them, whatever the tests were started with: what
-    /// was ignored (as `nohup` does with HUP) stays ignored, and a shell cannot even trap it.
-    fn start(&self, script: &str) -> Child {
-        let mut command = self.alone("env");
-        command.arg("--default-signal=HUP,INT,QUIT,TERM").arg(RECEIPT);
-        command.args(["exec", "--run", "r", "--", "sh", "-c", script]);
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    fn snapshot(&self) -> Snapshot {
-        self.ledger().snapshot("r", &[]).unwrap()
-    }
-
-    fn evidence_ref(&self, key: &str) -> Option<BlobRef> {
-        let snapshot = self.snapshot();
-        let mut puts = snapshot.of_type(EventType::EvidencePut);
-        let put = puts.find(|event| event.payload.get("key").and_then(Value::as_str) == Some(key))?;
-        BlobRef::parse(put.payload.get("evidence")?.get("ref")?.as_str()?)
-    }
-
-    /// The bytes of evidence, its parts put together.
-    fn evidence(&self, key: &str) -> Vec<u8> {
-        let blob = self.evidence_ref(key).unwrap_or_else(|| panic!("no evidence {key}"));
-        let ledger = self.ledger();
-        let bytes = ledger.blob(&blob.0).unwrap().to_vec();
-        let Ok(manifest) = json::parse(&bytes, Limits::READ) else { return bytes };
-        let Some(parts) = manifest.get("parts").and_then(Value::as_array) else { return bytes };
-        let part = |part: &Value| ledger.blob(&BlobRef::parse(part.get("ref")?.as_str()?)?.0).ok();
-        let whole: Vec<u8> = parts.iter().flat_map(|value| part(value).unwrap().to_vec()).collect();
-        assert_eq!(manifest.get("bytes_len").and_then(Value::as_i64), i64::try_from(whole.len()).ok());
-        whole
-    }
-
-    fn recorded(&self, key: &str) -> Value {
-        json::parse(&self.evidence(key), Limits::READ).unwrap()
-    }
-
-    /// The verdict on record, which the finished run must bear out.
-    fn verdict(&self) -> Option<Verdict> {
-        let recorded = self.snapshot().facts().recorded_verdict;
-        if let Some(verdict) = recorded {
-            let again = self.ledger().evaluate("r", None).unwrap().overall_verdict;
-            assert_eq!(again.worse(verdict), verdict, "the finished run is worse than it says");
-        }
-        recorded
-    }
-}
-
-fn signal(child: &Child, name: &str) {
-    assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap().success());
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
+use std::process::Stdio;
+use std::time::Duration;
 
 #[test]
 fn bytes_pass_through_and_are_kept_unchanged() {
@@ -159,39 +92,6 @@ fn of_the_environment_only_the_names_are_kept() {
 }
 
 #[test]
-fn the_exit_status_is_the_commands_own() {
-    for (script, status, verdict) in [
-        ("exit 0", 0, Verdict::Pass),
-        ("exit 3", 3, Verdict::Fail),
-        ("exit 7", 7, Verdict::Fail),
-        ("kill -TERM $$", 128 + 15, Verdict::Fail),
-        ("kill -KILL $$", 128 + 9, Verdict::Fail),
-    ] {
-        let place = Place::new();
-        let out = place.sh(&[], script);
-        assert_eq!(out.status.code(), Some(status), "{script}");
-        assert_eq!(place.verdict(), Some(verdict), "{script}");
-        let line = text(&out.stderr);
-        assert!(line.starts_with(&format!("receipt: {verdict}  run r  (see: receipt log r)\n")), "{line}");
-    }
-}
-
-#[test]
-fn a_command_that_cannot_be_started_is_a_run_that_fails() {
-    for (command, status) in [("./nosuch", 127), ("no-such-command-anywhere", 127), ("./plain", 126), (".", 126)] {
-        let place = Place::new();
-        fs::write(place.path().join("plain"), "not executable").unwrap();
-        let out = place.command(&["exec", "--run", "r", "--", command]).output().unwrap();
-        assert_eq!(out.status.code(), Some(status), "{command}");
-        assert_eq!(place.verdict(), Some(Verdict::Fail), "{command}");
-        let evidence = place.recorded("exit_status");
-        assert!(evidence.get("error").unwrap().as_str().is_some() && evidence.get("code").unwrap().is_null());
-        assert_eq!((place.evidence("stdout"), place.evidence("stderr")), (Vec::new(), Vec::new()));
-        assert!(text(&out.stderr).starts_with(&format!("receipt: {command}: ")));
-    }
-}
-
-#[test]
 fn the_verdict_decides_where_the_command_is_content() {
     let policy = "id = 'p'\nversion = '1'\nstage_graph = 'v1_minimal'\n[[invariant]]\nid = 'receipt.completeness'\n\
                   keys = ['never']\n";
@@ -235,33 +135,6 @@ fn other_stage_graphs_are_walked_to_their_end() {
 }
 
 #[test]
-fn signals_reach_the_command_and_the_run_is_finalized() {
-    for (name, number) in [("TERM", 15), ("HUP", 1), ("INT", 2)] {
-        let place = Place::new();
-        // The shell waits for `sleep` in the background, so that its trap runs at once.
-        let script = format!("trap 'echo caught; kill $!; exit 9' {name}; sleep 30 & echo ready; wait");
-        let mut child = place.start(&script);
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        signal(&child, name);
-        line.clear();
-        out.read_to_string(&mut line).unwrap();
-        assert_eq!(line, "caught\n", "{name}");
-        assert_eq!(child.wait().unwrap().code(), Some(9), "{name}");
-        assert_eq!(place.verdict(), Some(Verdict::Fail));
-
-        let place = Place::new();
-        let mut child = place.start("echo ready; exec sleep 30");
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
-        signal(&child, name);
-        assert_eq!(child.wait().unwrap().code(), Some(128 + number), "{name}");
-        assert_eq!(place.recorded("exit_status").get("signal").and_then(Value::as_i64), Some(i64::from(number)));
-        assert_eq!(place.evidence("stdout"), b"ready\n");
-    }
-}
-
-#[test]
 fn a_killed_recorder_leaves_an_open_run_that_can_be_recovered() {
     let place = Place::new();
     let mut child = place.start("echo ready; sleep 2; echo gone");
@@ -275,35 +148,6 @@ fn a_killed_recorder_leaves_an_open_run_that_can_be_recovered() {
     let ledger = Ledger::open(place.ledger_path()).unwrap();
     ledger.recover("r", Actor::new("cli", "test")).unwrap();
     assert_eq!(place.snapshot().facts().recorded_verdict, Some(Verdict::Unknown));
-}
-
-#[test]
-fn a_reader_that_has_gone_ends_the_command_and_not_the_record() {
-    let place = Place::new();
-    let script = format!("{RECEIPT} exec --run r -- yes | head -n 3; echo ${{PIPESTATUS[0]}}");
-    let out = place.alone("bash").args(["-c", &script]).output().unwrap();
-    assert_eq!(text(&out.stdout), "y\ny\ny\n141\n", "{}", text(&out.stderr));
-    assert_eq!(place.verdict(), Some(Verdict::Fail));
-    assert_eq!(place.recorded("exit_status").get("signal").and_then(Value::as_i64), Some(13));
-    assert!(place.evidence("stdout").starts_with(b"y\ny\ny\n"));
-}
-
-#[test]
-fn a_signal_ends_the_wait_for_what_the_command_left_behind() {
-    let place = Place::new();
-    let mut child = place.start("sleep 20 & echo ready");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let mut err = BufReader::new(child.stderr.take().unwrap());
-    line.clear();
-    err.read_line(&mut line).unwrap();
-    assert!(line.contains("the command has ended and its output has not"), "{line}");
-    let since = Instant::now();
-    signal(&child, "TERM");
-    assert_eq!(child.wait().unwrap().code(), Some(3));
-    assert!(since.elapsed() < Duration::from_secs(10));
-    assert_eq!(place.verdict(), Some(Verdict::Unknown), "nobody knows what was still to come");
-    assert_eq!(place.evidence("stdout"), b"ready\n");
 }
 
 #[test]
@@ -401,35 +245,6 @@ fn what_the_ledger_refuses_is_told_and_the_command_is_not_run() {
     let out = place.command(&["--ledger", "text", "exec", "--", "touch", "ran"]).output().unwrap();
     assert_eq!(out.status.code(), Some(4), "{}", text(&out.stderr));
     assert!(!place.path().join("ran").exists());
-}
-
-#[test]
-fn a_ledger_that_fails_at_the_end_is_told() {
-    for (end, status) in [("true", 4), ("exit 7", 7)] {
-        let place = Place::new();
-        let out = place.sh(&[], &format!("rm -r .receipt; echo out; {end}"));
-        assert_eq!((out.status.code(), text(&out.stdout)), (Some(status), "out\n".to_owned()), "{}", text(&out.stderr));
-        assert!(text(&out.stderr).starts_with("error: there is no ledger at"), "{}", text(&out.stderr));
-        let place = Place::new();
-        let script = format!("rm -r .receipt; {end}");
-        let out = place.command(&["exec", "--json", "--run", "r", "--", "sh", "-c", &script]).output().unwrap();
-        let document: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-        assert_eq!((out.status.code(), document["error"]["kind"].as_str()), (Some(status), Some("ledger_not_found")));
-        assert!(document["overall_verdict"].is_null());
-    }
-}
-
-#[test]
-fn output_that_cannot_be_kept_is_shown_and_fails_the_run() {
-    let place = Place::new();
-    // No file may be larger than a mebibyte: room for the ledger, and not for the output.
-    let script = format!("ulimit -f 1024; exec {RECEIPT} exec --run r -- seq 1 400000");
-    let out = place.alone("bash").args(["-c", &script]).output().unwrap();
-    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
-    assert_eq!(text(&out.stdout).lines().count(), 400_000, "the command is shown to its end");
-    assert!(text(&out.stderr).contains("stdout could not be kept"), "{}", text(&out.stderr));
-    assert_eq!(place.verdict(), Some(Verdict::Fail));
-    assert!(place.evidence_ref("stdout").is_none() && place.evidence_ref("exit_status").is_some());
 }
 
 #[test]

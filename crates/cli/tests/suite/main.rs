@@ -16,6 +16,9 @@ mod concurrency;
 #[path = "../../../../tests/crash.rs"]
 mod crash;
 mod exec;
+mod exec_ends;
+mod exec_signals;
+mod exec_tty;
 #[path = "../../../kernel/tests/suite/forge.rs"]
 mod forge;
 #[path = "../../../../tests/full_disk.rs"]
@@ -34,6 +37,9 @@ mod place;
 mod proof;
 #[path = "../../../../tests/readme.rs"]
 mod readme;
+mod recorded;
 mod redact;
 mod retain;
 mod seal;
+mod terminal;
+mod unwritten;
