@@ -115,7 +115,7 @@ impl Ledger {
         actor: (String, String),
         meta: &[u8],
     ) -> PyResult<Run> {
-        let (policy, meta) = (policy.0.clone(), object(meta)?);
+        let (policy, meta) = (policy.get().clone(), object(meta)?);
         let writer = self.with(py, |ledger| ledger.start(run_id, policy, Actor::new(actor.0, actor.1), meta))?;
         Ok(self.hold(writer))
     }
@@ -206,7 +206,7 @@ impl Ledger {
     /// An evaluation by a policy, or by the one that the run committed to, as JSON.
     #[pyo3(signature = (run_id, policy=None))]
     fn evaluate(&self, py: Python<'_>, run_id: &str, policy: Option<&Policy>) -> PyResult<Vec<u8>> {
-        let policy = policy.map(|policy| &policy.0);
+        let policy = policy.map(Policy::get);
         let evaluation = self.with(py, |ledger| ledger.evaluate(run_id, policy))?;
         to_json(&evaluation.to_value())
     }

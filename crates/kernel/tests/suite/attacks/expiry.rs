@@ -128,11 +128,14 @@ fn what_witnesses_saw_counts_as_what_was_kept() {
     assert_eq!(evidence(&path, &Anchors { pinned: before, witnesses: Some(policy), ..Anchors::default() }), passes());
 }
 
+/// What is done to each event of the run with the receipts, and whether they excuse anything then.
+type Act = (&'static str, fn(&mut Object), bool);
+
 /// What the run of a receipt commits to, and what the receipt says, are hashed. They must allow the removal.
 #[test]
 fn a_receipt_for_what_is_kept_longer_excuses_nothing() {
     let fails = (Verdict::Fail, vec!["EXPIRED_WITHOUT_RECEIPT".to_owned(); 2]);
-    let acts: [(&str, fn(&mut Object), bool); 5] = [
+    let acts: [Act; 5] = [
         ("nothing", |_| {}, true),
         ("kept for ever", |event| retention(event, -1), false),
         ("kept for a century", |event| retention(event, 3_155_760_000), false),
