@@ -132,11 +132,15 @@ impl Writer {
         // Before anything is written: a file of a newer schema, or of something else, stays as it is.
         read_layout(&self.connection)?;
         self.check_owner(path)?;
-        // Both take effect in a file that is still empty. Rows of a kilobyte leave a fifth of a page of 4 KiB unused; pages
-        // larger than this save little more, and each durable append writes whole pages.
-        self.connection.pragma_update(None, "page_size", PAGE)?;
-        // Pages that retention frees go back to the disk.
-        self.connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        let is_empty = self.connection.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))? == 0;
+        if is_empty {
+            // Rows of a kilobyte leave a fifth of a page of 4 KiB unused; pages larger than this save little more, and each
+            // durable append writes whole pages.
+            self.connection.pragma_update(None, "page_size", PAGE)?;
+            // Pages that retention frees go back to the disk. In a file that has pages this is a commit of its own, which
+            // each command would wait for.
+            self.connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        }
         switch_to_wal(&self.connection)?;
         let found = read_layout(&self.connection)?;
         let is_new = found.is_none();
