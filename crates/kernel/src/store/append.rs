@@ -22,9 +22,7 @@ pub(super) fn in_a_transaction(
     if next.as_ref() != Some(expected) {
         return Ok(Outcome::Moved(next));
     }
-    for NewEvent { event, created_at } in events {
-        transaction.insert_event(event, *created_at)?;
-    }
+    transaction.insert_events(events)?;
     if let Some(NewKey { key, row }) = key {
         transaction.insert_key(run, key, row)?;
     }

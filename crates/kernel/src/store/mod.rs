@@ -130,6 +130,8 @@ pub struct Limits {
     pub largest_blob: u64,
     /// How many snapshots of one instant are of use. More may be asked for.
     pub readers: usize,
+    /// Whether each statement of a transaction is a round trip over a network: then [`Store::append`] is quicker than one.
+    pub is_remote: bool,
     /// The folder for evidence on its way into the store, which is as private as the store; `None` for the system's own.
     pub spool: Option<PathBuf>,
 }
@@ -401,11 +403,19 @@ pub trait WriteTransaction: ReadTransaction + LogWrite {
     /// [`crate::Error::RunExists`].
     fn insert_run(&mut self, run: &NewRun<'_>) -> Result<()>;
 
-    /// Writes an event: exactly its bytes.
+    /// Writes events in their order: of each exactly its bytes.
     ///
     /// # Errors
-    /// Where its place is taken.
-    fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()>;
+    /// Where the place of one is taken.
+    fn insert_events(&mut self, events: &[NewEvent<'_>]) -> Result<()>;
+
+    /// Writes one event.
+    ///
+    /// # Errors
+    /// As [`Self::insert_events`].
+    fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()> {
+        self.insert_events(&[NewEvent { event, created_at }])
+    }
 
     /// Writes a blob with exactly `record.bytes_len` bytes of `data`, in place of any row of the same address.
     ///

@@ -4,7 +4,6 @@
 use crate::common::{RECIPIENT, actor, decision};
 use crate::forge::Forger;
 use crate::passing::log_reads;
-use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, EventHash, EventRef, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
@@ -12,9 +11,9 @@ use receipt_kernel::clock::ManualClock;
 use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
-    Arrival, BlobRow, Erasure, KeyRow, Limits, Location, LogRead, LogWrite, NewBlob, NewRun, Problem, ReadTransaction,
-    Scope, Segment, Size, Snapshot, Store, StoreError, StoreErrorKind, StoredCheckpoint, Visit, VisitRun,
-    WriteTransaction,
+    Arrival, BlobRow, Erasure, KeyRow, Limits, Location, LogRead, LogWrite, NewBlob, NewEvent, NewRun, Problem,
+    ReadTransaction, Scope, Segment, Size, Snapshot, Store, StoreError, StoreErrorKind, StoredCheckpoint, Visit,
+    VisitRun, WriteTransaction,
 };
 use receipt_kernel::{Anchors, Audit, Check, Error, Ledger, Object, Policy, Publish, Put, Ttl, Verdict};
 use rusqlite::Connection;
@@ -222,8 +221,9 @@ impl WriteTransaction for FailingTransaction<'_> {
         self.write(|it| it.insert_run(run))
     }
 
-    fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<(), Error> {
-        self.write(|it| it.insert_event(event, created_at))
+    /// One statement for each event: a batch may fail after some of them.
+    fn insert_events(&mut self, events: &[NewEvent<'_>]) -> Result<(), Error> {
+        events.iter().try_for_each(|event| self.write(|it| it.insert_events(std::slice::from_ref(event))))
     }
 
     fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<(), Error> {

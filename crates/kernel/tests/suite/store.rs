@@ -2,13 +2,13 @@
 
 mod file;
 
+use crate::common::{actor, decision, start};
 use crate::passing::log_reads;
 use receipt_core::chain::Link;
 use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
-use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
+use receipt_core::id::{BlobHash, EventRef, RunId, Seq, Timestamp};
 use receipt_core::run::EventRow;
-use receipt_kernel::Error;
 use receipt_kernel::store::memory::MemoryStore;
 use receipt_kernel::store::sqlite::SqliteStore;
 use receipt_kernel::store::{
@@ -16,34 +16,40 @@ use receipt_kernel::store::{
     Problem, ReadTransaction, Scope, Segment, Size, Snapshot, Store, StoreError, StoreErrorKind, StoredCheckpoint,
     Visit, VisitRun, WriteTransaction, conformance,
 };
+use receipt_kernel::{Error, Ledger, Verdict};
 use std::io::Read;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 #[test]
 fn the_store_in_memory_conforms() {
-    conformance::check(&mut || Ok(Arc::new(MemoryStore::default()))).map_err(|failures| failures.to_string()).unwrap();
+    let checked = conformance::check(&mut || {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        Ok([Arc::clone(&store), store])
+    });
+    checked.map_err(|failures| failures.to_string()).unwrap();
+}
+
+fn sqlite_conforms(create: fn(&Path) -> Result<SqliteStore, Error>) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut made = 0;
+    let checked = conformance::check(&mut || {
+        made += 1;
+        let path = folder.path().join(format!("{made}.db"));
+        Ok([Arc::new(create(&path)?), Arc::new(SqliteStore::open(&path)?)])
+    });
+    checked.map_err(|failures| failures.to_string()).unwrap();
 }
 
 #[test]
 fn the_store_over_sqlite_conforms() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut made = 0;
-    let checked = conformance::check(&mut || {
-        made += 1;
-        Ok(Arc::new(SqliteStore::create(&folder.path().join(format!("{made}.db")))?))
-    });
-    checked.map_err(|failures| failures.to_string()).unwrap();
+    sqlite_conforms(SqliteStore::create);
 }
 
 #[test]
 fn the_store_over_sqlite_that_compresses_conforms() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut made = 0;
-    let checked = conformance::check(&mut || {
-        made += 1;
-        Ok(Arc::new(SqliteStore::create_compressed(&folder.path().join(format!("{made}.db")))?))
-    });
-    checked.map_err(|failures| failures.to_string()).unwrap();
+    sqlite_conforms(SqliteStore::create_compressed);
 }
 
 /// What is wrong with a store that is broken on purpose.
@@ -66,12 +72,35 @@ enum Fault {
     SettlesNothing,
     NeverErases,
     TakesAnyBlob,
+    OpensAnotherStore,
+    KeepsOnlyItsOwnOut,
+    SettlesOnlyItsOwn,
+    /// No fault: it lies behind a network.
+    IsRemote,
 }
 
 #[derive(Debug)]
 struct Broken {
-    inner: MemoryStore,
+    inner: Arc<MemoryStore>,
     fault: Fault,
+    /// Whether it is the first handle of two.
+    is_first: bool,
+    /// How many write transactions were begun.
+    begun: AtomicU64,
+    /// Whether somebody else appends to run `r` right before the next append.
+    overtaken: AtomicBool,
+}
+
+impl Broken {
+    fn new(inner: Arc<MemoryStore>, fault: Fault, is_first: bool) -> Self {
+        Self { inner, fault, is_first, begun: AtomicU64::new(0), overtaken: AtomicBool::new(false) }
+    }
+}
+
+fn broken(fault: Fault) -> [Arc<dyn Store>; 2] {
+    let inner = Arc::new(MemoryStore::default());
+    let second = if fault == Fault::OpensAnotherStore { Arc::default() } else { Arc::clone(&inner) };
+    [Arc::new(Broken::new(inner, fault, true)), Arc::new(Broken::new(second, fault, false))]
 }
 
 struct BrokenTransaction<'s> {
@@ -89,7 +118,7 @@ impl Store for Broken {
     }
 
     fn limits(&self) -> Limits {
-        self.inner.limits()
+        Limits { is_remote: self.fault == Fault::IsRemote, ..self.inner.limits() }
     }
 
     fn snapshots(&self, wanted: usize) -> Result<Vec<Box<dyn Snapshot + '_>>, Error> {
@@ -100,19 +129,24 @@ impl Store for Broken {
     }
 
     fn begin(&self, scope: Scope<'_>) -> Result<Box<dyn WriteTransaction + '_>, Error> {
-        let (store, fault) = (&self.inner, self.fault);
-        let lazy = fault == Fault::KeepsNobodyOut;
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        let (store, fault) = (&*self.inner, self.fault);
+        let lazy = fault == Fault::KeepsNobodyOut || fault == Fault::KeepsOnlyItsOwnOut && !self.is_first;
         let before = if lazy { store.snapshots(1)?.pop() } else { None };
         let inner = if lazy { None } else { Some(store.begin(scope)?) };
         Ok(Box::new(BrokenTransaction { store, before, inner, last: None, fault }))
     }
 
     fn append(&self, events: &[NewEvent<'_>], expected: &Link, key: Option<NewKey<'_>>) -> Result<Outcome, Error> {
+        if self.overtaken.swap(false, Ordering::Relaxed) {
+            let others = Ledger::over(Arc::clone(&self.inner) as Arc<dyn Store>);
+            others.resume("r", actor()).unwrap().append(decision("overtaken")).unwrap();
+        }
         match self.fault {
             Fault::AppendsUnderNoKey => self.inner.append(events, expected, None),
             Fault::AppendsWhateverComes => {
                 let mut transaction = self.inner.begin(Scope::Ledger)?;
-                events.iter().try_for_each(|it| transaction.insert_event(it.event, it.created_at))?;
+                transaction.insert_events(events)?;
                 transaction.commit()?;
                 Ok(Outcome::Recorded)
             }
@@ -125,6 +159,7 @@ impl Store for Broken {
         Ok(Arrival(match self.fault {
             Fault::SettlesTooEarly => settled + 1,
             Fault::SettlesNothing => 0,
+            Fault::SettlesOnlyItsOwn if !self.is_first => 0,
             _ => settled,
         }))
     }
@@ -322,14 +357,16 @@ impl WriteTransaction for BrokenTransaction<'_> {
         }
     }
 
-    fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<(), Error> {
+    fn insert_events(&mut self, events: &[NewEvent<'_>]) -> Result<(), Error> {
         if self.fault == Fault::LosesTheLastEvent {
-            if let Some(before) = self.last.replace(event.clone()) {
-                self.inner().insert_event(&before, created_at)?;
+            for NewEvent { event, created_at } in events {
+                if let Some(before) = self.last.replace((*event).clone()) {
+                    self.inner().insert_event(&before, *created_at)?;
+                }
             }
             return Ok(());
         }
-        self.inner().insert_event(event, created_at)
+        self.inner().insert_events(events)
     }
 
     fn put_blob(&mut self, blob: &NewBlob<'_>, data: &mut dyn Read) -> Result<(), Error> {
@@ -374,8 +411,10 @@ impl Drop for BrokenTransaction<'_> {
 
 #[test]
 fn a_broken_store_does_not_conform() {
-    let check = |fault| conformance::check(&mut || Ok(Arc::new(Broken { inner: MemoryStore::default(), fault })));
-    check(Fault::None).map_err(|failures| failures.to_string()).unwrap();
+    let check = |fault| conformance::check(&mut || Ok(broken(fault)));
+    for fault in [Fault::None, Fault::IsRemote] {
+        check(fault).map_err(|failures| failures.to_string()).unwrap();
+    }
     for (fault, case) in [
         (Fault::LosesTheLastEvent, "events come back byte for byte, in the order of their seq"),
         (Fault::CommitsWhenDropped, "a dropped transaction leaves nothing"),
@@ -395,10 +434,48 @@ fn a_broken_store_does_not_conform() {
         (Fault::TakesAnyBlob, "the limits are what it can take"),
         (Fault::CutsTheLog, "the log's rows come back as they were written"),
         (Fault::HidesTheLastReceipt, "each receipt of a removed blob is found, of whichever run"),
+        (Fault::OpensAnotherStore, "a handle sees what another has committed"),
+        (Fault::OpensAnotherStore, "a run can be written by two handles in turn"),
+        (Fault::AppendsWhateverComes, "a handle appends behind what another has appended, and nowhere else"),
+        (Fault::AppendsUnderNoKey, "an append under a key is recorded once by two handles"),
+        (Fault::ReadsWithoutATransaction, "a handle sees one instant while another writes"),
+        (Fault::ReadsWithoutATransaction, "snapshots of a handle see one instant while another writes"),
+        (Fault::KeepsOnlyItsOwnOut, "a writer keeps those of another handle out of its scope"),
+        (Fault::SettlesOnlyItsOwn, "the fence of a handle has what another has committed"),
+        (Fault::SettlesTooEarly, "nothing comes before the fence of a handle while another writes"),
     ] {
         let failures = check(fault).expect_err(&format!("{fault:?} was not noticed"));
         assert!(failures.0.iter().any(|failure| failure.case == case), "{fault:?}: {failures}");
     }
+}
+
+#[test]
+fn a_run_in_a_remote_store_is_appended_to_in_one_round_trip_and_gives_way_to_others() {
+    let store = Arc::new(Broken::new(Arc::default(), Fault::IsRemote, true));
+    let ledger = Ledger::over(Arc::clone(&store) as Arc<dyn Store>);
+    let mut run = start(&ledger, "r");
+    let begun = || store.begun.swap(0, Ordering::Relaxed);
+    assert_eq!(begun(), 1, "a run is begun in a transaction");
+    let first = run.append(decision("a").with_key("k")).unwrap();
+    let batch = run.append_batch(vec![decision("b").about(first.event_ref.clone()), decision("c")]).unwrap();
+    assert_eq!(batch[1].event_ref.to_string(), "event://r/4");
+    assert_eq!(begun(), 0);
+    // What has to be looked at under the lock of the run is looked at there.
+    let again = run.append(decision("a").with_key("k")).unwrap();
+    assert_eq!((again.event_ref, again.repeated), (first.event_ref.clone(), true));
+    assert!(matches!(run.append(decision("x").with_key("k")), Err(Error::KeyConflict { .. })));
+    let nobody = EventRef { run_id: RunId::new("nobody"), seq: Seq::FIRST };
+    assert!(matches!(run.append(decision("x").about(nobody)), Err(Error::RunNotFound { .. })));
+    run.append_batch(vec![decision("d"), decision("e").about(first.event_ref)]).unwrap();
+    assert_eq!(begun(), 4);
+    store.overtaken.store(true, Ordering::Relaxed);
+    assert_eq!(run.append(decision("f")).unwrap().event_ref.to_string(), "event://r/8", "somebody else has 7");
+    assert_eq!(begun(), 1);
+    run.finalize_as(Verdict::Unknown, "over").unwrap();
+    assert!(matches!(run.append(decision("g")), Err(Error::RunFinalized { .. })));
+    assert!(run.append(decision("a").with_key("k")).unwrap().repeated);
+    let report = ledger.audit().unwrap();
+    assert_eq!((report.overall_verdict(), report.events), (Verdict::Pass, 9), "{report:?}");
 }
 
 #[test]

@@ -180,7 +180,7 @@ fn expired_blob(store: &dyn Store) -> Done {
 }
 
 fn limits(store: &dyn Store) -> Done {
-    let Limits { largest_blob, readers, spool } = store.limits();
+    let Limits { largest_blob, readers, spool, .. } = store.limits();
     ensure(largest_blob > 0 && readers > 0, "it can take nothing")?;
     ensure(spool.is_none_or(|folder| folder.is_dir()), "the folder for evidence is none")?;
     ensure(!store.location().to_string().is_empty(), "it lies nowhere")?;

@@ -1,11 +1,11 @@
 //! Events: what comes back, in what order, and what is refused.
 
 use super::{
-    Case, Done, Problem, Row, at, chain, event, expired, following, head, look, new_run, put, record, refused, row,
-    rows, run_ids, same, sealed, text, wanted, write_run,
+    Case, Done, Problem, Row, at, chain, event, expired, following, head, look, new, new_run, put, record, refused,
+    row, rows, run_ids, same, sealed, text, wanted, write_run,
 };
 use crate::store::Outcome;
-use crate::store::{KeyRow, NewEvent, NewKey, Scope, Store, StoreErrorKind, Visit};
+use crate::store::{KeyRow, NewKey, Scope, Store, StoreErrorKind, Visit};
 use receipt_core::chain::Link;
 use receipt_core::envelope::{EventType, Sealed};
 use receipt_core::evidence::EvidenceClass;
@@ -147,10 +147,6 @@ fn expiries(store: &dyn Store) -> Done {
     let snapshot = look(store)?;
     let transaction = snapshot.view();
     same("receipts", &expired(transaction.as_ref())?, &all)
-}
-
-fn new(events: &[Sealed]) -> Vec<NewEvent<'_>> {
-    events.iter().map(|event| NewEvent { event, created_at: at(9) }).collect()
 }
 
 fn appends(store: &dyn Store) -> Done {

@@ -135,16 +135,34 @@ fn last_arrival(store: &dyn ReadTransaction) -> Done<i64> {
     Ok(last)
 }
 
+/// The run and the number of each event that has arrived up to a fence.
+pub(super) fn arrivals_up_to(store: &dyn ReadTransaction, fence: Arrival) -> Done<Vec<(String, i64)>> {
+    let mut found = Vec::new();
+    store.events_after(0, &mut |id, run, _| {
+        if id > fence.0 {
+            return Visit::Break(());
+        }
+        found.push((run.as_str().unwrap_or_default().to_owned(), id));
+        Visit::Continue(())
+    })?;
+    Ok(found)
+}
+
 fn fence(store: &dyn Store) -> Done {
+    fence_between([store, store])
+}
+
+/// The first handle is asked for the fence while the second writes.
+pub(super) fn fence_between([store, writer]: [&dyn Store; 2]) -> Done {
     let Arrival(empty) = store.settled()?;
     let run = RunId::new("r");
     let events = chain(&run, 2, "n")?;
-    write_run(store, &run, &events[..1])?;
+    write_run(writer, &run, &events[..1])?;
     let Arrival(first) = store.settled()?;
     let arrived = last_arrival(look(store)?.view().as_ref())?;
     ensure(empty < arrived && arrived <= first, "what was committed is not settled")?;
     // The fence is asked for while an event is on its way: that one comes after it.
-    let mut transaction = store.begin(Scope::Run(&run))?;
+    let mut transaction = writer.begin(Scope::Run(&run))?;
     transaction.insert_event(&events[1], at(9))?;
     let Arrival(meanwhile) = store.settled()?;
     transaction.commit()?;

@@ -1,15 +1,20 @@
 //! What every backend must do, as a suite that each of them runs: [`check`].
 //!
 //! ```
+//! use receipt_kernel::store::{Store, conformance, memory::MemoryStore};
 //! use std::sync::Arc;
-//! use receipt_kernel::store::{conformance, memory::MemoryStore};
 //!
-//! conformance::check(&mut || Ok(Arc::new(MemoryStore::default())))?;
+//! conformance::check(&mut || {
+//!     // What lies in memory has no handles but those that share it. A file or a server is opened twice.
+//!     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+//!     Ok([Arc::clone(&store), store])
+//! })?;
 //! # Ok::<(), conformance::Failures>(())
 //! ```
 
 mod blobs;
 mod events;
+mod handles;
 mod log;
 mod rows;
 mod writers;
@@ -17,7 +22,9 @@ mod writers;
 use crate::error::{Error, Result};
 use crate::evidence::Put;
 use crate::ledger::Ledger;
-use crate::store::{BlobRow, NewBlob, NewRun, ReadTransaction, Scope, Snapshot, Store, Visit, WriteTransaction};
+use crate::store::{
+    BlobRow, NewBlob, NewEvent, NewRun, ReadTransaction, Scope, Snapshot, Store, Visit, WriteTransaction,
+};
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef, Sealed};
 use receipt_core::evidence::{BlobRecord, EvidenceClass};
@@ -53,20 +60,28 @@ impl fmt::Display for Failures {
 
 impl std::error::Error for Failures {}
 
-/// Runs the whole suite against stores that `make` makes: each call must give a new, empty one.
+/// Two handles on one store, each as a process of its own has it.
+pub type Handles = [Arc<dyn Store>; 2];
+
+/// Runs the whole suite against stores that `make` makes: each call must give two handles on a new, empty one.
 ///
 /// # Errors
 /// [`Failures`], each with what must be true and what was found. Every case is run, whatever the others showed.
-pub fn check(make: &mut dyn FnMut() -> Result<Arc<dyn Store>>) -> std::result::Result<(), Failures> {
-    let failed =
-        cases().filter_map(|(case, run)| match make().map_err(Problem::from).and_then(|store| run(store.as_ref())) {
-            Ok(()) => None,
-            Err(Problem(problem)) => Some(Failure { case, problem }),
-        });
-    let mut failed: Vec<Failure> = failed.collect();
-    if let Err(Problem(problem)) = make().map_err(Problem::from).and_then(whole_run) {
-        failed.push(Failure { case: "a run can be recorded, judged and audited", problem });
+pub fn check(make: &mut dyn FnMut() -> Result<Handles>) -> std::result::Result<(), Failures> {
+    let mut failed = Vec::new();
+    let mut try_case = |case: &'static str, run: &dyn Fn(Handles) -> Done| {
+        if let Err(Problem(problem)) = make().map_err(Problem::from).and_then(run) {
+            failed.push(Failure { case, problem });
+        }
+    };
+    for (case, run) in cases() {
+        try_case(case, &|[store, _]| run(store.as_ref()));
     }
+    for (case, run) in handles::CASES {
+        try_case(case, &|handles| run(handles.each_ref().map(Arc::as_ref)));
+    }
+    try_case("a run can be recorded, judged and audited", &|[store, _]| whole_run(store));
+    try_case("a run can be written by two handles in turn", &handles::shared_run);
     if failed.is_empty() { Ok(()) } else { Err(Failures(failed)) }
 }
 
@@ -152,13 +167,15 @@ fn new_run(run_id: &RunId) -> NewRun<'_> {
     }
 }
 
+fn new(events: &[Sealed]) -> Vec<NewEvent<'_>> {
+    events.iter().map(|event| NewEvent { event, created_at: at(9) }).collect()
+}
+
 /// Writes the run's row and these events, and commits.
 fn write_run(store: &dyn Store, run: &RunId, events: &[Sealed]) -> Done {
     let mut transaction = store.begin(Scope::Ledger)?;
     transaction.insert_run(&new_run(run))?;
-    for event in events {
-        transaction.insert_event(event, at(9))?;
-    }
+    transaction.insert_events(&new(events))?;
     Ok(transaction.commit()?)
 }
 

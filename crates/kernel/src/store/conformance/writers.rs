@@ -93,11 +93,16 @@ fn usable_after_refusal(store: &dyn Store) -> Done {
 }
 
 fn snapshots(store: &dyn Store) -> Done {
+    snapshots_beside([store, store])
+}
+
+/// The first handle reads while the second writes.
+pub(super) fn snapshots_beside([store, writer]: [&dyn Store; 2]) -> Done {
     let runs = ["a", "b"].map(RunId::new);
-    write_run(store, &runs[0], &chain(&runs[0], 2, "n")?)?;
+    write_run(writer, &runs[0], &chain(&runs[0], 2, "n")?)?;
     let snapshots = store.snapshots(3)?;
     ensure(!snapshots.is_empty(), "there is not even one")?;
-    write_run(store, &runs[1], &chain(&runs[1], 2, "n")?)?;
+    write_run(writer, &runs[1], &chain(&runs[1], 2, "n")?)?;
     let seen = |snapshots: &[Box<dyn Snapshot + '_>]| -> Done<Vec<u64>> {
         snapshots.iter().map(|it| Ok(it.view().rows()?.events)).collect()
     };
@@ -108,16 +113,21 @@ fn snapshots(store: &dyn Store) -> Done {
 }
 
 const WRITERS: usize = 8;
-const EACH: usize = 20;
+pub(super) const EACH: usize = 20;
 
 fn one_instant(store: &dyn Store) -> Done {
+    one_instant_beside([store, store])
+}
+
+/// The first handle reads while the second writes.
+pub(super) fn one_instant_beside([store, writer]: [&dyn Store; 2]) -> Done {
     let (run, later) = (RunId::new("r"), RunId::new("s"));
     let events = chain(&run, 2, "n")?;
-    write_run(store, &run, &events[..1])?;
+    write_run(writer, &run, &events[..1])?;
     let snapshot = look(store)?;
     let before = snapshot.view();
     same("events", &rows(before.as_ref(), &run)?.len(), &1)?;
-    let mut transaction = store.begin(Scope::Ledger)?;
+    let mut transaction = writer.begin(Scope::Ledger)?;
     transaction.insert_event(&events[1], at(9))?;
     transaction.insert_run(&new_run(&later))?;
     transaction.commit()?;
@@ -129,10 +139,12 @@ fn one_instant(store: &dyn Store) -> Done {
     same("runs in the next snapshot", &run_ids(after.as_ref())?.len(), &2)
 }
 
-/// Has several threads work at the same time; each of them must succeed.
-fn all_at_once(work: impl Fn() -> Done + Sync) -> Done {
+/// Has several threads work at the same time, the handles dealt out among them; each of them must succeed.
+fn all_at_once(handles: [&dyn Store; 2], work: impl Fn(&dyn Store) -> Done + Sync) -> Done {
+    let work = &work;
     thread::scope(|scope| {
-        let threads: Vec<_> = (0..WRITERS).map(|_| scope.spawn(&work)).collect();
+        let handles = handles.into_iter().cycle().take(WRITERS);
+        let threads: Vec<_> = handles.map(|store| scope.spawn(move || work(store))).collect();
         let done: Vec<_> = threads.into_iter().map(thread::ScopedJoinHandle::join).collect();
         let panicked = |_| Err(Problem("a writer panicked".to_owned()));
         done.into_iter().try_for_each(|done| done.unwrap_or_else(panicked))
@@ -140,7 +152,7 @@ fn all_at_once(work: impl Fn() -> Done + Sync) -> Done {
 }
 
 /// Whether the run has so many events, each of which follows the one before.
-fn is_chain(store: &dyn Store, run: &RunId, count: usize) -> Done {
+pub(super) fn is_chain(store: &dyn Store, run: &RunId, count: usize) -> Done {
     let snapshot = look(store)?;
     let found = rows(snapshot.view().as_ref(), run)?;
     same("events", &found.len(), &count)?;
@@ -154,14 +166,19 @@ fn is_chain(store: &dyn Store, run: &RunId, count: usize) -> Done {
 fn many_writers(store: &dyn Store) -> Done {
     let run = RunId::new("r");
     write_run(store, &run, &chain(&run, 1, "n")?)?;
-    all_at_once(|| (0..EACH).try_for_each(|_| append(store, &run)))?;
+    all_at_once([store, store], |store| (0..EACH).try_for_each(|_| append(store, &run)))?;
     is_chain(store, &run, 1 + WRITERS * EACH)
 }
 
 fn racing_appends(store: &dyn Store) -> Done {
+    race([store, store])
+}
+
+/// Each writer whose place was taken reads where the run ends now, and goes on there.
+pub(super) fn race(handles: [&dyn Store; 2]) -> Done {
     let run = RunId::new("r");
-    write_run(store, &run, &chain(&run, 1, "n")?)?;
-    all_at_once(|| {
+    write_run(handles[0], &run, &chain(&run, 1, "n")?)?;
+    all_at_once(handles, |store| {
         let mut next = following(store, &run)?;
         for _ in 0..EACH {
             loop {
@@ -176,11 +193,15 @@ fn racing_appends(store: &dyn Store) -> Done {
         }
         Ok(())
     })?;
-    is_chain(store, &run, 1 + WRITERS * EACH)
+    is_chain(handles[0], &run, 1 + WRITERS * EACH)
+}
+
+fn scopes(store: &dyn Store) -> Done {
+    excluded([store, store])
 }
 
 /// A second writer begins while a first one has the scope, and must see what that one writes after it.
-fn scopes(store: &dyn Store) -> Done {
+pub(super) fn excluded([store, other]: [&dyn Store; 2]) -> Done {
     let [a, b] = ["a", "b"].map(RunId::new);
     write_run(store, &a, &chain(&a, 1, "n")?)?;
     write_run(store, &b, &chain(&b, 1, "n")?)?;
@@ -199,16 +220,16 @@ fn scopes(store: &dyn Store) -> Done {
         let seen = thread::scope(|scope| -> Done<Option<String>> {
             let mut transaction = store.begin(first)?;
             let (started, has_started) = mpsc::channel();
-            let other = scope.spawn(move || -> Done<Option<String>> {
+            let waiting = scope.spawn(move || -> Done<Option<String>> {
                 started.send(()).map_err(|_| Problem("nobody waits".to_owned()))?;
-                Ok(store.begin(second)?.setting("turn")?)
+                Ok(other.begin(second)?.setting("turn")?)
             });
             has_started.recv().map_err(|_| Problem("the second writer has not started".to_owned()))?;
             // Time to begin too early in: a store that excludes nobody is caught, and one that does is never blamed.
             thread::sleep(Duration::from_millis(30));
             transaction.set("turn", &turn)?;
             transaction.commit()?;
-            other.join().unwrap_or_else(|_| Err(Problem("the second writer panicked".to_owned())))
+            waiting.join().unwrap_or_else(|_| Err(Problem("the second writer panicked".to_owned())))
         })?;
         same(&format!("what {second:?} sees after {first:?}"), &seen, &Some(turn))?;
     }

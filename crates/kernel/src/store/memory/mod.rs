@@ -5,10 +5,9 @@ mod log;
 use crate::error::{Error, Result};
 use crate::store::StoreErrorKind::{self, Constraint};
 use crate::store::{
-    Arrival, BlobRow, Erasure, KeyRow, Limits, Location, NewBlob, NewRun, Problem, ReadTransaction, Scope, Size,
-    Snapshot, Store, StoreError, Visit, VisitRun, WriteTransaction,
+    Arrival, BlobRow, Erasure, KeyRow, Limits, Location, NewBlob, NewEvent, NewRun, Problem, ReadTransaction, Scope,
+    Size, Snapshot, Store, StoreError, Visit, VisitRun, WriteTransaction,
 };
-use receipt_core::envelope::Sealed;
 use receipt_core::evidence::{BlobRecord, BlobState};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
@@ -121,7 +120,7 @@ impl Store for MemoryStore {
 
     fn limits(&self) -> Limits {
         let readers = thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
-        Limits { largest_blob: MAX_BLOB, readers, spool: None }
+        Limits { largest_blob: MAX_BLOB, readers, is_remote: false, spool: None }
     }
 
     fn snapshots(&self, wanted: usize) -> Result<Vec<Box<dyn Snapshot + '_>>> {
@@ -289,24 +288,26 @@ impl WriteTransaction for MemoryTransaction<'_> {
         Ok(())
     }
 
-    fn insert_event(&mut self, event: &Sealed, created_at: Timestamp) -> Result<()> {
-        let place = (event.link.run_id.clone(), event.link.seq);
-        if !self.tables.runs.contains_key(&place.0) {
-            return Err(failed(Constraint, "an event needs the row of its run"));
+    fn insert_events(&mut self, events: &[NewEvent<'_>]) -> Result<()> {
+        for NewEvent { event, created_at } in events {
+            let place = (event.link.run_id.clone(), event.link.seq);
+            if !self.tables.runs.contains_key(&place.0) {
+                return Err(failed(Constraint, "an event needs the row of its run"));
+            }
+            if self.tables.events.contains_key(&place) {
+                return Err(failed(Constraint, "the place of the event is taken"));
+            }
+            let row = Event {
+                seq: event.link.seq,
+                event_type: event.event_type.as_str(),
+                envelope_json: event.text.clone(),
+                event_hash: event.hash.to_string(),
+                prev_event_hash: event.link.prev.map(|hash| hash.to_string()),
+                created_at: created_at.to_string(),
+            };
+            self.write().order.push(place.clone());
+            self.write().events.insert(place, Arc::new(row));
         }
-        if self.tables.events.contains_key(&place) {
-            return Err(failed(Constraint, "the place of the event is taken"));
-        }
-        let row = Event {
-            seq: event.link.seq,
-            event_type: event.event_type.as_str(),
-            envelope_json: event.text.clone(),
-            event_hash: event.hash.to_string(),
-            prev_event_hash: event.link.prev.map(|hash| hash.to_string()),
-            created_at: created_at.to_string(),
-        };
-        self.write().order.push(place.clone());
-        self.write().events.insert(place, Arc::new(row));
         Ok(())
     }
 

@@ -121,7 +121,7 @@ impl Store for SqliteStore {
     fn limits(&self) -> Limits {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let spool = Some(folder.unwrap_or(Path::new(".")).to_owned());
-        Limits { largest_blob: MAX_BLOB, readers: useful_readers(), spool }
+        Limits { largest_blob: MAX_BLOB, readers: useful_readers(), is_remote: false, spool }
     }
 
     fn snapshots(&self, wanted: usize) -> Result<Vec<Box<dyn Snapshot + '_>>> {

@@ -8,8 +8,8 @@ use receipt_kernel::{Audit, Error, ErrorKind, EvidenceClass, Ledger, Object, Pol
 use rusqlite::Connection;
 use std::fs;
 use std::path::Path;
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
@@ -23,6 +23,19 @@ fn listing(folder: &Path) -> Vec<String> {
 
 fn count(path: &Path, sql: &str) -> rusqlite::Result<i64> {
     Connection::open(path)?.query_row(sql, [], |row| row.get(0))
+}
+
+#[test]
+fn opening_a_ledger_commits_nothing() {
+    for create in [SqliteStore::create, SqliteStore::create_compressed] {
+        let (_folder, path) = new_path();
+        drop(create(&path).unwrap());
+        let log = path.with_extension("db-wal");
+        let store = SqliteStore::open(&path).unwrap();
+        assert_eq!(fs::metadata(&log).unwrap().len(), 0, "a commit is in the log");
+        let _run = start(&Ledger::over(Arc::new(store)), "r");
+        assert!(fs::metadata(&log).unwrap().len() > 0, "the control");
+    }
 }
 
 #[cfg(unix)]
