@@ -1,14 +1,15 @@
 //! Appending decisions and remediations: batches, idempotency keys, references.
 
+use super::end::End;
 use super::gate::{Clean, Gate};
 use super::run::{OpenRun, RunWriter};
 use crate::error::{Error, Result};
-use crate::read::head::sound_event;
+use crate::read::head::{read_head, sound_event};
 use crate::read::run::has_row;
-use crate::store::{KeyRow, ReadTransaction, Scope, Visit};
+use crate::store::{KeyRow, NewEvent, NewKey, Outcome, ReadTransaction, Scope, Visit};
 use receipt_core::canonical;
-use receipt_core::envelope::{EventType, Scratch};
-use receipt_core::id::{BlobRef, EventRef, RunId};
+use receipt_core::envelope::{EventType, Scratch, Sealed};
+use receipt_core::id::{BlobRef, EventRef, RunId, Timestamp};
 use receipt_core::json::{Limits, Object, Value};
 use receipt_core::payload::EvidencePut;
 use receipt_core::run::EventRow;
@@ -75,6 +76,11 @@ impl Ready {
         Ok(ready)
     }
 
+    /// Whether it is compared with what is stored: it may be recorded already, or be about an event that is.
+    fn looks_back(&self) -> bool {
+        self.key.is_some() || !self.events.is_empty()
+    }
+
     fn digest(&self) -> Result<[u8; 32]> {
         let text = |value: Value| canonical::to_bytes(&value, Limits::WRITE);
         let blobs = text(self.blobs.iter().map(BlobRef::to_string).collect::<Vec<_>>().into())?;
@@ -127,9 +133,14 @@ impl RunWriter {
     /// # Errors
     /// As [`Self::append`].
     pub fn append_batch(&mut self, events: Vec<Append>) -> Result<Vec<Appended>> {
-        let ready = events.into_iter().map(|event| Ready::new(&self.gate, event)).collect::<Result<Vec<_>>>()?;
+        let mut ready = events.into_iter().map(|event| Ready::new(&self.gate, event)).collect::<Result<Vec<_>>>()?;
+        if self.ledger.store.limits().is_remote
+            && let Some(appended) = self.append_at_once(&mut ready)?
+        {
+            return Ok(appended);
+        }
         self.ledger.transact_anew(Scope::Run(&self.run_id), |transaction| match self.open(transaction) {
-            Ok(mut run) => ready.iter().map(|event| run.append(event)).collect(),
+            Ok(mut run) => run.append(&mut ready),
             // What was recorded before the end is acknowledged after it too: a retry must not look like a loss.
             Err(ended @ Error::RunFinalized { .. }) => {
                 let all = ready
@@ -143,34 +154,112 @@ impl RunWriter {
     }
 }
 
-impl OpenRun<'_> {
-    fn append(&mut self, event: &Ready) -> Result<Appended> {
-        let run_id = &self.writer.run_id;
-        if let Some(appended) = recorded(self.transaction, run_id, event)? {
-            return Ok(appended);
-        }
-        check_events(self.transaction, &event.events)?;
-        self.check_blobs(&event.blobs)?;
-        if let Some((key, digest)) = &event.key {
-            let row = KeyRow { seq: self.head.next.seq, digest: *digest };
-            self.transaction.insert_key(run_id, key, row)?;
-        }
-        let draft = self.draft(event.event_type, event.payload.clone());
-        self.write(&draft.blobs(event.blobs.iter().copied()).events(event.events.iter().cloned()))
+/// How many events are sealed before they are stored, at most: their texts are in memory that long.
+const TOGETHER: usize = 256;
+
+/// Events that have their places, each with its instant, and are not stored yet.
+struct Placed(Vec<(Sealed, Timestamp)>);
+
+impl Placed {
+    fn rows(&self) -> Vec<NewEvent<'_>> {
+        self.0.iter().map(|(event, created_at)| NewEvent { event, created_at: *created_at }).collect()
     }
 
-    /// Refuses a reference to a blob that this ledger does not have.
-    fn check_blobs(&mut self, blobs: &[BlobRef]) -> Result<()> {
-        for blob in blobs {
+    fn appended(&self) -> impl Iterator<Item = Appended> {
+        self.0.iter().map(|(event, _)| Appended { event_ref: event.link.event_ref(), repeated: false })
+    }
+}
+
+impl End<'_> {
+    /// The payload is lent to the draft and not copied: the batch may have to be written once more.
+    fn place(&mut self, event: &mut Ready) -> Result<(Sealed, Timestamp)> {
+        let payload = std::mem::take(&mut event.payload);
+        let draft = self.draft(event.event_type, payload);
+        let draft = draft.blobs(event.blobs.iter().copied()).events(event.events.iter().cloned());
+        let sealed = self.seal(&draft)?;
+        let ts = draft.ts;
+        event.payload = draft.into_payload();
+        Ok((sealed, ts))
+    }
+}
+
+impl RunWriter {
+    /// Appends in one round trip, behind the end that the run had a moment ago. `None`, and nothing written, if a transaction
+    /// has to see to it: a later event of the batch looks back, an event is recorded already or refused, or the run goes on or
+    /// has ended since.
+    fn append_at_once(&self, ready: &mut [Ready]) -> Result<Option<Vec<Appended>>> {
+        if ready.is_empty() || ready[1..].iter().any(Ready::looks_back) {
+            return Ok(None);
+        }
+        let head = {
+            let snapshot = self.ledger.look()?;
+            let view = snapshot.view();
+            let mut put = None;
+            let mut sound = |event: &Ready| event.check(view.as_ref(), &self.run_id, &mut put).is_ok();
+            match read_head(view.as_ref(), &self.run_id) {
+                Ok(head) if ready.iter().all(&mut sound) => head,
+                _ => return Ok(None),
+            }
+        };
+        let expected = head.next.clone();
+        let mut end = End { writer: self, head };
+        let placed = Placed(ready.iter_mut().map(|event| end.place(event)).collect::<Result<_>>()?);
+        let key = ready[0].key.as_ref();
+        let key = key.map(|(key, digest)| NewKey { key, row: KeyRow { seq: expected.seq, digest: *digest } });
+        match self.ledger.store.append(&placed.rows(), &expected, key)? {
+            Outcome::Recorded => Ok(Some(placed.appended().collect())),
+            Outcome::Replayed(_) | Outcome::Moved(_) => Ok(None),
+        }
+    }
+}
+
+impl OpenRun<'_> {
+    fn append(&mut self, events: &mut [Ready]) -> Result<Vec<Appended>> {
+        let mut appended = Vec::with_capacity(events.len());
+        // An event that looks back finds the earlier ones of the batch stored.
+        for events in events.chunk_by_mut(|_, next| !next.looks_back()) {
+            for events in events.chunks_mut(TOGETHER) {
+                self.append_together(events, &mut appended)?;
+            }
+        }
+        Ok(appended)
+    }
+
+    /// Only the first of the events may look back.
+    fn append_together(&mut self, events: &mut [Ready], appended: &mut Vec<Appended>) -> Result<()> {
+        let mut placed = Placed(Vec::with_capacity(events.len()));
+        for event in events {
+            if let Some(found) = recorded(self.transaction, &self.writer.run_id, event)? {
+                appended.push(found);
+                continue;
+            }
+            event.check(self.transaction, &self.end.writer.run_id, &mut self.put)?;
+            if let Some((key, digest)) = &event.key {
+                let row = KeyRow { seq: self.head.next.seq, digest: *digest };
+                self.transaction.insert_key(&self.end.writer.run_id, key, row)?;
+            }
+            placed.0.push(self.end.place(event)?);
+        }
+        self.transaction.insert_events(&placed.rows())?;
+        appended.extend(placed.appended());
+        Ok(())
+    }
+}
+
+impl Ready {
+    /// Refuses references to what this ledger does not have; `put` is as in [`OpenRun`].
+    fn check(&self, store: &dyn ReadTransaction, run_id: &RunId, put: &mut Option<BTreeSet<BlobRef>>) -> Result<()> {
+        check_events(store, &self.events)?;
+        for blob in &self.blobs {
             let mut there = false;
-            self.transaction.blob(&blob.0, &mut |_| there = true)?;
+            store.blob(&blob.0, &mut |_| there = true)?;
             if there {
                 continue;
             }
             // Evidence that was put by its digest alone has no row. The run is read for it once, not for each reference.
-            let put = match &mut self.put {
+            let put = match &mut *put {
                 Some(put) => put,
-                none => none.insert(blobs_put(self.transaction, &self.writer.run_id)?),
+                none => none.insert(blobs_put(store, run_id)?),
             };
             if !put.contains(blob) {
                 return Err(Error::BlobNotFound { blob: blob.to_string() });

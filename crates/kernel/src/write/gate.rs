@@ -72,7 +72,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// A value without secrets that the rules know. It can be read, and not changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Clean<T>(T);
 
 impl<T> Clean<T> {
@@ -149,6 +149,11 @@ impl Clean<Draft> {
     pub(crate) fn events(mut self, events: impl IntoIterator<Item = EventRef>) -> Self {
         self.0.events.extend(events);
         self
+    }
+
+    /// The payload alone.
+    pub(crate) fn into_payload(self) -> Clean<Object> {
+        Clean(self.0.payload)
     }
 
     /// Gives the draft its place and its hash, within the size that this kernel writes.

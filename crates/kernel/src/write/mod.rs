@@ -1,6 +1,7 @@
 //! Writing to a run: what is appended, and the run that it is appended to.
 
 mod append;
+mod end;
 mod gate;
 mod intake;
 pub(crate) mod maintenance;
@@ -8,6 +9,7 @@ mod run;
 mod start;
 
 pub use append::{Append, Appended};
+pub(crate) use end::End;
 pub(crate) use gate::policy_ref;
 pub use gate::{Clean, Gate, Place};
 pub use intake::{PARTS_TYPE, Part, Source, Spool};

@@ -3,13 +3,13 @@
 use crate::error::{Error, Result};
 use crate::evidence::{self, Digest256, Put};
 use crate::ledger::Ledger;
-use crate::read::head::{Head, read_head};
+use crate::read::head::read_head;
 use crate::read::snapshot::take_snapshot;
 use crate::store::{Scope, WriteTransaction};
-use crate::write::{Appended, Clean, Gate, Place, Source, Taken, policy_ref, take};
+use crate::write::{Appended, Clean, End, Gate, Source, Taken, policy_ref, take};
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef};
 use receipt_core::evidence::{BlobRecord, EvidenceClass};
-use receipt_core::id::{BlobRef, EventHash, RunId};
+use receipt_core::id::{BlobRef, RunId};
 use receipt_core::json::{Object, Value};
 use receipt_core::payload::{RecordedEvaluation, RunFinalize, StageAdvance};
 use receipt_core::policy::{Evaluation, Policy};
@@ -18,6 +18,7 @@ use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
 use std::collections::BTreeSet;
 use std::io::Read;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// A run that is open for writing, in this process and perhaps in others at the same time.
@@ -26,8 +27,8 @@ pub struct RunWriter {
     pub(super) ledger: Ledger,
     pub(super) run_id: RunId,
     policy: Arc<Policy>,
-    policy_ref: Clean<Arc<PolicyRef>>,
-    actor: Clean<Arc<Actor>>,
+    pub(super) policy_ref: Clean<Arc<PolicyRef>>,
+    pub(super) actor: Clean<Arc<Actor>>,
     pub(super) gate: Gate,
 }
 
@@ -204,7 +205,7 @@ impl RunWriter {
     /// The run with its head, inside a write transaction.
     pub(crate) fn open<'w>(&'w self, transaction: &'w mut dyn WriteTransaction) -> Result<OpenRun<'w>> {
         let head = read_head(transaction, &self.run_id)?;
-        Ok(OpenRun { writer: self, transaction, head, put: None })
+        Ok(OpenRun { end: End { writer: self, head }, transaction, put: None })
     }
 }
 
@@ -228,36 +229,21 @@ fn best_verdict(snapshot: &Snapshot) -> Verdict {
 
 /// A run inside a write transaction: the head moves with each event.
 pub(crate) struct OpenRun<'w> {
-    pub(super) writer: &'w RunWriter,
+    pub(super) end: End<'w>,
     pub(crate) transaction: &'w mut dyn WriteTransaction,
-    pub(super) head: Head,
     /// The blobs that the run has put, once somebody has asked.
     pub(super) put: Option<BTreeSet<BlobRef>>,
 }
 
+impl<'w> Deref for OpenRun<'w> {
+    type Target = End<'w>;
+
+    fn deref(&self) -> &End<'w> {
+        &self.end
+    }
+}
+
 impl OpenRun<'_> {
-    /// An event of this run, in the stage that it is in.
-    pub(crate) fn draft(&self, event_type: EventType, payload: Clean<Object>) -> Clean<Draft> {
-        self.draft_in(Clean::ours(self.head.stage.clone()), event_type, payload)
-    }
-
-    fn draft_in(&self, stage: Clean<Stage>, event_type: EventType, payload: Clean<Object>) -> Clean<Draft> {
-        let now = self.writer.ledger.now();
-        // Time does not run backwards in a run. Where the clock does, the last ts stands, and what the clock said is
-        // kept beside it.
-        let (ts, clock) = match self.head.ts {
-            Some(last) if last > now => (last, Some(now)),
-            _ => (now, None),
-        };
-        let place = Place { stage, policy: &self.writer.policy_ref, actor: &self.writer.actor, ts, clock };
-        self.writer.gate.draft(event_type, place, payload)
-    }
-
-    /// The gate that a caller's texts go through.
-    pub(crate) fn gate(&self) -> &Gate {
-        &self.writer.gate
-    }
-
     /// Says that evidence was put.
     pub(crate) fn put(&mut self, key: Clean<String>, record: &BlobRecord, meta: Clean<Object>) -> Result<Appended> {
         let payload = Clean::evidence_put(key, record, meta);
@@ -267,19 +253,9 @@ impl OpenRun<'_> {
 
     /// Seals and stores a draft behind the head, which it then is.
     pub(crate) fn write(&mut self, draft: &Clean<Draft>) -> Result<Appended> {
-        let sealed = draft.seal(self.head.next.clone())?;
+        let sealed = self.end.seal(draft)?;
         self.transaction.insert_event(&sealed, draft.ts)?;
-        let event_ref = sealed.link.event_ref();
-        self.follow(sealed.hash, draft)?;
-        Ok(Appended { event_ref, repeated: false })
-    }
-
-    fn follow(&mut self, hash: EventHash, draft: &Draft) -> Result<()> {
-        let full = || Error::RunBroken { run: self.writer.run_id.to_string(), problem: "the run is full".to_owned() };
-        self.head.next = self.head.next.after(hash).ok_or_else(full)?;
-        self.head.stage = draft.stage.clone();
-        self.head.ts = Some(draft.ts);
-        Ok(())
+        Ok(Appended { event_ref: sealed.link.event_ref(), repeated: false })
     }
 
     /// Judges the run as it is by its policy, and records the evaluation.
