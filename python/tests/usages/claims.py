@@ -317,3 +317,29 @@ def a_required_key_without_its_blob(store: SqliteReceiptStore) -> Any:
         run.name("claims_map", evidence)
         seen.append(judged(store, all_invariants.EpistemicModeRequirementsInvariant(), run.run_id))
     return seen
+
+
+@usage
+def evidence_whose_ref_alone_names_what_is_gone(store: SqliteReceiptStore) -> Any:
+    run = Recorder(store)
+    blob = store.put_blob(b"x")
+    run.name("log", {"ref": blob.ref})
+    before = judged(store, ReceiptCompletenessInvariant(["log"]))
+    run.sql("delete from blobs where sha256 = ?", (blob.sha256,))
+    return [before, judged(store, ReceiptCompletenessInvariant(["log"]))]
+
+
+@usage
+def a_blob_under_a_claim_is_replaced(store: SqliteReceiptStore) -> Any:
+    run = Recorder(store)
+    log = run.put("log", b"12 passed", kind="oracle:test_log", oracle_class=1)
+    claims(run, {"id": "c", "evidence_refs": [log.ref], "confidence": "high"})
+    run.sql("update blobs set data = ? where sha256 = ?", (b"12 failed", log.sha256))
+    return [judged(store, getattr(all_invariants, name)()) for name in (*CLAIMING, "OracleIndependenceInvariant")]
+
+
+@usage
+def a_claims_map_with_nan(store: SqliteReceiptStore) -> Any:
+    run = Recorder(store)
+    run.put("claims_map", b'{"claims": [], "score": NaN}')
+    return [judged(store, getattr(all_invariants, name)()) for name in CLAIMING]
