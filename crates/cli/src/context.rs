@@ -97,7 +97,7 @@ impl Context {
     /// Tells a person something beside the answer, on standard error.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            self.told(writeln!(self.stderr(), "receipt: {}", crate::term::escape(text)));
+            self.told(&writeln!(self.stderr(), "receipt: {}", crate::term::escape(text)));
         }
     }
 
@@ -105,11 +105,11 @@ impl Context {
     pub(crate) fn warn(&self, text: &str) {
         if !self.json {
             let warning = crate::term::paint(crate::term::ODD, "warning:");
-            self.told(writeln!(self.stderr(), "{warning} {}", crate::term::escape(text)));
+            self.told(&writeln!(self.stderr(), "{warning} {}", crate::term::escape(text)));
         }
     }
 
-    fn told(&self, written: io::Result<()>) {
+    fn told(&self, written: &io::Result<()>) {
         self.unwritten.fetch_or(written.is_err(), Ordering::Relaxed);
     }
 

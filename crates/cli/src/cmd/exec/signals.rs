@@ -122,7 +122,9 @@ impl Signals {
 
     /// Passes them on from now on, the early ones first; gives whom to dismiss when the command has ended.
     pub(super) fn pass_on_to(self, target: &Arc<Target>, window: &Arc<Window>, early: &[i32]) -> Dismissal {
-        early.iter().for_each(|signal| target.pass_on(*signal, false));
+        for signal in early {
+            target.pass_on(*signal, false);
+        }
         let target = Arc::clone(target);
         let window = Arc::clone(window);
         let dismissal = Dismissal(Arc::clone(&self.witness));
@@ -153,7 +155,7 @@ impl Signals {
             let wanted = came.iter().fold(0, |set, origin| set | bit(origin.signal));
             let heard = if runs { self.heard(wanted) } else { None };
             let mut passed_on = 0;
-            for origin in came.into_iter().filter(|origin| is_for_the_command(origin)) {
+            for origin in came.into_iter().filter(is_for_the_command) {
                 let signal = bit(origin.signal);
                 let is_first = passed_on & signal == 0;
                 passed_on |= signal;
