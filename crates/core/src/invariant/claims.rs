@@ -4,7 +4,7 @@ use super::InvariantResult;
 use super::evidence::{Document, Evidence};
 use super::mode;
 use crate::canonical;
-use crate::id::BlobRef;
+use crate::id::{BlobRef, EventRef};
 use crate::json::{Limits, Object, Text, Value};
 use crate::run::{Counted, Snapshot, Steps};
 use crate::verdict::{Reason, Verdict};
@@ -53,6 +53,10 @@ pub(super) struct Claim<'r> {
     /// Its id, or its place as `idx:0`.
     pub(super) label: String,
     pub(super) refs: Counted<'r, Text>,
+    /// How many of its references are no texts; in the compatible reading only, as another has a problem then.
+    pub(super) odd_refs: usize,
+    /// In the compatible reading, whether what its references should be is none, and whether that is so of its scope.
+    pub(super) odd: [bool; 2],
     pub(super) confidence: Level,
     pub(super) tool_call_ids: Counted<'r, Text>,
     pub(super) scope: Option<Text>,
@@ -64,16 +68,35 @@ impl Claim<'_> {
         self.refs.iter().filter_map(Text::as_str).filter_map(BlobRef::parse)
     }
 
-    /// Adds what is wrong with each citation that is neither a blob nor an event of this run.
+    /// Adds what is wrong with each citation that is neither a blob nor an event of this run. In the compatible reading
+    /// it may be anything else but an event that is not there.
     pub(super) fn check_refs(&self, run: &Snapshot, result: &mut InvariantResult) {
         for text in &self.refs {
             let shown = text.to_string_lossy();
+            if run.is_compatible() && EventRef::parse(&shown).is_none() {
+                continue;
+            }
             if BlobRef::parse(&shown).is_none() && !super::evidence::is_event_of(run, &shown) {
                 let shown: String = shown.chars().take(120).collect();
                 let msg =
                     format!("claim {}: {shown:?} is neither a blob reference nor an event of this run", self.label);
                 result.find(Verdict::Fail, Reason::new("EVIDENCE_REF_BAD", msg));
             }
+        }
+    }
+
+    /// The citations that begin like those of blobs and name none.
+    pub(super) fn astray<'c>(&'c self, prefix: &'c str) -> impl Iterator<Item = &'c str> {
+        let texts = self.refs.iter().filter_map(Text::as_str);
+        texts.filter(move |text| text.starts_with(prefix) && BlobRef::parse(text).is_none())
+    }
+
+    /// Adds that its references, and its scope if that is asked for, are what the Python package cannot read.
+    pub(super) fn check_odd(&self, scope: bool, result: &mut InvariantResult) {
+        let [refs, odd_scope] = self.odd;
+        if refs || scope && odd_scope {
+            let msg = format!("claim {}: evidence_refs must be a list, scope text", self.label);
+            result.find(Verdict::Fail, Reason::new("CLAIM_MALFORMED", msg));
         }
     }
 
@@ -120,20 +143,73 @@ impl<'r> Claimed<'r> {
 
     /// The claims, and what is wrong with them added to the result. The error is the whole answer if there is no
     /// list of them.
-    pub(super) fn claims(&mut self) -> Result<Counted<'r, Claim<'r>>, InvariantResult> {
-        let Some(items) = self.document.get("claims").and_then(Value::as_array) else {
-            let reason = Reason::new(CLAIMS_MAP.malformed, "claims_map.claims must be a list");
-            self.result.find(Verdict::Fail, reason);
-            return Err(self.result.clone());
+    ///
+    /// In the compatible reading one invariant alone is `strict` and asks for a list of objects; for the others a map
+    /// without such a list claims nothing, and what is no object is no claim.
+    pub(super) fn claims(&mut self, strict: bool) -> Result<Counted<'r, Claim<'r>>, InvariantResult> {
+        let (steps, compatible) = (self.steps, self.evidence.run().is_compatible());
+        let claims = self.document.get("claims");
+        let items: &[Value] = match claims.and_then(Value::as_array) {
+            Some(items) => items,
+            None if compatible && !strict && claims_nothing(&self.document) => &[],
+            None => {
+                let reason = Reason::new(CLAIMS_MAP.malformed, "claims_map.claims must be a list");
+                self.result.find(Verdict::Fail, reason);
+                return Err(self.result.clone());
+            }
         };
         let mut problems = Vec::new();
-        let claims =
-            items.iter().enumerate().map(|(index, item)| claim(index, item, self.steps, &mut problems)).collect();
+        let read = |(index, item)| {
+            if compatible {
+                compatible_claim(index, item, steps, &mut problems)
+            } else {
+                Some(claim(index, item, steps, &mut problems))
+            }
+        };
+        let claims = items.iter().enumerate().filter_map(read).collect();
+        if compatible && !strict {
+            problems.clear();
+        }
         for problem in problems {
             self.result.find(Verdict::Fail, problem);
         }
         Ok(Counted::new(claims, self.steps))
     }
+}
+
+/// Whether Python finds no claims in a `claims_map` without a list of them, and not an error.
+fn claims_nothing(document: &Value) -> bool {
+    document.as_object().is_some()
+        && match document.get("claims") {
+            Some(Value::Bool(claims)) => !claims,
+            Some(Value::Number(_)) => false,
+            _ => true,
+        }
+}
+
+/// A claim as the Python package reads it: what is not the text that it should be says nothing.
+fn compatible_claim<'r>(index: usize, item: &Value, steps: &'r Steps, problems: &mut Vec<Reason>) -> Option<Claim<'r>> {
+    let Some(object) = item.as_object() else {
+        problems.push(Reason::new("CLAIM_MALFORMED", format!("claim[{index}] not an object")));
+        return None;
+    };
+    let list = |key| object.get(key).and_then(Value::as_array).unwrap_or_default();
+    let texts = |key| list(key).iter().filter_map(Value::as_text).cloned().collect::<Vec<_>>();
+    let word = object.get("confidence").and_then(Value::as_text).map(|word| word.to_string_lossy().to_lowercase());
+    let refs = texts("evidence_refs");
+    let ids = texts("tool_call_ids").into_iter().filter(|id| !id.as_bytes().is_empty()).collect();
+    Some(Claim {
+        label: label(index, object.get("id").filter(|id| !id.is_null())).unwrap_or_else(|| format!("idx:{index}")),
+        odd_refs: list("evidence_refs").len() - refs.len(),
+        refs: Counted::new(refs, steps),
+        odd: [
+            object.get("evidence_refs").is_some_and(|refs| matches!(refs, Value::Number(_) | Value::Bool(true))),
+            object.get("scope").is_some_and(|scope| matches!(scope, Value::Array(_) | Value::Object(_))),
+        ],
+        confidence: word.and_then(|word| Level::parse(&word)).unwrap_or(Level::Unknown),
+        tool_call_ids: Counted::new(ids, steps),
+        scope: object.get("scope").and_then(Value::as_text).cloned(),
+    })
 }
 
 fn claim<'r>(index: usize, item: &Value, steps: &'r Steps, problems: &mut Vec<Reason>) -> Claim<'r> {
@@ -174,6 +250,8 @@ fn claim<'r>(index: usize, item: &Value, steps: &'r Steps, problems: &mut Vec<Re
     Claim {
         label: shown,
         refs: Counted::new(refs.unwrap_or_default(), steps),
+        odd_refs: 0,
+        odd: [false; 2],
         confidence,
         tool_call_ids: Counted::new(tool_call_ids.unwrap_or_default(), steps),
         scope: scope.and_then(Value::as_text).cloned(),

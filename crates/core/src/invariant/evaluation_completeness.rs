@@ -1,6 +1,6 @@
 //! `evaluation.completeness`: the run was evaluated, and the verdict on record is no better than its own results.
 
-use super::evidence::{Evidence, check_blob};
+use super::evidence::Evidence;
 use super::params::Params;
 use super::receipt_completeness::{ReceiptCompleteness, require_keys};
 use super::{IDS, Invariant, InvariantResult, of_commitment};
@@ -70,11 +70,7 @@ impl EvaluationCompleteness {
         let keys: BTreeSet<&[u8]> = self.required_evidence_keys.iter().map(String::as_bytes).collect();
         evidence.keep(|put| keys.is_empty() || put.key.as_ref().is_some_and(|key| keys.contains(key.as_bytes())));
         evidence.report_problems(result);
-        for put in &evidence.puts {
-            if let (Some(key), Some(hash)) = (&put.key, put.hash) {
-                check_blob(result, run, hash, &format!("Blob for evidence key '{key}'"), "BLOB_NOT_FOUND");
-            }
-        }
+        evidence.check_blobs(result);
     }
 }
 
@@ -103,24 +99,31 @@ impl Invariant for EvaluationCompleteness {
             return result;
         };
         let said = RecordedEvaluation::parse(evaluation.payload.json());
-        let results = Counted::new(results(&mut result, &said), run.steps());
-        let overall = overall_verdict(&mut result, &said);
-        if let Some(overall) = overall.filter(|overall| overall.is_success()) {
-            check_evidence_complete(&mut result, &said, overall);
+        let compatible = run.is_compatible();
+        let results = Counted::new(results(&mut result, &said, compatible), run.steps());
+        let overall = overall_verdict(&mut result, &said, compatible);
+        let needs_evidence = |overall: &Verdict| *overall == Verdict::Pass || overall.is_success() && !compatible;
+        if let Some(overall) = overall.filter(needs_evidence) {
+            check_evidence_complete(&mut result, &said, overall, compatible);
         }
         let judged: BTreeSet<&str> = results.iter().filter_map(|item| item.id.as_deref()).collect();
-        for (id, known) in self.required_ids(run) {
+        let required = self.required_ids(run);
+        for (id, known) in &required {
             if !judged.contains(id.as_str()) {
                 let msg = format!("Required invariant '{id}' not found in evaluation results");
-                let verdict = if known { Verdict::Fail } else { Verdict::Unknown };
+                let verdict = if *known { Verdict::Fail } else { Verdict::Unknown };
                 result.find(verdict, Reason::new("MISSING_INVARIANT", msg));
             }
         }
-        if let Some(overall) = overall {
+        if compatible {
+            check_compatible_consistency(&mut result, &said, &required, &results);
+        } else if let Some(overall) = overall {
             check_consistency(&mut result, run, overall, &results);
         }
         self.check_evidence(run, evaluation, &mut result);
-        check_remediation(&mut result, run);
+        if !compatible {
+            check_remediation(&mut result, run);
+        }
         if result.verdict != Verdict::Pass {
             return result;
         }
@@ -132,11 +135,14 @@ impl Invariant for EvaluationCompleteness {
 /// A result on record that can be read.
 struct Recorded {
     id: Option<String>,
-    verdict: Verdict,
+    /// In the compatible reading `None` where it says something of its own.
+    verdict: Option<Verdict>,
+    /// Whether it says of itself that it is required.
+    says_required: bool,
 }
 
 /// The results of an EVALUATION that can be read, with what is wrong with the others added.
-fn results(result: &mut InvariantResult, evaluation: &RecordedEvaluation<'_>) -> Vec<Recorded> {
+fn results(result: &mut InvariantResult, evaluation: &RecordedEvaluation<'_>, compatible: bool) -> Vec<Recorded> {
     if evaluation.results == Member::Malformed {
         malformed(result, "results must be a list");
         return Vec::new();
@@ -145,34 +151,42 @@ fn results(result: &mut InvariantResult, evaluation: &RecordedEvaluation<'_>) ->
     if items.peek().is_none() {
         result.find(Verdict::Fail, Reason::new("EMPTY_RESULTS", "EVALUATION event has no results"));
     }
-    items.filter_map(|item| recorded(result, item)).collect()
+    items.filter_map(|item| recorded(result, item, compatible)).collect()
 }
 
-fn recorded(result: &mut InvariantResult, item: RecordedResult<'_>) -> Option<Recorded> {
+fn recorded(result: &mut InvariantResult, item: RecordedResult<'_>, compatible: bool) -> Option<Recorded> {
     if !item.is_object {
         malformed(result, "a result must be an object");
         return None;
     }
-    if item.id == Member::Malformed {
+    if item.id == Member::Malformed && (item.id_is_nested || !compatible) {
         malformed(result, "a result's invariant_id must be text");
         return None;
     }
-    let id = item.id.known();
+    let (id, says_required) = (item.id.known(), item.says_required);
+    if compatible {
+        return Some(Recorded { id, verdict: item.folded, says_required });
+    }
     let Some(verdict) = item.verdict.known() else {
         let msg = format!("Invariant '{}' has a verdict that is none of the four", id.as_deref().unwrap_or("?"));
         result.find(Verdict::Fail, Reason::new("BAD_VERDICT", msg));
         return None;
     };
-    Some(Recorded { id, verdict })
+    Some(Recorded { id, verdict: Some(verdict), says_required })
 }
 
 fn malformed(result: &mut InvariantResult, msg: &str) {
     result.find(Verdict::Fail, Reason::new("EVALUATION_MALFORMED", format!("EVALUATION: {msg}")));
 }
 
-fn overall_verdict(result: &mut InvariantResult, evaluation: &RecordedEvaluation<'_>) -> Option<Verdict> {
+fn overall_verdict(
+    result: &mut InvariantResult,
+    evaluation: &RecordedEvaluation<'_>,
+    compatible: bool,
+) -> Option<Verdict> {
     let (code, msg) = match evaluation.verdict {
         Member::Is(verdict) => return Some(verdict),
+        Member::Malformed if compatible => return None,
         Member::Nothing => ("NO_OVERALL_VERDICT", "EVALUATION event missing overall_verdict"),
         Member::Malformed => ("BAD_VERDICT", "overall_verdict is none of pass, warn, fail and unknown"),
     };
@@ -180,18 +194,25 @@ fn overall_verdict(result: &mut InvariantResult, evaluation: &RecordedEvaluation
     None
 }
 
-/// A success needs `evidence_complete` to be `true`; nothing else that a program might take for it will do.
-fn check_evidence_complete(result: &mut InvariantResult, evaluation: &RecordedEvaluation<'_>, overall: Verdict) {
+/// A success needs `evidence_complete` to be `true`; nothing else that a program might take for it will do, but in the
+/// compatible reading.
+fn check_evidence_complete(
+    result: &mut InvariantResult,
+    evaluation: &RecordedEvaluation<'_>,
+    overall: Verdict,
+    compatible: bool,
+) {
     match evaluation.evidence_complete {
         Member::Is(true) => {}
-        Member::Nothing | Member::Is(false) => {
+        _ if compatible && evaluation.seems_complete => {}
+        Member::Malformed if !compatible => malformed(result, "evidence_complete must be true or false"),
+        _ => {
             let msg = format!(
                 "overall_verdict is '{}' but evidence_complete is False. Incomplete evidence cannot produce a PASS verdict.",
                 overall.as_str()
             );
             result.find(Verdict::Fail, Reason::new("SILENT_DOWNGRADE", msg));
         }
-        Member::Malformed => malformed(result, "evidence_complete must be true or false"),
     }
 }
 
@@ -201,14 +222,44 @@ fn check_consistency(result: &mut InvariantResult, run: &Snapshot, overall: Verd
     let listed = run.facts().commitment.iter().flat_map(Commitment::invariants);
     let optional: BTreeSet<&str> = listed.filter(|listed| !listed.required).map(|listed| listed.id.as_str()).collect();
     for item in results {
+        let Some(verdict) = item.verdict else { continue };
         let optional = item.id.as_deref().is_some_and(|id| optional.contains(id));
-        let allowed = Verdict::overall([(item.verdict, !optional)]);
+        let allowed = Verdict::overall([(verdict, !optional)]);
         if allowed.worse(overall) != overall {
-            let (id, verdict) = (item.id.as_deref().unwrap_or("?"), item.verdict.as_str());
-            let msg = format!("Invariant '{id}' has verdict='{verdict}' but overall_verdict is '{}'", overall.as_str());
-            result.find(Verdict::Fail, Reason::new("VERDICT_INCONSISTENCY", msg));
+            result.find(Verdict::Fail, inconsistency(item, verdict, overall.as_str()));
         }
     }
+}
+
+/// Adds each failure that the whole hides, for the Python package's classes: words of somebody's own are no failures, a
+/// warning may hide what nothing calls required, and what a word of somebody's own hides nobody can tell.
+fn check_compatible_consistency(
+    result: &mut InvariantResult,
+    evaluation: &RecordedEvaluation<'_>,
+    required: &BTreeMap<String, bool>,
+    results: &Counted<'_, Recorded>,
+) {
+    if evaluation.verdict == Member::Nothing {
+        return;
+    }
+    let shown = evaluation.folded.map_or("a word of its own", Verdict::as_str);
+    for item in results {
+        let Some(verdict) = item.verdict.filter(|verdict| verdict.is_failure()) else { continue };
+        let is_required = item.says_required || item.id.as_ref().is_some_and(|id| required.contains_key(id));
+        let found = match evaluation.folded {
+            Some(Verdict::Pass) => Verdict::Fail,
+            Some(Verdict::Warn) if is_required => Verdict::Fail,
+            None => Verdict::Warn,
+            Some(_) => continue,
+        };
+        result.find(found, inconsistency(item, verdict, shown));
+    }
+}
+
+fn inconsistency(item: &Recorded, verdict: Verdict, overall: &str) -> Reason {
+    let (id, verdict) = (item.id.as_deref().unwrap_or("?"), verdict.as_str());
+    let msg = format!("Invariant '{id}' has verdict='{verdict}' but overall_verdict is '{overall}'");
+    Reason::new("VERDICT_INCONSISTENCY", msg)
 }
 
 /// A failed evaluation that a later one turned into a success, with nothing on record that was done about it.

@@ -8,24 +8,35 @@ use crate::json::{self, Limits, Text, Value};
 use crate::payload::{EvidencePut, Flaw, Member};
 use crate::run::{Counted, Event, Snapshot};
 use crate::verdict::{Reason, Verdict};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 
 /// How evidence that is JSON is read: as whatever wrote it, except that no key may stand twice. Two readers of such an
 /// object need not see the same value.
 const DOCUMENT: Limits = Limits { unique_keys: true, ..Limits::READ };
 
+/// The same for the classes of the Python package, which cannot read longer integers.
+const COMPATIBLE: Limits = Limits { int_digits: Limits::WRITE.int_digits, ..DOCUMENT };
+
 /// One EVIDENCE_PUT.
 #[derive(Debug)]
 pub(super) struct Put {
     pub(super) seq: Seq,
     pub(super) key: Option<Text>,
-    /// The blob, if the event names exactly one.
+    /// The blob, if the event names exactly one; in the compatible reading, the one that `sha256` names.
     pub(super) hash: Option<BlobHash>,
+    /// The blob that claims cite it by: the same; in the compatible reading, the one that `ref` names.
+    pub(super) cited: Option<BlobHash>,
+    /// In the compatible reading, what is wrong with it for whoever looks for the blob, and for nobody else.
+    pub(super) unfound: Option<Flaw>,
+    /// In the compatible reading, the blobs that its `refs` name.
+    pub(super) beside: Vec<BlobHash>,
     /// `meta.evidence_kind`
     pub(super) kind: Option<String>,
     /// `meta.oracle_class`
     pub(super) oracle_class: Member<u64>,
+    /// The same as Python reads it.
+    pub(super) oracle_number: Option<i64>,
     /// Whether it stands after a RUN_FINALIZE.
     pub(super) late: bool,
     /// The flaw of the event, if it has one: FAIL, whoever looks.
@@ -45,6 +56,8 @@ pub(super) struct Evidence<'r> {
 struct Index {
     /// The puts of each blob before the run ended.
     of_blob: BTreeMap<BlobHash, Blob>,
+    /// In the compatible reading, the blobs that `refs` of those events name beside their own.
+    beside: BTreeSet<BlobHash>,
     /// The last one under a key.
     latest: BTreeMap<Vec<u8>, usize>,
 }
@@ -52,7 +65,7 @@ struct Index {
 #[derive(Debug)]
 struct Blob {
     places: Vec<usize>,
-    weakest: EvidenceStrength,
+    strength: EvidenceStrength,
 }
 
 impl<'r> Evidence<'r> {
@@ -69,6 +82,11 @@ impl<'r> Evidence<'r> {
         Self { run, puts: Counted::new(puts, run.steps()), index: OnceLock::new() }
     }
 
+    /// The run.
+    pub(super) fn run(&self) -> &'r Snapshot {
+        self.run
+    }
+
     /// Leaves out all puts but these.
     pub(super) fn keep(&mut self, keep: impl FnMut(&Put) -> bool) {
         self.puts.retain(keep);
@@ -82,15 +100,27 @@ impl<'r> Evidence<'r> {
                 if let Some(key) = &put.key {
                     index.latest.insert(key.as_bytes().to_vec(), place);
                 }
-                let Some(hash) = put.hash.filter(|_| !put.late) else { continue };
-                let strength = EvidenceStrength::of_kind(put.kind.as_deref().unwrap_or_default());
-                let none = || Blob { places: Vec::new(), weakest: strength };
-                let blob = index.of_blob.entry(hash).or_insert_with(none);
-                blob.places.push(place);
-                blob.weakest = blob.weakest.min(strength);
+                if put.late {
+                    continue;
+                }
+                index.beside.extend(&put.beside);
+                if let Some(hash) = put.cited {
+                    self.index_blob(&mut index, hash, place, put.kind.as_deref());
+                }
             }
             index
         })
+    }
+
+    fn index_blob(&self, index: &mut Index, hash: BlobHash, place: usize, kind: Option<&str>) {
+        let strength = EvidenceStrength::of_kind(kind.unwrap_or_default());
+        let blob = index.of_blob.entry(hash).or_insert_with(|| Blob { places: Vec::new(), strength });
+        blob.places.push(place);
+        blob.strength = match kind {
+            _ if !self.run.is_compatible() => blob.strength.min(strength),
+            None => blob.strength,
+            Some(_) => strength,
+        };
     }
 
     /// The last put under a key.
@@ -104,10 +134,31 @@ impl<'r> Evidence<'r> {
         self.run.steps().walk(places).filter_map(|place| self.puts.get(*place))
     }
 
+    /// Whether the run put a blob before it ended; in the compatible reading, also whether an EVIDENCE_PUT refers to it.
+    pub(super) fn has(&self, hash: BlobHash) -> bool {
+        self.index().of_blob.contains_key(&hash) || self.index().beside.contains(&hash)
+    }
+
     /// The strength of a blob by the kinds that it was put as. The same bytes put under a stronger kind are no stronger:
-    /// the weakest counts.
+    /// the weakest counts. In the compatible reading it is the last.
     pub(super) fn strength(&self, hash: BlobHash) -> EvidenceStrength {
-        self.index().of_blob.get(&hash).map_or(EvidenceStrength::Weak, |blob| blob.weakest)
+        self.index().of_blob.get(&hash).map_or(EvidenceStrength::Weak, |blob| blob.strength)
+    }
+
+    /// Adds which blobs of these puts are not there as they were put.
+    pub(super) fn check_blobs(&self, result: &mut InvariantResult) {
+        for put in &self.puts {
+            let what = match &put.key {
+                Some(key) => format!("Blob for evidence key '{key}'"),
+                None if self.run.is_compatible() => "Blob for evidence without a key".to_owned(),
+                None => continue,
+            };
+            if let Some(flaw) = put.unfound {
+                result.find(Verdict::Fail, Reason::new(flaw.code, format!("{what}: {}", flaw.msg)));
+            } else if let Some(hash) = put.hash.or(put.cited) {
+                check_blob(result, self.run, hash, &what, "BLOB_NOT_FOUND");
+            }
+        }
     }
 
     /// Adds what is wrong with any put: the one that cannot be read might be the one that matters.
@@ -139,6 +190,9 @@ impl<'r> Evidence<'r> {
             return Err(answer(Verdict::Fail, "EVIDENCE_AFTER_FINALIZE", msg));
         }
         let Some(hash) = put.hash else {
+            if self.run.is_compatible() {
+                return Err(missing());
+            }
             return Err(answer(Verdict::Fail, kind.malformed, format!("{key} names no blob")));
         };
         let bytes = match self.run.blob(&hash) {
@@ -174,23 +228,43 @@ impl<'r> Evidence<'r> {
                 return Err(answer(Verdict::Unknown, "READ_FAILURE", msg));
             }
         };
-        json::parse(bytes, DOCUMENT).map_err(|error| answer(Verdict::Fail, kind.malformed, format!("{key}: {error}")))
+        let compatible = self.run.is_compatible();
+        match json::parse(bytes, if compatible { COMPATIBLE } else { DOCUMENT }) {
+            // Python reads `null` as nothing at all.
+            Ok(Value::Null) if compatible => Err(missing()),
+            Err(_) if compatible && json::parse(bytes, Limits::READ).is_err() => Err(missing()),
+            read => read.map_err(|error| answer(Verdict::Fail, kind.malformed, format!("{key}: {error}"))),
+        }
     }
 }
 
 impl Put {
     fn of(run: &Snapshot, event: &Event, late: bool) -> Self {
         let said = EvidencePut::parse(event.payload.json());
-        let committed = run.facts().commitment.is_some();
-        let problem = said.flaw(committed).or_else(|| contradiction(run, event, &said));
+        let compatible = run.is_compatible();
+        let problem = if compatible {
+            said.compatible_flaw()
+        } else {
+            said.flaw(run.facts().commitment.is_some()).or_else(|| contradiction(run, event, &said))
+        };
+        let [hash, cited] = if compatible { said.names } else { [said.hash.ok(); 2] };
         Self {
             seq: event.seq,
             late,
             problem: problem.map(|flaw| Reason::new(flaw.code, flaw.msg).at(run.event_ref(event))),
-            hash: said.hash.ok(),
+            hash,
+            cited,
+            unfound: said.unfound.filter(|_| compatible),
+            beside: event
+                .blobs()
+                .filter(|_| compatible)
+                .filter_map(|text| BlobRef::parse(text.as_str()?))
+                .map(|blob| blob.0)
+                .collect(),
             key: said.key,
             kind: said.kind,
             oracle_class: said.oracle_class,
+            oracle_number: said.oracle_number,
         }
     }
 
@@ -201,7 +275,7 @@ impl Put {
 
 /// Finds a statement of an EVIDENCE_PUT that something else contradicts. `refs.blobs` may be empty.
 fn contradiction(run: &Snapshot, event: &Event, said: &EvidencePut) -> Option<Flaw> {
-    let hash = said.hash.ok().filter(|_| !run.is_compatible())?;
+    let hash = said.hash.ok()?;
     let mismatch = |msg| Some(Flaw { code: "EVIDENCE_MISMATCH", msg });
     let blob = BlobRef(hash).to_string();
     if event.blobs().any(|text| text != *blob) {

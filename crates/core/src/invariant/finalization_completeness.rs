@@ -66,14 +66,16 @@ impl Invariant for FinalizationCompleteness {
             result.find(Verdict::Fail, Reason::new("NO_FINALIZE", "No RUN_FINALIZE event found in run"));
             return result;
         };
-        let verdict = verdict(&mut result, finalize);
+        let verdict = verdict(&mut result, finalize, run.is_compatible());
         if verdict == Some(Verdict::Warn) && !self.allow_warn_as_success {
             result.find(
                 Verdict::Fail,
                 Reason::new("WARN_NOT_ALLOWED", "the run ended as warn, which this policy refuses"),
             );
         }
-        if let Some(verdict) = verdict.filter(|verdict| verdict.is_success()) {
+        if run.is_compatible() {
+            check_compatible_evaluation(&mut result, run, finalize);
+        } else if let Some(verdict) = verdict.filter(|verdict| verdict.is_success()) {
             check_evaluation(&mut result, run, finalize, verdict);
         }
         if self.require_decision_ref {
@@ -83,7 +85,8 @@ impl Invariant for FinalizationCompleteness {
             let msg = format!("RUN_FINALIZE is not the last event. Last event type: '{}'", last.event_type);
             result.find(Verdict::Fail, Reason::new("NOT_LAST_EVENT", msg));
         }
-        if run.events().next().is_some_and(|first| first.event_type == EventType::RunFinalize) {
+        let is_first = run.events().next().is_some_and(|first| first.event_type == EventType::RunFinalize);
+        if is_first && !run.is_compatible() {
             let msg = "the run begins with RUN_FINALIZE: there is nothing that it could be the end of";
             result.find(Verdict::Fail, Reason::new("NOTHING_BEFORE_FINALIZE", msg));
         }
@@ -94,10 +97,11 @@ impl Invariant for FinalizationCompleteness {
     }
 }
 
-fn verdict(result: &mut InvariantResult, finalize: &Event) -> Option<Verdict> {
+fn verdict(result: &mut InvariantResult, finalize: &Event, compatible: bool) -> Option<Verdict> {
     let verdict = RunFinalize::parse(finalize.payload.json()).verdict;
     let (code, msg) = match verdict {
         Member::Is(_) => return verdict.known(),
+        Member::Malformed if compatible => return None,
         Member::Nothing => ("NO_VERDICT", "RUN_FINALIZE event missing overall_verdict in payload"),
         Member::Malformed => ("BAD_VERDICT", "overall_verdict is none of pass, warn, fail and unknown"),
     };
@@ -107,16 +111,35 @@ fn verdict(result: &mut InvariantResult, finalize: &Event) -> Option<Verdict> {
 
 /// A success must rest on an EVALUATION that is no worse.
 fn check_evaluation(result: &mut InvariantResult, run: &Snapshot, finalize: &Event, verdict: Verdict) {
-    let Some(evaluation) = run.of_type(EventType::Evaluation).rfind(|event| event.seq < finalize.seq) else {
+    let Some(evaluation) = last_evaluation(run, finalize) else {
         let msg = "the run ended as a success and no EVALUATION stands before that";
         result.find(Verdict::Fail, Reason::new("NO_EVALUATION", msg));
         return;
     };
     let evaluated = RecordedEvaluation::verdict_of(evaluation.payload.json()).known();
     if evaluated.is_none_or(|evaluated| evaluated.worse(verdict) != verdict) {
-        let msg = "the run ended with a better verdict than its last EVALUATION has";
-        result.find(Verdict::Fail, Reason::new("VERDICT_INCONSISTENCY", msg).at(run.event_ref(evaluation)));
+        result.find(Verdict::Fail, better(run, evaluation));
     }
+}
+
+/// For the Python package's classes a run may end without an EVALUATION, and with a word of its own; but it does not pass
+/// after it failed.
+fn check_compatible_evaluation(result: &mut InvariantResult, run: &Snapshot, finalize: &Event) {
+    let Some(evaluation) = last_evaluation(run, finalize) else { return };
+    let evaluated = RecordedEvaluation::folded_of(evaluation.payload.json());
+    let passes = RunFinalize::parse(finalize.payload.json()).folded == Some(Verdict::Pass);
+    if passes && evaluated.is_some_and(Verdict::is_failure) {
+        result.find(Verdict::Fail, better(run, evaluation));
+    }
+}
+
+fn last_evaluation<'r>(run: &'r Snapshot, finalize: &Event) -> Option<&'r Event> {
+    run.of_type(EventType::Evaluation).rfind(|event| event.seq < finalize.seq)
+}
+
+fn better(run: &Snapshot, evaluation: &Event) -> Reason {
+    let msg = "the run ended with a better verdict than its last EVALUATION has";
+    Reason::new("VERDICT_INCONSISTENCY", msg).at(run.event_ref(evaluation))
 }
 
 fn check_decision_ref(result: &mut InvariantResult, run: &Snapshot, finalize: &Event) {

@@ -32,12 +32,18 @@ pub(super) fn params(require_in_modes: &[String]) -> Object {
 
 /// The mode, in lower case.
 ///
-/// A RUN_START that follows the first one cannot change it: two that differ are a contradiction.
+/// A RUN_START that follows the first one cannot change it: two that differ are a contradiction. In the compatible reading
+/// only the first one is looked at.
 pub(super) fn of_run(run: &Snapshot) -> Result<String, Reason> {
     let mut mode: Option<String> = None;
     for event in run.of_type(EventType::RunStart) {
         let at = || run.event_ref(event);
         let malformed = |what| Reason::new("RUN_MODE_MALFORMED", format!("RUN_START.{what}")).at(at());
+        if run.is_compatible() {
+            mode =
+                RunStart::compatible_mode_of(event.payload.json()).map_err(malformed)?.map(|mode| mode.to_lowercase());
+            break;
+        }
         let Some(said) = RunStart::mode_of(event.payload.json()).map_err(malformed)? else { continue };
         let said = said.to_lowercase();
         if mode.as_ref().is_some_and(|mode| *mode != said) {
@@ -51,7 +57,8 @@ pub(super) fn of_run(run: &Snapshot) -> Result<String, Reason> {
 /// Begins the answer of an invariant that concerns only some modes: the mode and a PASS to add to; or, as the error,
 /// the whole answer if there is nothing to judge.
 ///
-/// A mode that neither the invariant, nor the run's own policy, nor this crate knows might be one that it concerns.
+/// A mode that neither the invariant, nor the run's own policy, nor this crate knows might be one that it concerns. In the
+/// compatible reading it is a mode of somebody's own, which it does not concern.
 pub(super) fn begin(
     id: &str,
     run: &Snapshot,
@@ -63,7 +70,7 @@ pub(super) fn begin(
         let result = result(Verdict::Pass);
         return Ok((mode, result));
     }
-    if KNOWN_MODES.contains(&mode.as_str()) || is_in_policy(run, &mode) {
+    if run.is_compatible() || KNOWN_MODES.contains(&mode.as_str()) || is_in_policy(run, &mode) {
         return Err(skipped(result(Verdict::Pass)));
     }
     let msg = format!("mode {mode:?} is unknown, so that nothing says whether {id} concerns it");

@@ -102,7 +102,7 @@ impl OracleIndependence {
         }
         let missing = (Verdict::Unknown, "cannot verify oracle independence without claims_map");
         let mut claimed = Claimed::load(Self::ID, run, &self.require_in_modes, missing)?;
-        let claims = claimed.claims()?;
+        let claims = claimed.claims(false)?;
         let Claimed { mode, evidence, mut result, .. } = claimed;
         if claims.is_empty() {
             return Ok(result.with("claim_count", 0));
@@ -130,14 +130,17 @@ impl OracleIndependence {
         known: &mut BTreeMap<BlobRef, Oracle>,
     ) -> Option<Object> {
         let mode = minimums.mode;
-        claim.check_confidence(result);
-        if claim.confidence == Level::Unknown {
-            return None;
+        claim.check_odd(true, result);
+        if !run.is_compatible() {
+            claim.check_confidence(result);
+            if claim.confidence == Level::Unknown {
+                return None;
+            }
         }
         let (label, level) = (&claim.label, claim.confidence.as_str());
         let scope = claim.scope.as_ref().map(Text::to_string_lossy);
         let minimum = minimums.class(level, scope.as_deref());
-        let mut oracles: Vec<(BlobRef, u8)> = Vec::new();
+        let mut oracles: Vec<(BlobRef, i64)> = Vec::new();
         for blob in claim.blobs() {
             let oracle = *known.entry(blob).or_insert_with(|| Oracle::of(evidence, blob));
             oracle.report(result, claim, blob);
@@ -153,7 +156,7 @@ impl OracleIndependence {
             }
             return None;
         };
-        let satisfied = observed >= minimum;
+        let satisfied = observed >= i64::from(minimum);
         if !satisfied {
             let msg = format!("claim {label}: oracle class {observed} < required {minimum} for ({mode}, {level})");
             let reason = Reason::new("ORACLE_CLASS_BELOW_MINIMUM", msg);
@@ -163,7 +166,7 @@ impl OracleIndependence {
         Some(Object::from_iter([
             ("claim_id", Value::from(label.as_str())),
             ("min_required", Value::from(u32::from(minimum))),
-            ("observed_class", Value::from(u32::from(observed))),
+            ("observed_class", Value::from(observed)),
             ("satisfied", Value::from(satisfied)),
         ]))
     }
@@ -187,14 +190,18 @@ impl Minimums<'_> {
 #[derive(Clone, Copy, Default)]
 struct Oracle {
     /// The class of a blob that was put as an oracle's at least once: the least of all its puts, and 0 if one of them is
-    /// not an oracle's.
-    class: Option<u8>,
+    /// not an oracle's. In the compatible reading, the last that it was given, whatever it is.
+    class: Option<i64>,
     malformed: bool,
     other_kind: bool,
 }
 
 impl Oracle {
     fn of(evidence: &Evidence<'_>, blob: BlobRef) -> Self {
+        if evidence.run().is_compatible() {
+            let class = evidence.puts_of(blob.0).filter_map(|put| put.oracle_number).last();
+            return Self { class, ..Self::default() };
+        }
         let (mut oracle, mut puts_without) = (Self::default(), false);
         for put in evidence.puts_of(blob.0) {
             let is_oracle = put.kind.as_ref().is_some_and(|kind| kind.starts_with("oracle:"));
@@ -206,7 +213,7 @@ impl Oracle {
             let number = number.filter(|class| *class <= MAX_CLASS);
             oracle.malformed |= number.is_none();
             oracle.other_kind |= !is_oracle;
-            let number = number.filter(|_| is_oracle).unwrap_or(0);
+            let number = number.filter(|_| is_oracle).map_or(0, i64::from);
             oracle.class = Some(oracle.class.map_or(number, |class| class.min(number)));
         }
         oracle.class = oracle.class.map(|class| if puts_without { 0 } else { class });

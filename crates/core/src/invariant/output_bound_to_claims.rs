@@ -4,8 +4,8 @@ use super::claims::{CLAIMS_MAP, Claimed};
 use super::evidence::{Evidence, check_blob};
 use super::{Invariant, InvariantResult, mode};
 use crate::error::Error;
-use crate::id::BlobRef;
-use crate::json::Object;
+use crate::id::{BlobHash, BlobRef};
+use crate::json::{Object, Text, Value};
 use crate::run::Snapshot;
 use crate::verdict::{Reason, Verdict};
 
@@ -46,7 +46,7 @@ impl OutputBoundToClaims {
             result.find(Verdict::Fail, output_missing());
             return Err(result);
         };
-        check_binding(&mut result, map, BlobRef(hash));
+        check_binding(&mut result, map, BlobRef(hash), run.is_compatible());
         check_blob(&mut result, run, hash, "final_output", "FINAL_OUTPUT_MISSING");
         if result.verdict.is_success() {
             result.evidence_refs.push(BlobRef(hash).to_string());
@@ -69,13 +69,17 @@ fn without_claims(run: &Snapshot, mut result: InvariantResult) -> InvariantResul
     result
 }
 
-/// Each name that is given must be that of the output; at least one must be given.
-fn check_binding(result: &mut InvariantResult, map: &Object, output: BlobRef) {
+/// Each name that is given must be that of the output; at least one must be given. In the compatible reading one must be
+/// right, and then the other may say nothing, or write the same hash in another way.
+fn check_binding(result: &mut InvariantResult, map: &Object, output: BlobRef, compatible: bool) {
     let names = [("output_ref", output.to_string()), ("output_sha256", output.0.to_hex())];
     let given = names.iter().filter_map(|(key, right)| {
-        map.get(key).filter(|value| !value.is_null()).map(|value| value.as_str() == Some(right))
+        map.get(key).filter(|value| !value.is_null()).map(|value| (value, value.as_str() == Some(right)))
     });
-    let given: Vec<bool> = given.collect();
+    let given: Vec<(&Value, bool)> = given.collect();
+    let one_is_right = compatible && given.iter().any(|(_, right)| *right);
+    let given: Vec<bool> =
+        given.into_iter().map(|(value, right)| right || one_is_right && is_no_other(value, output.0)).collect();
     if given.is_empty() {
         let msg = "claims_map has no output_ref or output_sha256";
         result.find(Verdict::Fail, Reason::new("OUTPUT_NOT_BOUND", msg));
@@ -84,6 +88,13 @@ fn check_binding(result: &mut InvariantResult, map: &Object, output: BlobRef) {
         let msg = format!("claims_map output binding doesn't match final_output blob: expected sha={short}...");
         result.find(Verdict::Fail, Reason::new("OUTPUT_MISMATCH", msg));
     }
+}
+
+/// Whether what stands beside the right name of the output is no name of something else.
+fn is_no_other(value: &Value, output: BlobHash) -> bool {
+    let Some(text) = value.as_text().map(Text::to_string_lossy) else { return true };
+    text.is_empty()
+        || text.to_lowercase().trim_start_matches("blob://").trim_start_matches("sha256:") == output.to_hex()
 }
 
 impl Invariant for OutputBoundToClaims {

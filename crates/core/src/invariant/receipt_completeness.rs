@@ -1,6 +1,6 @@
 //! `receipt.completeness`: the required evidence was put, and the blob of everything that was put is there.
 
-use super::evidence::{Evidence, check_blob};
+use super::evidence::Evidence;
 use super::params::Params;
 use super::{Invariant, InvariantResult};
 use crate::error::Error;
@@ -66,14 +66,14 @@ impl Invariant for ReceiptCompleteness {
         evidence.report_problems(&mut result);
         let (mut found, mut seen): (Vec<Text>, BTreeSet<&[u8]>) = (Vec::new(), BTreeSet::new());
         for put in &evidence.puts {
-            let (Some(key), Some(hash)) = (&put.key, put.hash) else { continue };
+            let Some(key) = put.key.as_ref().filter(|_| put.hash.is_some() || run.is_compatible()) else { continue };
             if seen.insert(key.as_bytes()) {
                 found.push(key.clone());
             }
-            result.evidence_refs.push(BlobRef(hash).to_string());
-            if self.verify_blobs {
-                check_blob(&mut result, run, hash, &format!("Blob for evidence key '{key}'"), "BLOB_NOT_FOUND");
-            }
+            result.evidence_refs.extend(put.cited.map(|hash| BlobRef(hash).to_string()));
+        }
+        if self.verify_blobs {
+            evidence.check_blobs(&mut result);
         }
         result.with("found_keys", found)
     }

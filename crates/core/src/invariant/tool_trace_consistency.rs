@@ -8,7 +8,7 @@ use super::{Invariant, InvariantResult, python_list};
 use crate::error::Error;
 use crate::id::{BlobHash, BlobRef};
 use crate::json::{Object, Text, Value};
-use crate::run::{Counted, Snapshot, Steps};
+use crate::run::{Counted, Snapshot};
 use crate::verdict::{Reason, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,7 @@ impl ToolTraceConsistency {
     fn answer(&self, run: &Snapshot) -> Result<InvariantResult, InvariantResult> {
         let missing = (Verdict::Unknown, "cannot verify tool refs without claims_map");
         let mut claimed = Claimed::load(Self::ID, run, &self.enforce_in_modes, missing)?;
-        let claims = claimed.claims()?;
+        let claims = claimed.claims(false)?;
         let Claimed { mode, evidence, mut result, .. } = claimed;
         let ids: BTreeSet<&Text> = claims.iter().flat_map(|claim| &claim.tool_call_ids).collect();
         if !ids.is_empty() {
@@ -64,7 +64,7 @@ impl ToolTraceConsistency {
                     return Err(result.with("required_ids", ids.into_iter().cloned().collect::<Vec<_>>()));
                 }
             };
-            let calls = calls(&mut result, run.steps(), &trace)?;
+            let calls = calls(&mut result, run, &trace)?;
             check_calls(&mut result, run, &evidence, &ids, &calls, &mode);
         }
         Ok(result.with("tool_ids_checked", ids.len()))
@@ -82,13 +82,16 @@ struct Call<'t> {
 /// The calls in the trace that can be read, with what is wrong with the others added.
 fn calls<'t>(
     result: &mut InvariantResult,
-    steps: &'t Steps,
+    run: &'t Snapshot,
     trace: &'t Value,
 ) -> Result<Counted<'t, Call<'t>>, InvariantResult> {
     let Some(items) = trace.get("calls").and_then(Value::as_array) else {
         result.find(Verdict::Fail, Reason::new(TOOL_TRACE.malformed, "tool_trace.calls must be a list"));
         return Err(result.clone());
     };
+    if run.is_compatible() {
+        return Ok(Counted::new(items.iter().filter_map(compatible_call).collect(), run.steps()));
+    }
     let mut calls = Vec::new();
     for (index, item) in items.iter().enumerate() {
         match call(item) {
@@ -99,7 +102,7 @@ fn calls<'t>(
             }
         }
     }
-    Ok(Counted::new(calls, steps))
+    Ok(Counted::new(calls, run.steps()))
 }
 
 fn call(item: &Value) -> Result<Call<'_>, &'static str> {
@@ -120,6 +123,18 @@ fn call(item: &Value) -> Result<Call<'_>, &'static str> {
     })
 }
 
+/// A call as the Python package reads it: what it does not need may be anything, and an output that is no text names none.
+fn compatible_call(item: &Value) -> Option<Call<'_>> {
+    let object = item.as_object()?;
+    let output = |key| object.get(key).filter(|value| !value.is_null()).map(|value| value.as_str().unwrap_or_default());
+    Some(Call {
+        id: object.get("id").and_then(Value::as_text)?,
+        failed: false,
+        output_ref: output("output_ref"),
+        output_sha256: output("output_sha256"),
+    })
+}
+
 fn check_calls(
     result: &mut InvariantResult,
     run: &Snapshot,
@@ -128,16 +143,21 @@ fn check_calls(
     calls: &Counted<'_, Call<'_>>,
     mode: &str,
 ) {
-    let mut missing = Vec::new();
     let mut of_id: BTreeMap<&Text, (&Call<'_>, bool)> = BTreeMap::new();
     for call in calls {
-        of_id.entry(call.id).and_modify(|(_, again)| *again = true).or_insert((call, false));
+        // In the compatible reading the last one counts.
+        let known = of_id.get(call.id).filter(|_| !run.is_compatible());
+        let entry = known.map_or((call, false), |(first, _)| (*first, true));
+        of_id.insert(call.id, entry);
     }
-    for id in ids {
-        let Some((call, again)) = of_id.get(id) else {
-            missing.push(id.to_string_lossy());
-            continue;
-        };
+    let missing: Vec<String> =
+        ids.iter().filter(|id| !of_id.contains_key(*id)).map(|id| id.to_string_lossy()).collect();
+    if !missing.is_empty() {
+        let msg = format!("claims reference tool_call_ids missing from trace: {}", python_list(&missing));
+        result.find(Verdict::Fail, Reason::new("TOOL_CALL_MISSING", msg));
+    }
+    for (call, again) in ids.iter().filter_map(|id| of_id.get(id)) {
+        let id = call.id;
         if *again {
             let msg = format!("tool {id}: the trace has more than one call of this id");
             result.find(Verdict::Fail, Reason::new("TOOL_CALL_DUPLICATE", msg));
@@ -148,10 +168,6 @@ fn check_calls(
         }
         check_output(result, run, evidence, call, mode);
     }
-    if !missing.is_empty() {
-        let msg = format!("claims reference tool_call_ids missing from trace: {}", python_list(&missing));
-        result.find(Verdict::Fail, Reason::new("TOOL_CALL_MISSING", msg));
-    }
 }
 
 fn check_output(result: &mut InvariantResult, run: &Snapshot, evidence: &Evidence<'_>, call: &Call<'_>, mode: &str) {
@@ -160,19 +176,27 @@ fn check_output(result: &mut InvariantResult, run: &Snapshot, evidence: &Evidenc
     let by_sha256 = call
         .output_sha256
         .map(|text| (format!("blob://sha256:{text}"), BlobHash::parse_bytes(text.as_bytes()), "output_sha256 blob"));
-    let contradict = matches!((&by_ref, &by_sha256), (Some((_, one, _)), Some((_, other, _))) if one != other);
+    // In the compatible reading what is no name at all contradicts nothing.
+    let names_nothing = |(text, hash, _): &(String, Option<BlobHash>, &str)| hash.is_none() && text == "blob://sha256:";
+    let silent = run.is_compatible()
+        && (by_ref.as_ref().is_some_and(|(_, hash, _)| hash.is_none())
+            || by_sha256.as_ref().is_some_and(names_nothing));
+    let contradict =
+        !silent && matches!((&by_ref, &by_sha256), (Some((_, one, _)), Some((_, other, _))) if one != other);
     if contradict {
         let msg = format!("tool {id}: output_ref and output_sha256 name two blobs");
         result.find(Verdict::Fail, Reason::new("TOOL_OUTPUT_CONTRADICTION", msg));
     }
     let Some((pointer, hash, name)) = by_ref.or(by_sha256) else {
         let (verdict, code, msg) = match mode {
-            "mixed" => (Verdict::Warn, "TOOL_OUTPUT_UNBOUND_WARN", "no output binding (warn in mixed mode)"),
+            _ if mode == "mixed" || mode != "factual" && run.is_compatible() => {
+                (Verdict::Warn, "TOOL_OUTPUT_UNBOUND_WARN", "no output binding (warn in mixed mode)")
+            }
             _ => (Verdict::Fail, "TOOL_OUTPUT_UNBOUND", "no output_ref or output_sha256 in trace entry"),
         };
         return result.find(verdict, Reason::new(code, format!("tool {id}: {msg}")));
     };
-    if let Some(hash) = hash.filter(|hash| evidence.puts_of(*hash).next().is_some()) {
+    if let Some(hash) = hash.filter(|hash| evidence.has(*hash)) {
         check_blob(result, run, hash, &format!("tool {id}: output blob"), "TOOL_OUTPUT_MISSING");
     } else {
         let msg = format!("tool {id}: {name} not produced by this run");

@@ -15,8 +15,12 @@ use crate::verdict::Verdict;
 pub struct RecordedEvaluation<'p> {
     /// `overall_verdict`
     pub verdict: Member<Verdict>,
+    /// The same, whatever the case of the word and the spaces around it.
+    pub folded: Option<Verdict>,
     /// `evidence_complete`
     pub evidence_complete: Member<bool>,
+    /// Whether Python takes `evidence_complete` for true.
+    pub seems_complete: bool,
     /// `results`, each in the order of the policy.
     pub results: Member<RecordedResults<'p>>,
     /// `deferred` as it is written, a list of the invariants that were not asked.
@@ -45,8 +49,14 @@ pub struct RecordedResult<'p> {
     pub is_object: bool,
     /// `invariant_id`
     pub id: Member<String>,
+    /// Whether `invariant_id` is an object or a list, by which nothing can be looked up.
+    pub id_is_nested: bool,
     /// `verdict`
     pub verdict: Member<Verdict>,
+    /// The same, whatever the case of the word and the spaces around it.
+    pub folded: Option<Verdict>,
+    /// Whether it says of itself that it is required.
+    pub says_required: bool,
 }
 
 impl<'p> RecordedEvaluation<'p> {
@@ -85,7 +95,9 @@ impl<'p> RecordedEvaluation<'p> {
         }
         Self {
             verdict: Member::read(overall, verdict::parse),
+            folded: overall.and_then(verdict::folded),
             evidence_complete: Member::read(complete, member::truth),
+            seems_complete: complete.is_some_and(member::is_true),
             results: match member::given(results) {
                 None => Member::Nothing,
                 Some(json) if json.starts_with(b"[") => Member::Is(RecordedResults { json }),
@@ -101,6 +113,11 @@ impl<'p> RecordedEvaluation<'p> {
     /// The verdict alone: what stands after it is not looked at.
     pub fn verdict_of(payload: &[u8]) -> Member<Verdict> {
         verdict::of(payload)
+    }
+
+    /// The same, whatever the case of the word and the spaces around it.
+    pub fn folded_of(payload: &[u8]) -> Option<Verdict> {
+        verdict::folded_of(payload)
     }
 }
 
@@ -118,7 +135,10 @@ impl<'p> RecordedResult<'p> {
             json,
             is_object: member::is_object(json),
             id: Member::read(member("invariant_id"), member::unicode),
+            id_is_nested: member("invariant_id").is_some_and(member::is_nested),
             verdict: Member::read(member("verdict"), verdict::parse),
+            folded: member("verdict").and_then(verdict::folded),
+            says_required: member("required") == Some(b"true"),
         }
     }
 }

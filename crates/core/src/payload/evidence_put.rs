@@ -1,6 +1,6 @@
 //! The payload of EVIDENCE_PUT.
 
-use super::member::{Member, count, given, is_object, is_text, plain, text, unicode};
+use super::member::{Member, count, given, integer, is_nested, is_object, is_text, is_true, plain, text, unicode};
 use crate::canonical;
 use crate::envelope::Envelope;
 use crate::evidence::{BlobRecord, EvidenceClass};
@@ -26,13 +26,19 @@ const fn malformed(msg: &'static str) -> Flaw {
 /// The blob that a run put on record, and what it says of that blob: `{"key", "evidence", "meta"}`.
 ///
 /// The Python package lets an event say anything here. So a payload always has a reading, and [`Self::flaw`] and
-/// [`Self::claim_flaw`] say what is wrong with it. A run with a commitment is held to more than one without.
+/// [`Self::claim_flaw`] say what is wrong with it. A run with a commitment is held to more than one without, and the
+/// Python package's classes ask for less still: [`Self::compatible_flaw`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EvidencePut {
     /// The key that the blob was put under.
     pub key: Option<Text>,
     /// The blob, if `evidence.sha256` and `evidence.ref` name one and the same.
     pub hash: Result<BlobHash, Flaw>,
+    /// The blob that `evidence.sha256` names, and the one that `evidence.ref` names, whatever else is wrong.
+    pub names: [Option<BlobHash>; 2],
+    /// Why whoever looks for the blob finds none, where the event says something that is none. The Python package's
+    /// classes take offence at that alone, and at two addresses of two blobs.
+    pub unfound: Option<Flaw>,
     /// How many bytes the blob has: an integer from 0 to 2⁶³ − 1.
     pub bytes_len: Option<u64>,
     /// The class of the blob.
@@ -45,6 +51,8 @@ pub struct EvidencePut {
     pub kind: Option<String>,
     /// `meta.oracle_class`: how independent the oracle is that it comes from.
     pub oracle_class: Member<u64>,
+    /// The same as Python reads it: any integer, `true` as 1 and `false` as 0.
+    pub oracle_number: Option<i64>,
     /// Whether `evidence` is missing, `null` or empty.
     is_silent: bool,
     /// The flaw of `key` and `meta`.
@@ -90,15 +98,17 @@ impl EvidencePut {
                 _ => {}
             }
         }
+        let raw_key = key;
         let key = key.and_then(text);
         let meta = Meta::parse(meta);
         let evidence = given(evidence);
         let members = Members::of(evidence.unwrap_or_default(), &mut twice);
         let is_object = evidence.is_none_or(is_object);
+        let names = members.names();
         let hash = match evidence {
             _ if twice => Err(malformed("a member of payload.evidence stands twice")),
             Some(_) if !is_object => Err(malformed("payload.evidence must be an object")),
-            _ => members.address(),
+            _ => members.address(names),
         };
         let bytes_len = members.bytes_len.and_then(count);
         let class = members.class.and_then(plain).and_then(EvidenceClass::parse);
@@ -116,6 +126,8 @@ impl EvidencePut {
             frame: key.is_none().then_some(malformed("payload.key must be text")).or(meta.flaw),
             record: members.flaw(),
             strict: strict.map(malformed),
+            unfound: unfound(payload, raw_key, evidence, &members, names[0]),
+            names,
             is_silent: evidence.is_none_or(|evidence| evidence == b"{}"),
             key,
             hash,
@@ -125,6 +137,7 @@ impl EvidencePut {
             by_digest: meta.by_digest,
             kind: meta.kind,
             oracle_class: meta.oracle_class,
+            oracle_number: meta.oracle_number,
         }
     }
 
@@ -161,6 +174,12 @@ impl EvidencePut {
         let flaw = self.record.or(self.hash.err()).or(self.bytes_len.is_none().then_some(length));
         flaw.filter(|_| !self.is_silent)
     }
+
+    /// What is wrong with the event for the Python package's classes, in which an event may leave out all that it likes:
+    /// two addresses of two blobs. Whoever looks for the blob goes by [`Self::unfound`] as well.
+    pub fn compatible_flaw(&self) -> Option<Flaw> {
+        matches!(self.names, [Some(one), Some(other)] if one != other).then_some(TWO_BLOBS)
+    }
 }
 
 impl<'p> Members<'p> {
@@ -184,19 +203,24 @@ impl<'p> Members<'p> {
     }
 
     /// The blob, by its address and by its reference.
-    fn address(&self) -> Result<BlobHash, Flaw> {
+    fn address(&self, [hash, blob]: [Option<BlobHash>; 2]) -> Result<BlobHash, Flaw> {
         let sha256 = self.sha256.filter(|json| *json != br#""""#).ok_or(NOTHING)?;
         if !is_text(sha256) {
             return Err(malformed("evidence.sha256 must be text"));
         }
-        let hash = plain(sha256).and_then(|text| BlobHash::parse_bytes(text.as_bytes()));
         let hash = hash.ok_or(malformed("evidence.sha256 must be 64 lower-case digits"))?;
-        let blob = self.blob.and_then(plain).and_then(BlobRef::parse);
         match blob {
             None => Err(malformed("evidence.ref must be blob://sha256: and 64 digits")),
-            Some(blob) if blob.0 == hash => Ok(hash),
+            Some(blob) if blob == hash => Ok(hash),
             Some(_) => Err(TWO_BLOBS),
         }
+    }
+
+    /// The blobs that `sha256` and `ref` name.
+    fn names(&self) -> [Option<BlobHash>; 2] {
+        let word = |json: Option<&'p [u8]>| json.and_then(plain);
+        let by_hash = word(self.sha256).and_then(|text| BlobHash::parse_bytes(text.as_bytes()));
+        [by_hash, word(self.blob).and_then(BlobRef::parse).map(|blob| blob.0)]
     }
 
     fn flaw(&self) -> Option<Flaw> {
@@ -207,12 +231,31 @@ impl<'p> Members<'p> {
     }
 }
 
+/// See [`EvidencePut::unfound`].
+fn unfound(
+    payload: &[u8],
+    key: Option<&[u8]>,
+    evidence: Option<&[u8]>,
+    members: &Members<'_>,
+    by_hash: Option<BlobHash>,
+) -> Option<Flaw> {
+    if !is_object(payload) || key.is_some_and(is_nested) || evidence.is_some_and(|evidence| !is_object(evidence)) {
+        return Some(malformed("payload and payload.evidence must be objects, payload.key text"));
+    }
+    match members.sha256.filter(|json| is_true(json) && by_hash.is_none()) {
+        Some(json) if is_text(json) => Some(Flaw { code: "BLOB_NOT_FOUND", msg: "evidence.sha256 names no blob" }),
+        Some(_) => Some(malformed("evidence.sha256 must be text")),
+        None => None,
+    }
+}
+
 /// The members of `meta`.
 #[derive(Default)]
 struct Meta {
     by_digest: bool,
     kind: Option<String>,
     oracle_class: Member<u64>,
+    oracle_number: Option<i64>,
     flaw: Option<Flaw>,
 }
 
@@ -230,7 +273,10 @@ impl Meta {
                 b"evidence_kind" if given(Some(value)).is_some() => {
                     meta.flaw = Some(malformed("payload.meta.evidence_kind must be text"));
                 }
-                b"oracle_class" => meta.oracle_class = Member::read(Some(value), count),
+                b"oracle_class" => {
+                    meta.oracle_class = Member::read(Some(value), count);
+                    meta.oracle_number = integer(value);
+                }
                 _ => {}
             }
         }

@@ -77,3 +77,26 @@ pub(super) fn truth(json: &[u8]) -> Option<bool> {
         _ => None,
     }
 }
+
+/// What Python takes for an integer: one of any size, here no further from 0 than 2⁶³, and `true` and `false`.
+pub(super) fn integer(json: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(json).ok()?;
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    match text {
+        "true" => Some(1),
+        "false" => Some(0),
+        _ if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) => None,
+        _ => Some(text.parse().unwrap_or(if text.starts_with('-') { i64::MIN } else { i64::MAX })),
+    }
+}
+
+/// Whether Python takes it for true: it is not `null`, `false`, zero or empty.
+pub(super) fn is_true(json: &[u8]) -> bool {
+    const FALSE: [&[u8]; 8] = [b"null", b"false", b"0", b"0.0", b"-0.0", br#""""#, b"[]", b"{}"];
+    !FALSE.contains(&json)
+}
+
+/// Whether it is an object or a list.
+pub(super) fn is_nested(json: &[u8]) -> bool {
+    is_object(json) || json.starts_with(b"[")
+}

@@ -10,6 +10,8 @@ use crate::verdict::Verdict;
 pub struct RunFinalize {
     /// `overall_verdict`
     pub verdict: Member<Verdict>,
+    /// The same, whatever the case of the word and the spaces around it.
+    pub folded: Option<Verdict>,
 }
 
 impl RunFinalize {
@@ -20,6 +22,6 @@ impl RunFinalize {
 
     /// From the canonical text of the payload.
     pub fn parse(payload: &[u8]) -> Self {
-        Self { verdict: verdict::of(payload) }
+        Self { verdict: verdict::of(payload), folded: verdict::folded_of(payload) }
     }
 }

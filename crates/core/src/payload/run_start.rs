@@ -32,6 +32,17 @@ impl RunStart {
         }
     }
 
+    /// The same as the Python package reads it: what is no text is no mode.
+    ///
+    /// # Errors
+    /// Where `meta` is nothing that has members.
+    pub fn compatible_mode_of(payload: &[u8]) -> Result<Option<String>, &'static str> {
+        match canonical::member(payload, "meta").filter(|meta| member::is_true(meta)) {
+            Some(meta) if !member::is_object(meta) => Err("meta must be an object"),
+            meta => Ok(meta.and_then(|meta| canonical::member(meta, "mode")).and_then(member::unicode)),
+        }
+    }
+
     /// A text of `meta`, of a payload in canonical text.
     pub fn text_of_meta(payload: &[u8], name: &str) -> Option<String> {
         canonical::member(canonical::member(payload, "meta")?, name).and_then(member::unicode)

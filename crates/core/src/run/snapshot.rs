@@ -174,7 +174,8 @@ impl Snapshot {
         for event in self.of_type(EventType::EvidencePut) {
             let put = EvidencePut::parse(event.payload.json());
             let bytes = put.key().is_some_and(|key| keys.contains(&key));
-            if let Ok(hash) = put.hash {
+            let names = if self.is_compatible() { put.names } else { [put.hash.ok(), None] };
+            for hash in names.into_iter().flatten() {
                 *wanted.entry(hash).or_default() |= bytes;
             }
         }

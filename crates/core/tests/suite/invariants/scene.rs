@@ -9,7 +9,7 @@ use receipt_core::invariant::{self, Invariant};
 use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::payload::RunStart;
 use receipt_core::policy::Policy;
-use receipt_core::run::{Cell, EventRow, RunRow, Snapshot, SnapshotBuilder};
+use receipt_core::run::{Cell, EventRow, RunRow, Snapshot, SnapshotBuilder, Strictness};
 use receipt_core::stage::Stage;
 use receipt_core::{InvariantResult, Reason};
 use std::collections::BTreeMap;
@@ -223,9 +223,18 @@ impl Scene {
         self.read(|_, text| text)
     }
 
+    /// Reads it back to be judged by these rules.
+    pub(crate) fn judging(&self, strictness: Strictness) -> Snapshot {
+        self.read_by(strictness, |_, text| text)
+    }
+
     /// Reads it back with the text of events changed on the way.
     pub(crate) fn read(&self, change: impl Fn(usize, Vec<u8>) -> Vec<u8>) -> Snapshot {
-        let mut builder = SnapshotBuilder::new(RunId::new(RUN));
+        self.read_by(Strictness::Native, change)
+    }
+
+    fn read_by(&self, strictness: Strictness, change: impl Fn(usize, Vec<u8>) -> Vec<u8>) -> Snapshot {
+        let mut builder = SnapshotBuilder::judging(RunId::new(RUN), strictness);
         for (index, event) in self.sealed().into_iter().enumerate() {
             if self.lost.contains(&index) {
                 continue;

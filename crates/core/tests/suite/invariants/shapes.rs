@@ -6,6 +6,7 @@ use receipt_core::canonical;
 use receipt_core::envelope::EventType;
 use receipt_core::invariant::{self, IDS, Invariant};
 use receipt_core::json::{Limits, Object, Value};
+use receipt_core::run::Strictness;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -86,8 +87,8 @@ fn replaced(value: &Value, path: &[usize], new: &Value) -> Value {
     value
 }
 
-fn verdicts(scene: &Scene) -> BTreeMap<String, Verdict> {
-    let run = scene.snapshot();
+fn verdicts(scene: &Scene, strictness: Strictness) -> BTreeMap<String, Verdict> {
+    let run = scene.judging(strictness);
     let results = invariants().into_iter().map(|invariant| invariant::evaluate(invariant.as_ref(), &run));
     results.map(|result| (result.invariant_id, result.verdict)).collect()
 }
@@ -119,14 +120,16 @@ fn mutants() -> Vec<(String, Scene)> {
 
 #[test]
 fn no_value_anywhere_makes_an_invariant_panic() {
-    let good = verdicts(&story(&documents()));
-    let passing = good.iter().filter(|(_, verdict)| **verdict == Verdict::Pass).count();
-    assert_eq!((passing, good["run.stage_transitions"]), (IDS.len() - 1, Verdict::Unknown), "{good:?}");
     let mut cells = 0;
-    for (_, scene) in mutants() {
-        cells += verdicts(&scene).len();
+    for strictness in [Strictness::Native, Strictness::Compatible] {
+        let good = verdicts(&story(&documents()), strictness);
+        let passing = good.iter().filter(|(_, verdict)| **verdict == Verdict::Pass).count();
+        assert_eq!((passing, good["run.stage_transitions"]), (IDS.len() - 1, Verdict::Unknown), "{good:?}");
+        for (_, scene) in mutants() {
+            cells += verdicts(&scene, strictness).len();
+        }
     }
-    assert!(cells > 8_000, "{cells}");
+    assert!(cells > 16_000, "{cells}");
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn a_malformed_shape_never_passes_the_invariants_that_read_it() {
     let whole = documents();
     let good = story(&whole);
     let readers = |scene: &Scene, ids: &[&str], what: &str| {
-        let verdicts = verdicts(scene);
+        let verdicts = verdicts(scene, Strictness::Native);
         for id in ids {
             assert_eq!(verdicts[*id], Verdict::Fail, "{id}: {what}");
         }
@@ -179,12 +182,12 @@ fn a_bad_run_does_not_pass_by_being_malformed() {
         scene.steps[1].payload.insert("meta", object(r#"{"evidence_kind":"model:generated"}"#));
         scene
     };
-    assert_eq!(verdicts(&weak(story(&whole)))["confidence.sanity"], Verdict::Fail);
+    assert_eq!(verdicts(&weak(story(&whole)), Strictness::Native)["confidence.sanity"], Verdict::Fail);
     for new in replacements() {
         for path in spots(&whole[2].1) {
             let mut changed = whole.clone();
             changed[2].1 = replaced(&whole[2].1, &path, &new);
-            let verdict = verdicts(&weak(story(&changed)))["confidence.sanity"];
+            let verdict = verdicts(&weak(story(&changed)), Strictness::Native)["confidence.sanity"];
             // No claim at all says nothing that could be too sure of itself.
             let no_claims = changed[2].1.get("claims") == Some(&Value::Array(vec![]));
             assert!(verdict != Verdict::Pass || no_claims, "{path:?} {}", new.kind());
