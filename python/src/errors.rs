@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use receipt_kernel::evidence::redact::without_secrets;
 use receipt_kernel::store::StoreErrorKind;
 use receipt_kernel::{Error, ErrorKind};
 
@@ -17,7 +18,7 @@ pub(crate) fn of_class(py: Python<'_>, class: &str, message: String) -> PyErr {
 
 /// What an operation on the compatible store raises.
 pub(crate) fn of_store(py: Python<'_>, error: &Error) -> PyErr {
-    let message = error.to_string();
+    let message = without_secrets(&error.to_string());
     match error {
         Error::RunNotFound { .. } => of_class(py, "UnknownRunError", message),
         Error::RunExists { .. } => {
@@ -32,10 +33,10 @@ pub(crate) fn of_store(py: Python<'_>, error: &Error) -> PyErr {
 
 /// What an operation on a native ledger raises.
 pub(crate) fn of_ledger(py: Python<'_>, error: &Error) -> PyErr {
-    of_class(py, "LedgerError", error.to_string())
+    of_class(py, "LedgerError", without_secrets(&error.to_string()))
 }
 
 /// What the core refuses.
 pub(crate) fn of_input(error: &receipt_kernel::core::error::Error) -> PyErr {
-    PyValueError::new_err(error.to_string())
+    PyValueError::new_err(without_secrets(&error.to_string()))
 }

@@ -7,6 +7,7 @@ use anstream::AutoStream;
 use indicatif::{ProgressBar, ProgressStyle};
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::Limits;
+use receipt_kernel::evidence::redact::without_secrets;
 use receipt_kernel::{Actor, Ledger, Object, Redactor, Rules, Value};
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -97,7 +98,7 @@ impl Context {
     /// Tells a person something beside the answer, on standard error.
     pub(crate) fn note(&self, text: &str) {
         if !self.quiet && !self.json {
-            self.told(&writeln!(self.stderr(), "receipt: {}", crate::term::escape(text)));
+            self.told(&writeln!(self.stderr(), "receipt: {}", crate::term::escape(&without_secrets(text))));
         }
     }
 
@@ -105,7 +106,7 @@ impl Context {
     pub(crate) fn warn(&self, text: &str) {
         if !self.json {
             let warning = crate::term::paint(crate::term::ODD, "warning:");
-            self.told(&writeln!(self.stderr(), "{warning} {}", crate::term::escape(text)));
+            self.told(&writeln!(self.stderr(), "{warning} {}", crate::term::escape(&without_secrets(text))));
         }
     }
 

@@ -5,6 +5,7 @@ use crate::hints;
 use crate::term::{BAD, HEAD, escape, escape_lines, paint};
 use receipt_kernel::core::canonical;
 use receipt_kernel::core::json::Limits;
+use receipt_kernel::evidence::redact::without_secrets;
 use receipt_kernel::{ErrorKind, Object, Value};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -127,7 +128,7 @@ impl Error {
     /// Tells that help could not be printed.
     fn unprinted(&self) -> ExitCode {
         if !matches!(self, Self::OutputClosed) {
-            let _ = writeln!(io::stderr(), "error: {}", escape(&self.to_string()));
+            let _ = writeln!(io::stderr(), "error: {}", escape(&without_secrets(&self.to_string())));
         }
         ExitCode::from(self.status())
     }
@@ -137,16 +138,16 @@ impl Error {
         if context.json && !matches!(self, Self::OutputClosed) {
             let error = Object::from_iter([
                 ("kind", Value::from(self.kind())),
-                ("msg", Value::from(self.to_string())),
+                ("msg", Value::from(without_secrets(&self.to_string()))),
                 ("hint", Value::from(self.hint())),
             ]);
             let document = Object::from_iter([("error", Value::from(error))]);
             if context.print_json(&document.into()).is_err() {
-                let _ = writeln!(context.stderr(), "error: {}", escape(&self.to_string()));
+                let _ = writeln!(context.stderr(), "error: {}", escape(&without_secrets(&self.to_string())));
             }
         } else if !matches!(self, Self::OutputClosed) {
             let mut out = context.stderr();
-            let message = self.to_string();
+            let message = without_secrets(&self.to_string());
             // Its lines are our own; elsewhere a line feed may be somebody else's.
             let message = match self {
                 Self::Refused(_) => escape_lines(&message).replace('\n', "\n       "),
@@ -176,7 +177,7 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
         return printed.map_or_else(|source| Error::output(source).unprinted(), |()| ExitCode::SUCCESS);
     }
     // Not in clap's colours: its message repeats arguments, which are anybody's bytes.
-    let text = error.to_string();
+    let text = without_secrets(&error.to_string());
     let json = std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json");
     if json {
         let error = Object::from_iter([

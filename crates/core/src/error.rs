@@ -86,6 +86,29 @@ impl Error {
         Self::Id { wanted, text: text.chars().take(120).collect() }
     }
 
+    /// The same with each text of the caller's replaced by what this makes of it. Whoever knows what a secret looks like
+    /// takes secrets out of an error in this way, before anybody prints it.
+    #[must_use]
+    pub fn map_texts(self, clean: &dyn Fn(&str) -> String) -> Self {
+        match self {
+            Self::Json { .. } => self,
+            Self::Id { wanted, text } => Self::Id { wanted, text: clean(&text) },
+            Self::Draft { field, problem } => Self::Draft { field, problem: clean(&problem) },
+            Self::Graph { graph, problem } => Self::Graph { graph: clean(&graph), problem: clean(&problem) },
+            Self::IllegalTransition { graph, from, to, allowed } => Self::IllegalTransition {
+                graph: clean(&graph),
+                from: clean(&from),
+                to: clean(&to),
+                allowed: clean(&allowed),
+            },
+            Self::UnknownStage { graph, stage, known } => {
+                Self::UnknownStage { graph: clean(&graph), stage: clean(&stage), known: clean(&known) }
+            }
+            Self::Text { what, problem } => Self::Text { what, problem: clean(&problem) },
+            Self::Policy { at, problem } => Self::Policy { at: clean(&at), problem: clean(&problem) },
+        }
+    }
+
     pub(crate) fn text(what: &'static str, problem: impl Into<String>) -> Self {
         Self::Text { what, problem: problem.into() }
     }

@@ -118,6 +118,15 @@ impl BlobRecord {
             ("evidence_class", Value::from(self.class.as_str())),
         ])
     }
+
+    /// `{"ref", "sha256", "bytes_len"}`, as a list of parts names it.
+    pub fn to_part(&self) -> Object {
+        Object::from_iter([
+            ("ref", Value::from(BlobRef(self.hash).to_string())),
+            ("sha256", Value::from(self.hash.to_string())),
+            ("bytes_len", Value::from(self.bytes_len)),
+        ])
+    }
 }
 
 /// A blob as the store found it. The store looked, hashed, and says only this.

@@ -4,6 +4,7 @@ pub(crate) mod kind;
 
 pub use kind::ErrorKind;
 
+use crate::evidence::redact::without_secrets;
 use crate::store::error::{StoreError, StoreErrorKind};
 use receipt_core::Verdict;
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// Input that the core refuses.
     #[error(transparent)]
-    Input(#[from] receipt_core::Error),
+    Input(receipt_core::Error),
     /// There is no such run.
     #[error("there is no run {run:?} in this ledger")]
     RunNotFound {
@@ -268,7 +269,18 @@ pub enum Error {
     },
 }
 
+impl From<receipt_core::Error> for Error {
+    fn from(error: receipt_core::Error) -> Self {
+        Self::Input(error.map_texts(&without_secrets))
+    }
+}
+
 impl Error {
+    /// There is no such run. The name is whatever the caller gave, which may be a secret in the wrong place.
+    pub(crate) fn no_run(run: &str) -> Self {
+        Self::RunNotFound { run: without_secrets(run) }
+    }
+
     pub(crate) const fn internal(problem: &'static str) -> Self {
         Self::Internal { problem }
     }

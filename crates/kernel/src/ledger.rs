@@ -34,6 +34,8 @@ pub const MAX_EVENT: u64 = 1 << 20;
 
 /// Under which name a ledger keeps its own redaction rules.
 const RULES: &str = "redaction_rules";
+/// What a ledger is set to, beside the proofs that came with imported runs.
+pub(crate) const SETTINGS: [&str; 5] = [RULES, "retention", "recipients", "origin", "imports"];
 
 /// A ledger of runs. Clones share the same store; it may be used from many threads.
 ///
@@ -246,7 +248,7 @@ impl Ledger {
         let transaction = snapshot.view();
         let snapshot = take_snapshot(transaction.as_ref(), &run_id, reads)?;
         if snapshot.facts().events == 0 && !has_row(transaction.as_ref(), &run_id)? {
-            return Err(Error::RunNotFound { run: run_id.to_string() });
+            return Err(Error::no_run(run_id.as_str()));
         }
         Ok(snapshot)
     }
@@ -269,7 +271,7 @@ impl Ledger {
         })?;
         let facts = finish(transaction.as_ref(), &run_id, |row| reader.finish(row))?;
         if facts.events == 0 && !has_row(transaction.as_ref(), &run_id)? {
-            return Err(Error::RunNotFound { run: run_id.to_string() });
+            return Err(Error::no_run(run_id.as_str()));
         }
         Ok(facts)
     }

@@ -48,6 +48,10 @@ fn key(text: &str) -> Result<VerifierKey> {
     if let Ok(key) = text.parse() {
         return Ok(key);
     }
+    if text.starts_with("PRIVATE+KEY+") {
+        let problem = "--vkey: this is a private key, which nobody but its owner should see: give the verifier key";
+        return Err(Error::Input(problem.to_owned()));
+    }
     let bad = |error| Error::Input(format!("--vkey: {text:?} is neither a verifier key nor a file of one: {error}"));
     let file = input::read_keys(Path::new(text)).map_err(|error| bad(error.to_string()))?;
     String::from_utf8_lossy(&file)

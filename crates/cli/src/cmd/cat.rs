@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::input;
 use crate::name::ReadName;
 use data_encoding::BASE64;
-use receipt_kernel::core::json::{self, Limits};
 use receipt_kernel::core::payload::EvidencePut;
 use receipt_kernel::evidence::seal::{self, Identities};
 use receipt_kernel::{BlobHash, BlobRef, Error as KernelError, EventType, Ledger, Object, RunId, Value};
@@ -38,9 +37,6 @@ pub(crate) struct Args {
     raw: bool,
 }
 
-/// The media type of a list of parts.
-const PARTS: &str = "application/vnd.receipt.parts+json";
-
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open_read_only()?;
     let (run, hash) = match &args.key {
@@ -50,6 +46,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if let Some(identity) = &args.identity {
         return unseal(context, &ledger, (run, hash), identity);
     }
+    let hash = if args.key.is_some() { today(context, &ledger, hash)? } else { hash };
     let blobs = if args.raw { vec![hash] } else { parts(&ledger, hash)? };
     if context.json {
         let mut bytes = Vec::new();
@@ -173,19 +170,23 @@ pub(crate) fn find_blob(ledger: &Ledger, text: &str) -> Result<BlobHash> {
     }
 }
 
+/// The blob that has the bytes of what a run put under a key: what replaced them, where secrets were taken out.
+fn today(context: &Context, ledger: &Ledger, hash: BlobHash) -> Result<BlobHash> {
+    let current = ledger.current(&hash)?;
+    if current != hash {
+        context.note(&format!("secrets were taken out of {}: this is {}", BlobRef(hash), BlobRef(current)));
+    }
+    Ok(current)
+}
+
 /// The blobs to be written one after the other: the parts where it is a list of parts, else the blob itself.
 fn parts(ledger: &Ledger, hash: BlobHash) -> Result<Vec<BlobHash>> {
-    let (record, _) = ledger.blob_record(&hash)?;
-    if record.is_none_or(|record| record.content_type != PARTS) {
-        return Ok(vec![hash]);
+    match ledger.parts(&hash) {
+        Ok(parts) => Ok(parts.unwrap_or_else(|| vec![hash])),
+        Err(KernelError::BlobUnavailable { blob, problem }) if problem.ends_with("it is none") => {
+            let problem = format!("{problem}; --raw writes it as it is");
+            Err(KernelError::BlobUnavailable { blob, problem }.into())
+        }
+        Err(error) => Err(error.into()),
     }
-    let manifest = json::parse(&ledger.blob(&hash)?, Limits::READ).unwrap_or_default();
-    let listed = manifest.get("parts").and_then(Value::as_array).map(|parts| {
-        let hash = |part: &Value| BlobHash::parse_bytes(part.get("sha256")?.as_str()?.as_bytes());
-        parts.iter().map(hash).collect::<Option<Vec<_>>>()
-    });
-    listed.flatten().ok_or_else(|| {
-        let problem = "its type says that it is a list of parts, and it is none; --raw writes it as it is".to_owned();
-        KernelError::BlobUnavailable { blob: hash.to_string(), problem }.into()
-    })
 }

@@ -21,6 +21,8 @@ pub struct BlobExpire {
     pub removes: bool,
     /// Whether retention removed it.
     pub by_retention: bool,
+    /// The blob of the same bytes without secrets, where a redaction removed it.
+    pub replaced_by: Option<BlobHash>,
     /// The last instant at which retention kept it.
     pub kept_until: Option<Timestamp>,
 }
@@ -86,6 +88,7 @@ impl BlobExpire {
             class: word("evidence_class").and_then(EvidenceClass::parse),
             removes: from.is_none_or(|from| member::plain(from) == Some(BlobState::Live.as_str())),
             by_retention: word("reason") == Some(RETENTION),
+            replaced_by: word("replaced_by").and_then(|hash| BlobHash::parse_bytes(hash.as_bytes())),
             kept_until: word("kept_until").and_then(Timestamp::parse),
         })
     }

@@ -3,6 +3,7 @@
 use super::import::kept_proof;
 use super::replay::reads;
 use crate::error::{Error, Result};
+use crate::evidence::redact::without_secrets;
 use crate::ledger::Ledger;
 use crate::log;
 use crate::read::evidence::Evidence;
@@ -192,7 +193,7 @@ fn write_run(store: &dyn ReadTransaction, export: &Export, lines: &mut Lines<'_>
         listed.blobs.values_mut().for_each(|named| named.withheld = true);
     }
     match keys_left.pop_first() {
-        Some(key) => Err(Error::KeyNotPut { run: run.to_string(), key }),
+        Some(key) => Err(Error::KeyNotPut { run: run.to_string(), key: without_secrets(&key) }),
         None => Ok(listed),
     }
 }
@@ -204,7 +205,7 @@ fn extent(store: &dyn ReadTransaction, run: &RunId) -> Result<(u64, EventHash)> 
         let text = row.envelope_json.text().unwrap_or_default();
         head = Some(Envelope::read(text, &mut Scratch::default()).map(|envelope| envelope.hash));
     })?;
-    let head = head.ok_or_else(|| Error::RunNotFound { run: run.to_string() })?;
+    let head = head.ok_or_else(|| Error::no_run(run.as_str()))?;
     let head = head.map_err(|error| {
         let problem = format!("its last row cannot be read as an event: {error}");
         Error::RunBroken { run: run.to_string(), problem }

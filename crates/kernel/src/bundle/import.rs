@@ -92,7 +92,7 @@ fn keep_proof(transaction: &mut dyn WriteTransaction, header: &Header, verify: &
     transaction.set(&proof_name(&header.run_id), &String::from_utf8_lossy(&json))
 }
 
-fn proof_name(run: &RunId) -> String {
+pub(crate) fn proof_name(run: &RunId) -> String {
     format!("proof of {run}")
 }
 

@@ -66,7 +66,7 @@ impl Ledger {
         let transaction = snapshot.view();
         let store = transaction.as_ref();
         if !has_row(store, run)? {
-            return Err(Error::RunNotFound { run: run.to_string() });
+            return Err(Error::no_run(run.as_str()));
         }
         let mut row = None;
         store.run(run, &mut |cells| row = Row::from_cells(cells))?;

@@ -198,7 +198,7 @@ impl<'a> Audit<'a> {
                 store.run(run, &mut |_| known = true)?;
                 store.head(run, &mut |_| known = true)?;
                 if !known {
-                    return Err(Error::RunNotFound { run: run.to_string() });
+                    return Err(Error::no_run(run.as_str()));
                 }
                 deal.run(run.clone());
             }

@@ -1,7 +1,9 @@
 //! Evidence on its way into the store: redacted, hashed, written once.
 
 pub mod digest;
+mod parts;
 pub mod redact;
+pub mod replace;
 pub mod retention;
 pub mod scan;
 #[cfg(feature = "seal")]

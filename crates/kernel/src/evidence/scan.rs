@@ -1,33 +1,29 @@
-//! Today's rules over what is stored already: secrets that were recorded before a rule knew them, and their replacement.
+//! Today's rules over what is stored already: secrets that were recorded before a rule knew them.
 //!
-//! A blob's bytes can be replaced by their redaction ([`Ledger::redact`]), with a receipt in a maintenance run: in one
-//! transaction the redacted bytes are put, the old ones removed, and a BLOB_EXPIRE event names both and the rules. What a
-//! secret in an event says stays there: events are never changed. It has to be revoked where it is valid.
+//! A scan sees evidence as whoever reads it: parts one after the other, so that a secret over the border of two is found.
+//! A blob's bytes can be replaced ([`Ledger::redact`]). What an event says stays there, as events are never changed: a secret
+//! in one has to be revoked where it is valid.
 
-use super::Put;
-use super::redact::{Redactor, Report};
+use super::redact::{Hit, Redactor};
+use crate::bundle::proof_name;
 use crate::error::{Error, Result};
-use crate::ledger::Ledger;
-use crate::read::maintenance::Kind;
-use crate::store::{self, Erasure, Visit};
-use crate::write::maintenance::End;
-use crate::write::{Clean, OpenRun, Source, Spool};
-use receipt_core::envelope::{Actor, EventType};
-use receipt_core::evidence::{BlobFact, BlobRecord, BlobState, EvidenceClass};
+use crate::ledger::{Ledger, SETTINGS};
+use crate::store::Visit;
+use receipt_core::evidence::{BlobFact, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, EventRef, RunId};
-use receipt_core::json::{self, Limits, Object, Value};
-use receipt_core::payload::{BlobExpire, Cause};
+use receipt_core::json::{self, Limits, Value};
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::sync::Arc;
 
 /// Where something was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In a blob's bytes.
+    /// In a blob's bytes; in those of its parts, where it is a list of parts.
     Blob(BlobHash),
     /// In an event, which cannot be changed.
     Event(EventRef),
+    /// In what the ledger is set to, by the name of the setting.
+    Setting(String),
 }
 
 impl std::fmt::Display for Place {
@@ -35,6 +31,7 @@ impl std::fmt::Display for Place {
         match self {
             Self::Blob(hash) => BlobRef(*hash).fmt(f),
             Self::Event(event) => event.fmt(f),
+            Self::Setting(name) => write!(f, "setting {name}"),
         }
     }
 }
@@ -69,26 +66,9 @@ pub struct Scanned {
     pub rules: String,
 }
 
-/// A blob whose bytes were replaced.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redacted {
-    /// The maintenance run that has the receipt.
-    pub run_id: RunId,
-    /// What its bytes were.
-    pub old: BlobHash,
-    /// What they are now.
-    pub new: BlobRecord,
-    /// How many secrets were replaced.
-    pub redactions: usize,
-    /// The digest of the rules.
-    pub rules: String,
-    /// Whether no copy of the old bytes is left in the ledger's files. Where somebody still reads what was before, a later
-    /// [`Ledger::retain`] makes up for it.
-    pub scrubbed: bool,
-}
-
 impl Ledger {
-    /// Looks for secrets in what is stored: in these runs and their evidence, or with none named in all there is.
+    /// Looks for secrets in what is stored: in these runs and their evidence, or with none named in all there is, the
+    /// ledger's settings among it.
     ///
     /// # Errors
     /// [`Error::RunNotFound`]; [`Error::RulesInvalid`]; where the store cannot be read.
@@ -102,27 +82,67 @@ impl Ledger {
                 all.push(run);
                 Visit::Continue(())
             })?;
-            blobs = self.all_blobs(&mut scanned)?;
+            let strange = ("a blob".to_owned(), "its address is no hash".to_owned());
+            blobs = self.all_blobs(&mut || scanned.unscanned.push(strange.clone()))?;
+            self.scan_settings(&redactor, &all, &mut scanned)?;
         }
         for run in &all {
             self.scan_run(&redactor, run, &mut scanned, &mut blobs)?;
         }
-        for hash in blobs {
-            self.scan_blob(&redactor, &hash, &mut scanned)?;
+        // What can be read as one is read as one, and not again in parts.
+        let mut whole = BTreeSet::new();
+        for (list, parts) in self.lists(&blobs)? {
+            let current = parts.iter().map(|part| self.current(part)).collect::<Result<Vec<_>>>()?;
+            if self.are_open(&current)? {
+                self.scan_bytes(&redactor, &list, &current, &mut scanned)?;
+                scanned.blobs += 1;
+                whole.insert(list);
+                whole.extend(parts.into_iter().chain(current));
+            }
+        }
+        for hash in blobs.difference(&whole) {
+            self.scan_blob(&redactor, hash, &mut scanned)?;
         }
         Ok(scanned)
     }
 
-    fn all_blobs(&self, scanned: &mut Scanned) -> Result<BTreeSet<BlobHash>> {
-        let mut blobs = BTreeSet::new();
-        self.look()?.view().blobs(&mut |id| {
-            match id.text().and_then(BlobHash::parse_bytes) {
-                Some(hash) => _ = blobs.insert(hash),
-                None => scanned.unscanned.push(("a blob".to_owned(), "its address is no hash".to_owned())),
+    /// What the ledger is set to, and the proofs that came with imported runs.
+    fn scan_settings(&self, redactor: &Redactor, runs: &[RunId], scanned: &mut Scanned) -> Result<()> {
+        let snapshot = self.look()?;
+        let store = snapshot.view();
+        let names = SETTINGS.iter().map(|name| (*name).to_owned()).chain(runs.iter().map(proof_name));
+        for name in names {
+            let Some(text) = store.setting(&name)? else { continue };
+            let place = Place::Setting(name);
+            let found = |rule: &Arc<str>, at| Finding { place: place.clone(), rule: Arc::clone(rule), at };
+            match json::parse(text.as_bytes(), Limits::READ) {
+                // A text, as that of the ledger's own rules, is looked into as text.
+                Ok(Value::String(text)) => {
+                    let report = redactor.redact(text.as_bytes()).1;
+                    let hits = report.hits.iter().map(|hit| found(&hit.pattern_name, Some((hit.offset, hit.length))));
+                    scanned.findings.extend(hits);
+                }
+                Ok(value) => {
+                    let mut whole = [("value", value)].into_iter().collect();
+                    redactor.redact_object_by(&mut whole, &mut |rule| scanned.findings.push(found(rule, None)));
+                }
+                Err(_) => scanned.unscanned.push((place.to_string(), "it cannot be read".to_owned())),
             }
-            Visit::Continue(())
-        })?;
-        Ok(blobs)
+        }
+        Ok(())
+    }
+
+    /// Whether the bytes of all of these lie open here.
+    fn are_open(&self, blobs: &[BlobHash]) -> Result<bool> {
+        for hash in blobs {
+            match self.blob_record(hash) {
+                Ok((Some(record), BlobFact::Intact { .. } | BlobFact::TooLarge { .. }))
+                    if record.class != EvidenceClass::Sealed => {}
+                Ok(_) | Err(Error::BlobNotFound { .. }) => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     fn scan_run(
@@ -176,118 +196,40 @@ impl Ledger {
             skip("sealed");
             return Ok(());
         }
+        self.scan_bytes(redactor, hash, &[*hash], scanned)
+    }
+
+    /// The bytes of these blobs, one after the other, which are those of the evidence at an address.
+    fn scan_bytes(
+        &self,
+        redactor: &Redactor,
+        hash: &BlobHash,
+        blobs: &[BlobHash],
+        scanned: &mut Scanned,
+    ) -> Result<()> {
+        let place = Place::Blob(*hash);
         let (mut stream, mut out) = (redactor.stream(), Vec::new());
-        let read = self.look()?.view().blob_bytes(hash, &mut |piece| {
-            stream.push(piece, &mut out);
-            out.clear();
-        });
-        if let Err(Error::BlobUnavailable { problem, .. }) = read {
-            skip(&problem);
-            return Ok(());
+        for blob in blobs {
+            let read = self.look()?.view().blob_bytes(blob, &mut |piece| {
+                stream.push(piece, &mut out);
+                out.clear();
+            });
+            if let Err(Error::BlobUnavailable { problem, .. }) = read {
+                scanned.unscanned.push((place.to_string(), problem));
+                return Ok(());
+            }
+            read?;
         }
-        read?;
         let report = stream.finish(&mut out);
-        scanned.blobs += 1;
+        scanned.blobs += blobs.len() as u64;
         scanned.allowed += report.left() as u64;
         scanned.more += report.more_hits as u64;
         if let Some(why) = report.scanned.why() {
             scanned.unscanned.push((place.to_string(), why.to_owned()));
         }
-        let finding = |hit: super::redact::Hit| Finding {
-            place: place.clone(),
-            rule: hit.pattern_name,
-            at: Some((hit.offset, hit.length)),
-        };
+        let finding =
+            |hit: Hit| Finding { place: place.clone(), rule: hit.pattern_name, at: Some((hit.offset, hit.length)) };
         scanned.findings.extend(report.hits.into_iter().map(finding));
         Ok(())
     }
-
-    /// Replaces a blob's bytes by their redaction: what it is, where it went and by which rules is in a receipt.
-    ///
-    /// # Errors
-    /// [`Error::NothingToRedact`] where today's rules find nothing in it; [`Error::BlobUnavailable`] where its bytes are
-    /// not there, are not what was put, or are sealed; [`Error::Held`]; where the store cannot be written.
-    pub fn redact(&self, hash: &BlobHash, actor: &Actor) -> Result<Redacted> {
-        let redactor = self.redactor()?;
-        let unavailable =
-            |problem: &str| Error::BlobUnavailable { blob: hash.to_string(), problem: problem.to_owned() };
-        let record = self.blob_record(hash)?.0.ok_or_else(|| unavailable("its row cannot be read"))?;
-        if record.class == EvidenceClass::Sealed {
-            return Err(unavailable("it is sealed, so that nobody can look into it here"));
-        }
-        let mut source = self.redaction(hash)?;
-        let report = source.report().clone();
-        if report.hits.is_empty() || source.hash() == *hash {
-            return Err(Error::NothingToRedact { blob: hash.to_string() });
-        }
-        let meta = Object::from_iter([("redaction_rules", redactor.digest())]);
-        let mut run = self.maintain(Kind::Redact, actor, &meta)?;
-        run.advance("COLLECT", "replacing a blob by its redaction")?;
-        let new = run.transact_alone(|run| replace(run, self, &record, &mut source, &report))?;
-        let decision = ["redact", "the rules that RUN_START names", "revoke the secret where it is valid"];
-        let summary = format!("redacted {} secrets", report.replaced());
-        run.transact(|run| run.close(&End { reason: "replaced it", decision, summary: &summary }))?;
-        Ok(Redacted {
-            run_id: run.run_id().clone(),
-            old: *hash,
-            new,
-            redactions: report.replaced(),
-            rules: redactor.digest().to_owned(),
-            scrubbed: self.store.erase()? == Erasure::Done,
-        })
-    }
-
-    fn redaction(&self, hash: &BlobHash) -> Result<Source<'static>> {
-        let mut spool = SpoolWriter(self.spool(EvidenceClass::Public)?);
-        self.copy_blob(hash, &mut spool)?;
-        spool.0.finish().map_err(|source| Error::Io { path: "the temporary file of the evidence".into(), source })
-    }
-}
-
-struct SpoolWriter(Spool);
-
-impl Write for SpoolWriter {
-    fn write(&mut self, piece: &[u8]) -> std::io::Result<usize> {
-        self.0.push(piece)?;
-        Ok(piece.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-/// One transaction: the redacted bytes are put, the old ones go, and the receipt names both.
-fn replace(
-    run: &mut OpenRun<'_>,
-    ledger: &Ledger,
-    old: &BlobRecord,
-    source: &mut Source<'_>,
-    report: &Report,
-) -> Result<BlobRecord> {
-    let fact = store::blob_fact(run.transaction, &old.hash, false);
-    if !matches!(fact, BlobFact::Intact { .. } | BlobFact::TooLarge { .. }) {
-        return Err(Error::BlobUnavailable {
-            blob: old.hash.to_string(),
-            problem: "its bytes are not there, or not what was put".to_owned(),
-        });
-    }
-    if let Some(held) = super::retention::held_by(run.transaction, &old.hash)? {
-        return Err(Error::Held { blob: old.hash.to_string(), run: held });
-    }
-    let now = ledger.now();
-    let put = run.gate().put(Put::of_type(old.content_type.clone()));
-    let stored = super::store(run.transaction, source, &put, now)?;
-    let meta = Clean::ours(Object::from_iter([("redacted_from", BlobRef(old.hash).to_string())]));
-    run.put(Clean::ours("redaction".to_owned()), &stored.record, stored.note(meta))?;
-    let (from, to) = (BlobState::Live, BlobState::ExpiredHashOnly);
-    if !run.transaction.expire_blob(&old.hash, from, to, now)? {
-        return Err(Error::internal("a blob changed its state inside a transaction"));
-    }
-    let cause =
-        Cause::Redaction { replaced_by: stored.record.hash, redactions: report.replaced(), rules: &report.rules };
-    let payload = BlobExpire::to_object(old.hash, old.bytes_len, old.class, [from, to], cause);
-    let blobs = [BlobRef(old.hash), BlobRef(stored.record.hash)];
-    run.write(&run.draft(EventType::BlobExpire, Clean::ours(payload)).blobs(blobs))?;
-    Ok(stored.record)
 }

@@ -2,6 +2,7 @@
 
 use super::{broken, node};
 use crate::error::{Error, Result};
+use crate::evidence::redact::without_secrets;
 use crate::ledger::Ledger;
 use crate::read::head::sound_event;
 use crate::store::ReadTransaction;
@@ -60,7 +61,7 @@ fn last(store: &dyn ReadTransaction) -> Result<SignedCheckpoint> {
 pub(crate) fn prove_run(store: &dyn ReadTransaction, run_id: &RunId) -> Result<(EventRef, InclusionProof)> {
     let mut last = None;
     store.head(run_id, &mut |row| last = row.seq.integer().and_then(Seq::new))?;
-    let last = last.ok_or_else(|| Error::RunNotFound { run: run_id.to_string() })?;
+    let last = last.ok_or_else(|| Error::no_run(run_id.as_str()))?;
     // A run's events came into the log in their order: those that are in it come before those that are not.
     let (mut logged, mut left) = (None, 0..last.get());
     while !left.is_empty() {
@@ -71,20 +72,20 @@ pub(crate) fn prove_run(store: &dyn ReadTransaction, run_id: &RunId) -> Result<(
             None => left.end = middle,
         }
     }
-    let none = || Error::NotLogged { what: format!("any event of run {:?}", run_id.as_str()) };
+    let none = || Error::NotLogged { what: without_secrets(&format!("any event of run {:?}", run_id.as_str())) };
     let event = EventRef { run_id: run_id.clone(), seq: logged.ok_or_else(none)? };
     let proof = prove_event(store, &event)?;
     Ok((event, proof))
 }
 
 fn prove_event(store: &dyn ReadTransaction, event: &EventRef) -> Result<InclusionProof> {
-    let not_logged = || Error::NotLogged { what: event.to_string() };
+    let not_logged = || Error::NotLogged { what: without_secrets(&event.to_string()) };
     let mut hash = None;
     store.event(&event.run_id, event.seq, &mut |row| {
         let mut scratch = Scratch::default();
         hash = Some(sound_event(&event.run_id, row, &mut scratch).map(|envelope| envelope.hash));
     })?;
-    let hash = hash.unwrap_or_else(|| Err(Error::RunNotFound { run: event.run_id.to_string() }))?;
+    let hash = hash.unwrap_or_else(|| Err(Error::no_run(event.run_id.as_str())))?;
     let checkpoint = last(store)?;
     let head = checkpoint.checkpoint().head;
     let index = store.leaf_of(&event.run_id, event.seq)?.ok_or_else(not_logged)?;

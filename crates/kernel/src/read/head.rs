@@ -25,7 +25,7 @@ pub(crate) struct Head {
 pub(crate) fn read_head(store: &dyn ReadTransaction, run_id: &RunId) -> Result<Head> {
     let mut head = None;
     store.head(run_id, &mut |row| head = Some(check_head(run_id, row)))?;
-    head.unwrap_or_else(|| Err(Error::RunNotFound { run: run_id.to_string() }))
+    head.unwrap_or_else(|| Err(Error::no_run(run_id.as_str())))
 }
 
 /// The place and hash of a run's last event, which is checked; whether or not the run is still open.
@@ -35,7 +35,7 @@ pub(crate) fn read_head_hash(store: &dyn ReadTransaction, run_id: &RunId) -> Res
         let mut scratch = Scratch::default();
         head = Some(sound_event(run_id, row, &mut scratch).map(|envelope| (envelope.seq, envelope.hash)));
     })?;
-    head.unwrap_or_else(|| Err(Error::RunNotFound { run: run_id.to_string() }))
+    head.unwrap_or_else(|| Err(Error::no_run(run_id.as_str())))
 }
 
 fn check_head(run_id: &RunId, row: &EventRow<'_>) -> Result<Head> {
@@ -80,7 +80,7 @@ pub(crate) fn read_commitment(store: &dyn ReadTransaction, run_id: &RunId) -> Re
         }));
     })?;
     match found {
-        None => Err(Error::RunNotFound { run: run_id.to_string() }),
+        None => Err(Error::no_run(run_id.as_str())),
         Some(commitment) => {
             let uncommitted = || Error::RunUncommitted { run: run_id.to_string() };
             Ok(Policy::of(&commitment?.ok_or_else(uncommitted)?)?)

@@ -4,6 +4,7 @@ use super::end::End;
 use super::gate::{Clean, Gate};
 use super::run::{OpenRun, RunWriter};
 use crate::error::{Error, Result};
+use crate::evidence::redact::without_secrets;
 use crate::read::head::{read_head, sound_event};
 use crate::read::run::has_row;
 use crate::store::{KeyRow, NewEvent, NewKey, Outcome, ReadTransaction, Scope, Visit};
@@ -67,6 +68,9 @@ impl Ready {
         let Append { event_type, payload, blobs, events, key } = event;
         check_type(event_type)?;
         let key = key.map(|key| gate.name("the idempotency key", &key).map(|key| (*key).to_owned())).transpose()?;
+        for about in &events {
+            gate.name("the run of an event that is referred to", about.run_id.as_str())?;
+        }
         let payload = gate.object(payload);
         let mut ready = Self { event_type, payload, blobs, events, key: None };
         if let Some(key) = key {
@@ -302,10 +306,10 @@ fn check_events(store: &dyn ReadTransaction, events: &[EventRef]) -> Result<()> 
         let mut there = false;
         store.event(&about.run_id, about.seq, &mut |_| there = true)?;
         if !there && !has_row(store, &about.run_id)? {
-            return Err(Error::RunNotFound { run: about.run_id.to_string() });
+            return Err(Error::no_run(about.run_id.as_str()));
         }
         if !there {
-            return Err(Error::EventNotFound { event: about.to_string() });
+            return Err(Error::EventNotFound { event: without_secrets(&about.to_string()) });
         }
     }
     Ok(())

@@ -312,10 +312,7 @@ impl RunWriter {
         while let Some(bytes) = pieces.next(key)? {
             let key = format!("{key}.part-{:04}", parts.len() + 1);
             let record = self.put(&key, bytes, put.clone())?;
-            let whole = record.to_object();
-            let named =
-                ["ref", "sha256", "bytes_len"].iter().filter_map(|name| Some((*name, whole.get(name)?.clone())));
-            parts.push(named.collect::<Object>().into());
+            parts.push(record.to_part().into());
             done(Part { key, len: record.bytes_len, record });
         }
         let manifest = Object::from_iter([("parts", Value::Array(parts)), ("bytes_len", Value::from(len))]);
@@ -328,7 +325,7 @@ impl RunWriter {
 }
 
 /// What was spooled, piece by piece, in memory for one piece.
-struct Pieces {
+pub(crate) struct Pieces {
     source: Source<'static>,
     piece: Vec<u8>,
     left: u64,
@@ -337,11 +334,11 @@ struct Pieces {
 }
 
 impl Pieces {
-    fn of(source: Source<'static>, size: usize) -> Self {
+    pub(crate) fn of(source: Source<'static>, size: usize) -> Self {
         Self { piece: Vec::new(), left: source.len, offset: 0, size, source }
     }
 
-    fn next(&mut self, key: &str) -> Result<Option<&[u8]>> {
+    pub(crate) fn next(&mut self, key: &str) -> Result<Option<&[u8]>> {
         let unread = |source| Error::Io { path: format!("what was kept of {key}").into(), source };
         if self.left == 0 {
             return Ok(None);

@@ -13,6 +13,6 @@ pub(crate) use end::End;
 pub(crate) use gate::policy_ref;
 pub use gate::{Clean, Gate, Place};
 pub use intake::{PARTS_TYPE, Part, Source, Spool};
-pub(crate) use intake::{Taken, take};
+pub(crate) use intake::{Pieces, Taken, take};
 pub(crate) use run::OpenRun;
 pub use run::RunWriter;

@@ -2,6 +2,7 @@
 //! the built-in ones redacted names them.
 
 use crate::common::{RECIPIENT, actor, decision, new_path, start};
+use receipt_kernel::bundle::Export;
 use receipt_kernel::core::id::Seq;
 use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::{
@@ -68,6 +69,21 @@ fn refused(ledger: &Ledger, secret: &str) -> Vec<(&'static str, Result<(), Error
             let key = Signing::from_seed(secret.parse().unwrap(), KeyKind::Note, &[1; 32]);
             ledger.checkpoint(&Publish::by(&key)).map(drop)
         }),
+    ]
+}
+
+/// What reading says of a secret where a name belongs.
+fn looked_for(ledger: &Ledger, secret: &str) -> Vec<(&'static str, Error)> {
+    let (run, event) = (RunId::new(secret), EventRef { run_id: RunId::new(secret), seq: Seq::FIRST });
+    vec![
+        ("events", ledger.events(secret, &mut |_| {}).unwrap_err()),
+        ("a snapshot", ledger.snapshot(secret, &[]).unwrap_err()),
+        ("resuming", ledger.resume(secret, actor()).unwrap_err()),
+        ("a scan", ledger.scan(std::slice::from_ref(&run)).unwrap_err()),
+        ("an export", ledger.export(&Export::of(run), &mut Vec::new()).unwrap_err()),
+        ("a proof", ledger.prove_event(&event).unwrap_err()),
+        ("rules", Rules::builtin().unwrap().with(&format!("off = [{secret:?}]")).unwrap_err()),
+        ("a policy", Policy::from_toml(&format!("id = \"x\"\n{secret:?} = 1\n")).unwrap_err().into()),
     ]
 }
 
@@ -139,7 +155,11 @@ fn a_secret_is_nowhere_in_the_files_whichever_way_it_was_handed_in() {
         ledger.add_recipients([RECIPIENT]).unwrap();
         start(&ledger, "r");
         for (what, done) in refused(&ledger, &canary(0)) {
-            assert!(done.is_err(), "{what} was taken");
+            let error = done.expect_err(what);
+            assert!(!format!("{error} {error:?}").contains(&canary(0)), "the error of {what} repeats the secret");
+        }
+        for (what, error) in looked_for(&ledger, &canary(0)) {
+            assert!(!format!("{error} {error:?}").contains(&canary(0)), "the error of {what} repeats the secret");
         }
         let other = Ledger::in_memory();
         start(&other, "r");

@@ -26,6 +26,7 @@ use crate::term::escape;
 use child::How;
 use end::End;
 use keep::Keep;
+use receipt_kernel::evidence::redact::without_secrets;
 use receipt_kernel::{EvidenceClass, Object, Policy};
 use record::Record;
 use report::Closing;
@@ -102,7 +103,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let mut ran = child::run(&args.command, keeps, how);
     if let End::Error(error, _) = &ran.end {
         let program = args.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
-        let _ = writeln!(context.stderr(), "receipt: {}: {}", escape(&program), escape(error));
+        let said = without_secrets(&format!("{program}: {error}"));
+        let _ = writeln!(context.stderr(), "receipt: {}", escape(&said));
     }
     let concluded = record.conclude(&mut ran, &args.output);
     Ok(Closing::new(&record, &ran.end, concluded).report(context))

@@ -8,6 +8,7 @@ use crate::context::Context;
 use crate::error::Error;
 use crate::hints;
 use crate::term::{self, BAD, escape, paint};
+use receipt_kernel::evidence::redact::without_secrets;
 use receipt_kernel::{Evaluation, Object, Value, Verdict};
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -69,7 +70,12 @@ impl<'c> Closing<'c> {
         match told {
             Ok(()) => ExitCode::from(status),
             Err(error) => {
-                let _ = writeln!(context.stderr(), "{} {}", paint(BAD, "error:"), escape(&error.to_string()));
+                let _ = writeln!(
+                    context.stderr(),
+                    "{} {}",
+                    paint(BAD, "error:"),
+                    escape(&without_secrets(&error.to_string()))
+                );
                 ExitCode::from(if status == 0 { NOT_OURS } else { status })
             }
         }

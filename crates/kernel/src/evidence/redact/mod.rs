@@ -54,6 +54,12 @@ const LONGEST: usize = 32 << 10;
 /// How far a name, or what decides whether a word begins, may be to the left of a keyword.
 const CONTEXT: usize = 64;
 
+/// A text for an error or a message, with the secrets that the built-in rules know replaced: what a caller gave may be a
+/// secret in the wrong place.
+pub fn without_secrets(text: &str) -> String {
+    Redactor::builtin().redact_text(text).unwrap_or_else(|| text.to_owned())
+}
+
 /// Finds secrets and replaces them. See the [module](self) for how. Clones share the rules.
 ///
 /// ```

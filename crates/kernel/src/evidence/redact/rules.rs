@@ -6,7 +6,8 @@
 use super::allow::Allow;
 use super::fields::{Fields, invalid};
 use super::pattern::{Grouped, MAX_COMPILED, Pattern, Room};
-use crate::error::Result;
+use super::without_secrets;
+use crate::error::{Error, Result};
 use receipt_core::canonical;
 use receipt_core::json::{Limits, Object, Value};
 use sha2::{Digest, Sha256};
@@ -162,7 +163,12 @@ impl Rules {
     /// # Ok::<(), receipt_kernel::Error>(())
     /// ```
     pub fn with(self, text: &str) -> Result<Self> {
-        self.read(text, true)
+        self.read(text, true).map_err(|error| match error {
+            Error::RulesInvalid { at, problem } => {
+                Error::RulesInvalid { at: without_secrets(&at), problem: without_secrets(&problem) }
+            }
+            other => other,
+        })
     }
 
     fn read(mut self, text: &str, check: bool) -> Result<Self> {

@@ -1,6 +1,7 @@
 //! How long evidence is kept.
 
 use crate::error::{Error, Result};
+use crate::evidence::redact::without_secrets;
 use receipt_core::evidence::EvidenceClass;
 use receipt_core::id::Timestamp;
 use receipt_core::json::{Object, Value};
@@ -162,7 +163,7 @@ impl Retention {
 }
 
 fn invalid(at: &str, problem: &str) -> Error {
-    Error::RetentionInvalid { at: at.to_owned(), problem: problem.to_owned() }
+    Error::RetentionInvalid { at: without_secrets(at), problem: problem.to_owned() }
 }
 
 fn seconds(name: &str, value: &Value) -> Result<Ttl> {

@@ -20,6 +20,8 @@ pub(crate) struct Receipt {
     pub(crate) at: Timestamp,
     pub(crate) bytes_len: Option<u64>,
     class: Option<EvidenceClass>,
+    /// The blob that has the bytes without their secrets, if a redaction removed them.
+    pub(crate) replaced_by: Option<BlobHash>,
     /// Whether retention removed the bytes, and until when it says that they were kept.
     retention: Option<(Option<Timestamp>, Option<Arc<Retention>>)>,
 }
@@ -39,6 +41,7 @@ impl Receipt {
             at: store::instant(envelope)?,
             bytes_len: said.bytes_len,
             class: said.class,
+            replaced_by: said.replaced_by,
             retention: said.by_retention.then(|| (said.kept_until, kept.cloned())),
         })
     }
