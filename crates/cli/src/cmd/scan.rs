@@ -16,9 +16,11 @@ Examples:
   receipt scan @last
   receipt --rules ours.toml scan
 
-It looks at every event, every setting and every blob that has its bytes, or at the events and blobs of the runs that are
-named, and says where a secret lies open, never what it is. Output that was recorded in parts is looked into as one text. What a blob holds, `receipt redact` replaces; what an event says stays: revoke the secret.
-Archives and sealed evidence are named as not scanned. The exit status is 1 where something was found.")]
+It looks at every event, every setting and every blob that has its bytes, or at the events and
+blobs of the runs that are named. It says where a secret is, never what it is. Output that was
+recorded in parts is looked into as one text. `receipt redact` replaces what a blob holds. What an
+event says stays: revoke the secret. Archives and sealed evidence are named as not scanned. The exit
+status is 1 if something was found.")]
 pub(crate) struct Args {
     /// The runs: whole ids, or @last; all runs and blobs where none is named
     runs: Vec<WholeName>,
