@@ -39,6 +39,12 @@ pub enum Error {
         /// The run.
         run: String,
     },
+    /// Somebody is recording it.
+    #[error("run {run:?} is still being recorded")]
+    BeingRecorded {
+        /// The run.
+        run: String,
+    },
     /// The run does not commit to a policy, so that the strict rules cannot be applied.
     #[error("run {run:?} was not started by this kernel: it commits to no policy, so it can be read but not continued")]
     RunUncommitted {
@@ -317,6 +323,7 @@ impl Error {
             Self::RunNotFound { .. } => "run_not_found",
             Self::RunExists { .. } => "run_exists",
             Self::RunFinalized { .. } => "run_finalized",
+            Self::BeingRecorded { .. } => "run_being_recorded",
             Self::RunUncommitted { .. } => "run_uncommitted",
             Self::RunBroken { .. } => "run_broken",
             Self::ReservedType { .. } => "reserved_type",
@@ -360,6 +367,7 @@ impl Error {
     pub fn hint(&self) -> &'static str {
         match self {
             Self::RunFinalized { .. } => "start a new run and refer to this one",
+            Self::BeingRecorded { .. } => "wait until the recorder has ended, or end it",
             Self::KeyConflict { .. } => "use a new key for a new event; repeat a key only to retry the same event",
             Self::SecretName { .. } => "choose another, such as a number or a random id",
             Self::SealedByDigest => "encrypt the file yourself, and record the result by digest as public",

@@ -229,12 +229,17 @@ impl Ledger {
         Ok(RunWriter::new(self.clone(), gate, run_id, policy, actor))
     }
 
-    /// Finalizes an interrupted run as UNKNOWN, whatever stage it is in; as FAIL where that is what it was judged.
+    /// Finalizes an interrupted run as UNKNOWN, whatever stage it is in; as FAIL where that is what it was judged. Evidence
+    /// that was coming in when the recorder was ended is put on record first, as far as it had come.
     ///
     /// # Errors
-    /// As [`Self::resume`]; [`Error::RunFinalized`].
+    /// As [`Self::resume`]; [`Error::RunFinalized`]; [`Error::BeingRecorded`] while the recorder lives; [`Error::Io`] if
+    /// what it left cannot be read.
     pub fn recover(&self, run_id: &str, actor: Actor) -> Result<Verdict> {
-        self.resume(run_id, actor)?.finalize_interrupted()
+        let mut run = self.resume(run_id, actor)?;
+        run.stage()?;
+        run.take_in_what_was_left()?;
+        run.finalize_interrupted()
     }
 
     /// A run as it is now: checked, typed, with what is known of its evidence. `reads` names the evidence keys whose

@@ -17,6 +17,7 @@ mod concurrency;
 mod crash;
 mod exec;
 mod exec_ends;
+mod exec_interrupted;
 mod exec_signals;
 mod exec_tty;
 #[path = "../../../kernel/tests/suite/forge.rs"]

@@ -135,7 +135,7 @@ pub(crate) fn store(
         None if put.class == EvidenceClass::Sealed => return Err(Error::NoRecipient),
         None => (put.content_type.as_str(), put.class),
     };
-    let redaction = sealed.is_none().then(|| source.report.to_json());
+    let redaction = (sealed.is_none() && !source.about_sealed).then(|| source.report.to_json());
     let (record, restored) = keep(transaction, source, (content_type, class), redaction.as_deref(), now)?;
     Ok(Stored { record, report: source.report.clone(), restored, sealed })
 }

@@ -2,16 +2,12 @@
 //! hashed, kept in a file that has no name if they are many, and put whole or in parts.
 
 use crate::error::{Error, Result};
-use crate::evidence::Put;
 use crate::evidence::redact::{Redactor, Report, StreamRedactor};
 use crate::evidence::seal::{Recipients, Sealer};
 use crate::ledger::Ledger;
 use crate::store::sqlite::MAX_BLOB;
-use crate::write::RunWriter;
-use receipt_core::canonical;
 use receipt_core::evidence::{BlobRecord, EvidenceClass};
 use receipt_core::id::BlobHash;
-use receipt_core::json::{Limits, Object, Value};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fs::File;
@@ -26,6 +22,8 @@ pub struct Source<'a> {
     pub(crate) report: Report,
     /// The public keys that the bytes are encrypted to, where they are.
     pub(crate) recipients: Vec<String>,
+    /// Whether the report is of evidence that is sealed elsewhere, of which no row may say more than that it is.
+    pub(crate) about_sealed: bool,
 }
 
 #[derive(Debug)]
@@ -49,7 +47,7 @@ impl<'a> Source<'a> {
     /// Bytes that have been redacted, or are not to be.
     pub(crate) fn plain(bytes: Cow<'a, [u8]>, report: Report) -> Self {
         let (hash, len) = (BlobHash::of(&bytes), bytes.len() as u64);
-        Self { hash, len, report, bytes: Bytes::Memory(bytes), recipients: Vec::new() }
+        Self { hash, len, report, bytes: Bytes::Memory(bytes), recipients: Vec::new(), about_sealed: false }
     }
 
     /// Redacts bytes that are in memory, and seals what is left of them.
@@ -76,7 +74,37 @@ impl<'a> Source<'a> {
         sealer.push(bytes).map_err(failed)?;
         let (bytes, hash, len) = sealer.finish().map_err(failed)?;
         let bytes = Bytes::Memory(Cow::Owned(bytes));
-        Ok(Source { bytes, hash, len, report, recipients: recipients.names().to_vec() })
+        Ok(Source { bytes, hash, len, report, recipients: recipients.names().to_vec(), about_sealed: false })
+    }
+
+    /// Bytes that were encrypted before.
+    pub(crate) fn ciphertext(bytes: Vec<u8>, recipients: Vec<String>) -> Source<'static> {
+        Source { recipients, ..Source::plain(bytes.into(), Report::default()) }
+    }
+
+    /// The same with what was redacted in it, or in the parts that it names.
+    #[must_use]
+    pub(crate) fn with_report(self, report: Report) -> Self {
+        Self { report, ..self }
+    }
+
+    /// The same, where it names parts that are sealed.
+    #[must_use]
+    pub(crate) fn about_sealed(self, about_sealed: bool) -> Self {
+        Self { about_sealed, ..self }
+    }
+
+    /// The bytes as they will be stored.
+    pub(crate) fn into_bytes(self) -> std::io::Result<Vec<u8>> {
+        match self.bytes {
+            Bytes::Memory(bytes) => Ok(bytes.into_owned()),
+            Bytes::File(mut file) => {
+                let mut bytes = Vec::new();
+                file.rewind()?;
+                file.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            }
+        }
     }
 
     /// The address that the bytes will have.
@@ -197,7 +225,7 @@ impl Spool {
         let (out, hash, len) = self.out.finish(self.len)?;
         let mut file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.rewind()?;
-        Ok(Source { bytes: Bytes::File(file), hash, len, report, recipients: self.recipients })
+        Ok(Source { bytes: Bytes::File(file), hash, len, report, recipients: self.recipients, about_sealed: false })
     }
 }
 
@@ -280,49 +308,6 @@ pub struct Part {
 
 /// The media type of what names the parts of evidence that is larger than one.
 pub const PARTS_TYPE: &str = "application/vnd.receipt.parts+json";
-
-impl RunWriter {
-    /// Puts what a public spool took in under a key; if it is larger than `part` bytes in parts of that size, each under a
-    /// key of its own (`KEY.part-0001`), and under the key itself what names them. `put` gives `done` what is on record, as
-    /// soon as it is. Of class sealed, each part is encrypted as it is put.
-    ///
-    /// # Errors
-    /// As [`Self::put`]; [`Error::Io`] if the spool cannot be read. What `done` was given stays on record.
-    pub fn put_in_parts(
-        &mut self,
-        key: &str,
-        source: Source<'static>,
-        put: Put,
-        part: usize,
-        done: &mut dyn FnMut(Part),
-    ) -> Result<()> {
-        let (len, sealed) = (source.len, put.class == EvidenceClass::Sealed);
-        if source.is_sealed() || len <= part as u64 && !sealed {
-            let record = self.put_source(key, source, put)?;
-            done(Part { key: key.to_owned(), record, len });
-            return Ok(());
-        }
-        let mut pieces = Pieces::of(source, part);
-        if len <= part as u64 {
-            let record = self.put(key, pieces.next(key)?.unwrap_or_default(), put)?;
-            done(Part { key: key.to_owned(), record, len });
-            return Ok(());
-        }
-        let mut parts: Vec<Value> = Vec::new();
-        while let Some(bytes) = pieces.next(key)? {
-            let key = format!("{key}.part-{:04}", parts.len() + 1);
-            let record = self.put(&key, bytes, put.clone())?;
-            parts.push(record.to_part().into());
-            done(Part { key, len: record.bytes_len, record });
-        }
-        let manifest = Object::from_iter([("parts", Value::Array(parts)), ("bytes_len", Value::from(len))]);
-        // What names the parts says nothing of what is in them.
-        let of_parts = Put { content_type: PARTS_TYPE.to_owned(), class: EvidenceClass::Public, ..put };
-        let record = self.put(key, &canonical::to_bytes(&manifest.into(), Limits::WRITE)?, of_parts)?;
-        done(Part { key: key.to_owned(), record, len });
-        Ok(())
-    }
-}
 
 /// What was spooled, piece by piece, in memory for one piece.
 pub(crate) struct Pieces {

@@ -5,7 +5,9 @@ mod end;
 mod gate;
 mod intake;
 pub(crate) mod maintenance;
+mod recording;
 mod run;
+mod spoolfile;
 mod start;
 
 pub use append::{Append, Appended};
@@ -14,5 +16,6 @@ pub(crate) use gate::policy_ref;
 pub use gate::{Clean, Gate, Place};
 pub use intake::{PARTS_TYPE, Part, Source, Spool};
 pub(crate) use intake::{Pieces, Taken, take};
+pub use recording::{Recorded, Recording, Saved};
 pub(crate) use run::OpenRun;
 pub use run::RunWriter;

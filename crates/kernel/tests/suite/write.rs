@@ -338,46 +338,50 @@ fn sealed_evidence_that_the_file_swallows_is_an_error_too() {
 }
 
 #[test]
-fn what_was_spooled_is_put_in_parts_if_it_is_larger_than_one() {
+fn what_was_recorded_is_put_in_parts_if_it_is_large() {
     let (folder, path, ledger) = new_ledger();
     ledger.add_recipients([RECIPIENT]).unwrap();
     let mut run = start(&ledger, "r");
     let names = || std::fs::read_dir(folder.path()).unwrap().count();
     let before = names();
-    for class in [EvidenceClass::Public, EvidenceClass::Sealed] {
-        for (data, keys) in [
-            (&b""[..], &["k"][..]),
-            (b"0123", &["k"]),
-            (b"01234", &["k.part-0001", "k.part-0002", "k"]),
-            (b"01234567", &["k.part-0001", "k.part-0002", "k"]),
-        ] {
-            let mut spool = ledger.spool(EvidenceClass::Public).unwrap();
-            data.chunks(3).for_each(|piece| spool.push(piece).unwrap());
-            assert_eq!(names(), before, "a spool has a name");
-            let mut parts = Vec::new();
-            let put = Put::text().of_class(class);
-            run.put_in_parts("k", spool.finish().unwrap(), put, 4, &mut |part| parts.push(part)).unwrap();
-            assert_eq!(parts.iter().map(|part| part.key.as_str()).collect::<Vec<_>>(), keys);
-            let (last, pieces) = parts.split_last().unwrap();
-            assert_eq!(last.len, data.len() as u64);
-            if pieces.is_empty() {
-                assert_eq!(last.record.class, class);
-                continue;
-            }
-            assert_eq!((&*last.record.content_type, last.record.class), (PARTS_TYPE, EvidenceClass::Public));
-            assert!(pieces.iter().all(|part| part.record.class == class));
-            if class == EvidenceClass::Public {
-                let bytes = pieces.iter().map(|part| ledger.blob(&part.record.hash).unwrap().to_vec());
-                assert_eq!(bytes.collect::<Vec<_>>().concat(), data);
-            }
+    const MEBIBYTE: usize = 1 << 20;
+    for (class, len, parts_wanted) in [
+        (EvidenceClass::Public, 0, 0),
+        (EvidenceClass::Public, 9, 0),
+        (EvidenceClass::Public, MEBIBYTE, 0),
+        (EvidenceClass::Public, 4 * MEBIBYTE, 0),
+        (EvidenceClass::Public, 4 * MEBIBYTE + 1, 2),
+        (EvidenceClass::Public, 8 * MEBIBYTE, 2),
+        // Each segment is encrypted as it comes.
+        (EvidenceClass::Sealed, 0, 0),
+        (EvidenceClass::Sealed, MEBIBYTE - 1, 0),
+        (EvidenceClass::Sealed, MEBIBYTE, 0),
+        (EvidenceClass::Sealed, MEBIBYTE + 1, 2),
+        (EvidenceClass::Sealed, 3 * MEBIBYTE, 3),
+    ] {
+        let data: Vec<u8> = b"0123456789\n".iter().copied().cycle().take(len).collect();
+        let mut recording = ledger.record(class, None).unwrap();
+        data.chunks(70_001).for_each(|piece| recording.push(piece).unwrap());
+        assert!(recording.save().unwrap().is_none(), "nobody asked for that");
+        assert_eq!(names(), before, "a file has a name");
+        let mut recorded = recording.finish().unwrap();
+        assert_eq!(recorded.len(), len as u64);
+        let mut parts = Vec::new();
+        let put = Put::text().of_class(class);
+        run.put_recorded("k", &mut recorded, put, &mut |part| parts.push(part)).unwrap();
+        let (last, pieces) = parts.split_last().unwrap();
+        assert_eq!((pieces.len(), last.key.as_str(), last.len), (parts_wanted, "k", len as u64), "{class:?} {len}");
+        assert!(pieces.iter().enumerate().all(|(n, part)| part.key == format!("k.part-{:04}", n + 1)));
+        if pieces.is_empty() {
+            assert_eq!(last.record.class, class);
+            continue;
+        }
+        assert_eq!((&*last.record.content_type, last.record.class), (PARTS_TYPE, EvidenceClass::Public));
+        assert!(pieces.iter().all(|part| part.record.class == class));
+        if class == EvidenceClass::Public {
+            let bytes = pieces.iter().map(|part| ledger.blob(&part.record.hash).unwrap().to_vec());
+            assert!(bytes.collect::<Vec<_>>().concat() == data);
         }
     }
-    // What is sealed already is one ciphertext, whatever its size.
-    let mut spool = ledger.spool(EvidenceClass::Sealed).unwrap();
-    spool.push(b"0123456789").unwrap();
-    let mut parts = Vec::new();
-    let put = Put::text().of_class(EvidenceClass::Sealed);
-    run.put_in_parts("s", spool.finish().unwrap(), put, 4, &mut |part| parts.push(part)).unwrap();
-    assert_eq!(parts.len(), 1);
     assert!(Ledger::open(path).unwrap().audit().unwrap().overall_verdict().is_success());
 }

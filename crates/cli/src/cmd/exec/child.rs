@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +23,9 @@ const TICK: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// What the command wrote at its end lies in a pipe at most, and is read within this.
 const LEAST: Duration = Duration::from_secs(1);
+
+/// How often what has come is saved. A line that is still growing is saved the next time.
+const SAVED_EVERY: Duration = Duration::from_millis(500);
 
 /// A command that has ended, and what was kept of it.
 #[derive(Debug)]
@@ -111,6 +114,7 @@ pub(super) fn run(command: &[OsString], keeps: [Keep; 2], how: How<'_>) -> Ran {
     let window = Arc::clone(&terminals.window);
     let early = signals.until_now();
     let (started_at, clock) = (SystemClock.now(), Instant::now());
+    let saving = save_now_and_then(&streams);
     let started = start::start(command, terminals);
     let shell = started.as_ref().ok().and_then(|started| started.shell);
     let (end, cpu) = match started {
@@ -132,8 +136,22 @@ pub(super) fn run(command: &[OsString], keeps: [Keep; 2], how: How<'_>) -> Ran {
     let (ended_at, duration) = (SystemClock.now(), clock.elapsed());
     drop(done);
     let given_up = drain(&ended, &streams, &target, wait_output, waiting);
+    drop(saving);
     let streams = streams.iter().map(Shared::end).collect();
     Ran { end, started_at, ended_at, duration, cpu, shell, given_up, streams }
+}
+
+/// Saves both streams twice a second, in a thread, until what is returned is dropped.
+fn save_now_and_then(streams: &[Shared; 2]) -> Sender<()> {
+    let (stop, stopped) = channel();
+    let streams = streams.clone();
+    // Without the thread nothing is kept for the case that this process is ended.
+    let _ = thread::Builder::new().name("saving".to_owned()).spawn(move || {
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(SAVED_EVERY) {
+            streams.iter().for_each(Shared::save);
+        }
+    });
+    stop
 }
 
 /// Looks after the keyboard in a thread, for as long as the command runs.

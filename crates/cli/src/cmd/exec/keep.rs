@@ -1,47 +1,52 @@
 //! A stream on its way into a run: redacted as it comes, put on record in parts.
 
-use receipt_kernel::write::Part;
-use receipt_kernel::{EvidenceClass, Ledger, Object, Put, RunWriter, Source, Spool, Value};
+use receipt_kernel::write::{Part, Recorded, Recording, Saved};
+use receipt_kernel::{EvidenceClass, Ledger, Object, Put, RunWriter, Value};
 use std::io;
-
-/// The largest evidence that is put in one piece. SQLite lays out a whole row in memory, more than once, so that this and
-/// not the stream sets how much memory a recording takes.
-const PART: usize = 4 << 20;
 
 /// A stream that is being recorded.
 #[derive(Debug)]
 pub(super) struct Keep {
-    spool: io::Result<Spool>,
+    recording: io::Result<Recording>,
     text: Utf8,
 }
 
 impl Keep {
-    /// A stream of nothing yet, kept and redacted as this ledger has it.
-    pub(super) fn new(ledger: &Ledger) -> receipt_kernel::Result<Self> {
-        // Of class sealed, each part is encrypted when it is put.
-        Ok(Self { spool: Ok(ledger.spool(EvidenceClass::Public)?), text: Utf8::default() })
+    /// A stream of nothing yet, kept, redacted and sealed as this ledger has it. With a run and a key, what comes is kept for
+    /// `receipt recover`.
+    pub(super) fn new(
+        ledger: &Ledger,
+        class: EvidenceClass,
+        under: Option<(&str, &str)>,
+    ) -> receipt_kernel::Result<Self> {
+        Ok(Self { recording: Ok(ledger.record(class, under)?), text: Utf8::default() })
     }
 
     /// The next piece. What cannot be kept is told at the end: until then the stream must go on.
     pub(super) fn push(&mut self, piece: &[u8]) {
         self.text.push(piece);
-        if let Ok(spool) = &mut self.spool
-            && let Err(error) = spool.push(piece)
+        if let Ok(recording) = &mut self.recording
+            && let Err(error) = recording.push(piece)
         {
-            self.spool = Err(error);
+            self.recording = Err(error);
         }
+    }
+
+    /// Saves what has come so far. If that cannot be done the recording goes on: it is for the case that this process ends.
+    pub(super) fn save(&mut self) -> Option<Saved> {
+        self.recording.as_mut().ok()?.save().ok()?
     }
 
     /// The whole of it.
     pub(super) fn finish(self) -> io::Result<Kept> {
-        Ok(Kept { source: self.spool?.finish()?, is_text: self.text.is_valid() })
+        Ok(Kept { recorded: self.recording?.finish()?, is_text: self.text.is_valid() })
     }
 }
 
 /// A stream that has ended, ready to be put on record.
 #[derive(Debug)]
 pub(super) struct Kept {
-    source: Source<'static>,
+    recorded: Recorded,
     is_text: bool,
 }
 
@@ -55,14 +60,19 @@ pub(super) fn item(part: &Part) -> Value {
 impl Kept {
     /// Puts it under a key; in parts, and under the key what names them, where it is larger than one part.
     pub(super) fn put(
-        self,
+        &mut self,
         writer: &mut RunWriter,
         key: &str,
         (kind, class): (Option<&str>, EvidenceClass),
         items: &mut Vec<Part>,
     ) -> receipt_kernel::Result<()> {
         let put = Put { kind: kind.map(str::to_owned), ..Put::of_type(self.content_type()) }.of_class(class);
-        writer.put_in_parts(key, self.source, put, PART, &mut |part| items.push(part))
+        writer.put_recorded(key, &mut self.recorded, put, &mut |part| items.push(part))
+    }
+
+    /// Forgets what was kept for `receipt recover`: the run has ended.
+    pub(super) fn discard(self) {
+        self.recorded.discard();
     }
 
     fn content_type(&self) -> &'static str {

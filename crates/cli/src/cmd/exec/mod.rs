@@ -88,7 +88,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     if args.class == EvidenceClass::Sealed && ledger.recipients()?.is_none() {
         return Err(receipt_kernel::Error::NoRecipient.into());
     }
-    let keeps = [Keep::new(&ledger)?, Keep::new(&ledger)?];
+    let keep = |key| Keep::new(&ledger, args.class, Some((run_id.as_str(), key)));
+    let keeps = [keep("stdout")?, keep("stderr")?];
     let on_stderr = context.json;
     let terminals = terminals(args.tty, on_stderr)?;
     let signals = Signals::catch().map_err(|source| Error::File { what: "signals".to_owned(), source })?;

@@ -39,7 +39,7 @@ fn put_file(record: &mut Record, key: &str, path: &Path, follow: bool) -> io::Re
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("no longer a file"));
     }
-    let keep = read(&mut file, Keep::new(&record.ledger).map_err(io::Error::other)?)?;
+    let keep = read(&mut file, Keep::new(&record.ledger, record.class, None).map_err(io::Error::other)?)?;
     record.put_kept(key, keep.finish(), None);
     Ok(())
 }

@@ -7,6 +7,7 @@ use receipt_kernel::write::Part;
 use receipt_kernel::{Evaluation, EvidenceClass, Ledger, Object, RunWriter, Verdict};
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// What is put on record of a command, and how good its verdict can still be.
@@ -26,6 +27,8 @@ pub(super) struct Record {
     pub(super) failure: Option<receipt_kernel::Error>,
     /// The first thing of the command's that could not be kept, and why.
     pub(super) not_kept: Option<String>,
+    /// What lies beside the ledger until the run has ended.
+    kept: Vec<Kept>,
     /// The first stream that could not be shown to its end, and why.
     pub(super) not_shown: Option<String>,
 }
@@ -41,7 +44,8 @@ impl Record {
         let (items, limits) = (Vec::new(), Vec::new());
         let at_best = Verdict::Pass;
         let (failure, not_kept, not_shown) = (None, None, None);
-        Self { writer, ledger, class, ledger_path, items, at_best, limits, failure, not_kept, not_shown }
+        let kept = Vec::new();
+        Self { writer, ledger, class, ledger_path, items, at_best, limits, failure, not_kept, kept, not_shown }
     }
 
     pub(super) fn intend(&mut self, command: &[OsString], terminals: &[&str]) -> receipt_kernel::Result<()> {
@@ -63,8 +67,9 @@ impl Record {
 
     pub(super) fn put_kept(&mut self, key: &str, kept: io::Result<Kept>, kind: Option<&str>) {
         match kept {
-            Ok(kept) => {
+            Ok(mut kept) => {
                 let done = kept.put(&mut self.writer, key, (kind, self.class), &mut self.items);
+                self.kept.push(kept);
                 self.settle(key, done);
             }
             Err(error) => {
@@ -82,14 +87,11 @@ impl Record {
         }
     }
 
-    /// Whether a path is the ledger itself or one of the files that SQLite keeps beside it.
+    /// Whether a path is the ledger itself or one of the files that are kept beside it.
     pub(super) fn is_ledger(&self, path: &Path) -> bool {
         let (Ok(ledger), Ok(path)) = (self.ledger_path.canonicalize(), path.canonicalize()) else { return false };
-        ["", "-wal", "-shm"].iter().any(|ending| {
-            let mut name = ledger.clone().into_os_string();
-            name.push(ending);
-            path.as_os_str() == name
-        })
+        let beside = path.as_os_str().as_bytes().strip_prefix(ledger.as_os_str().as_bytes());
+        beside.is_some_and(|ending| matches!(ending, b"" | b"-wal" | b"-shm") || ending.starts_with(b"-spool-"))
     }
 
     /// Puts on record what the command left, judges it, and finalizes. The structural invariants about the ending are judged
@@ -118,6 +120,7 @@ impl Record {
             outputs::put(self, path);
         }
         let (verdict, _) = walk::finish(&mut self.writer, self.at_best, &self.limits)?;
+        self.kept.drain(..).for_each(Kept::discard);
         let ledger = Ledger::open_read_only(&self.ledger_path)?;
         let evaluation = ledger.evaluate(self.writer.run_id().as_str(), None)?;
         Ok(Concluded { verdict: verdict.worse(evaluation.overall_verdict), evaluation })

@@ -80,6 +80,13 @@ impl Shared {
         })
     }
 
+    /// Saves what has come so far, for the case that this process is ended.
+    pub(super) fn save(&self) {
+        let saved = self.lock().keep.as_mut().and_then(Keep::save);
+        // Without the lock: the stream goes on meanwhile.
+        let _ = saved.map(|saved| saved.sync());
+    }
+
     /// Takes what was kept. What is read from now on goes nowhere.
     pub(super) fn end(&self) -> Stream {
         let mut state = self.lock();

@@ -13,7 +13,7 @@ const OVERLAP: usize = 64 << 10;
 ///
 /// However the data is cut, the output is that of [`Redactor::redact`], as long as no secret with its name in front
 /// is longer than 64 KiB.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StreamRedactor {
     redactor: Redactor,
     /// What is not written yet, after a little of what is.

@@ -7,7 +7,7 @@ use super::{Allowed, Hit, Redactor, Report};
 use std::sync::Arc;
 
 /// Writes data with its secrets replaced, and counts where it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Writer {
     redactor: Redactor,
     pub(super) encoding: Encoding,
