@@ -21,6 +21,7 @@ Examples:
   receipt exec -- make test        record a command as a run
   receipt log @last                what happened in it
   receipt verify                   whether anything was tampered with
+  receipt gate @last && ./deploy   only what is intact and ended well goes on
 
 Exit status: 0 PASS or WARN, 1 FAIL, 2 wrong command line or input, 3 UNKNOWN, 4 ledger not readable or writable.
 `receipt VERB --help` has more, with examples.";
@@ -53,8 +54,11 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_enum, default_value_t = ColorWhen::Auto, value_name = "WHEN")]
     pub(crate) color: ColorWhen,
     /// Print only what was asked for: no progress, no closing line
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
+    /// Print more: each check of verify, whatever came of it
+    #[arg(short, long, global = true)]
+    pub(crate) verbose: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -84,6 +88,7 @@ pub(crate) enum Verb {
     Show(cmd::show::Args),
     Cat(cmd::cat::Args),
     Verify(cmd::verify::Args),
+    Gate(cmd::gate::Args),
     Replay(cmd::replay::Args),
     Export(cmd::export::Args),
     Import(cmd::import::Args),
@@ -118,6 +123,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
         "Check and keep",
         &[
             "verify",
+            "gate",
             "replay",
             "export",
             "import",

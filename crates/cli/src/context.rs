@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(crate) struct Context {
     pub(crate) json: bool,
     pub(crate) quiet: bool,
+    pub(crate) verbose: bool,
     color: ColorWhen,
     ledger: Option<PathBuf>,
     rules: Option<PathBuf>,
@@ -30,6 +31,7 @@ impl Context {
         Self {
             json: global.json,
             quiet: global.quiet,
+            verbose: global.verbose,
             color: global.color,
             ledger: global.ledger.clone(),
             rules: global.rules.clone(),

@@ -1,7 +1,7 @@
 //! What to do next, in commands. The library knows none of them: it says what is wrong, and this file what to type.
 
-use receipt_kernel::Error;
 use receipt_kernel::store::StoreErrorKind;
+use receipt_kernel::{Check, Error};
 
 /// What to do about an error of the library; empty if its message says it all.
 pub(crate) fn of_error(error: &Error) -> &'static str {
@@ -64,6 +64,20 @@ pub(crate) fn of_reason(code: &str) -> Option<&'static str> {
         "REPLAY_TOO_LARGE" => Some("--replay-limit MIB takes more"),
         "EVIDENCE_ELSEWHERE" | "EVIDENCE_WITHHELD" | "EVIDENCE_SEALED" => Some("--evidence KEY=FILE compares it"),
         _ => None,
+    }
+}
+
+/// What would cover these checks, which the record alone does not settle.
+pub(crate) fn of_uncovered(open: &[Check]) -> &'static str {
+    let is_open = |check| open.contains(&check);
+    if is_open(Check::Log) {
+        "a checkpoint made before `receipt export` covers them; -v says more"
+    } else if [Check::Tail, Check::Runs, Check::Rollback, Check::Key].into_iter().any(is_open) {
+        "a checkpoint kept elsewhere covers them: `receipt checkpoint --help`; -v says more"
+    } else if is_open(Check::Fork) {
+        "a witness covers it: `receipt witness --help`; -v says more"
+    } else {
+        "-v says why"
     }
 }
 

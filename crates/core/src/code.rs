@@ -104,6 +104,13 @@ codes! {
     FOREIGN_SCHEMA, "columns", "The file holds a table, an index or a constraint that the kernel did not make.";
     FOREIGN_TRIGGER, "columns", "The file holds a trigger that the kernel did not make.";
     FORK, "fork", "The witnesses saw another history than this ledger's.";
+    GATE_NO_POLICY, "gate", "The run commits to no policy, so that nothing says what its verdict means.";
+    GATE_OTHER_POLICY, "gate", "The run was judged by another policy than the one that was asked for.";
+    GATE_OUTCOME, "gate", "The run did not end as PASS.";
+    GATE_RECORD, "gate", "The record of the run is not intact, or nobody can tell.";
+    GATE_REPLAY, "gate", "The run's evaluations do not come out as they were recorded, or nobody can tell.";
+    GATE_UNFINISHED, "gate", "The run has not ended.";
+    GATE_UNREAD, "gate", "The run could not be read, or changed while it was read.";
     HEAD_MISMATCH, "content", "The last event is not the one that the bundle's header names.";
     HIGH_CONFIDENCE_WEAK_EVIDENCE, "confidence.sanity", "A claim has high confidence, and its evidence is weak by provenance.";
     ILLEGAL_TRANSITION, "path", "A STAGE_ADVANCE goes where the stage graph does not allow.";

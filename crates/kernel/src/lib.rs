@@ -21,6 +21,8 @@ pub mod write;
 
 pub use check::anchors::{Anchors, Pinned};
 pub use check::audit::Audit;
+pub use check::ending::{Ending, Outcomes, PolicyName};
+pub use check::gate::Gate;
 pub use check::report::{Check, Coverage, Report};
 pub use check::{anchors as anchor, audit, proof};
 pub use error::{Error, ErrorKind, Result};

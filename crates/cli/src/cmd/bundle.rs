@@ -1,6 +1,6 @@
 //! Bundles as an argument: `receipt verify FILE.receipt`, and what `import` and `replay` share with it.
 
-use super::verify;
+use super::summary;
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
 use crate::name::WholeName;
@@ -12,11 +12,10 @@ use receipt_kernel::core::json::{self, Limits, Object, Value};
 use receipt_kernel::core::note::VerifierKey;
 use receipt_kernel::core::replay::Replayed;
 
-use receipt_kernel::{BlobRef, Check, Digest256, RunId, Verdict};
+use receipt_kernel::{Check, Digest256, RunId, Verdict};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 /// What bundles are checked with.
 #[derive(Debug, clap::Args)]
@@ -121,14 +120,13 @@ pub(crate) fn check(path: &Path, verify: &Verify<'_>) -> Result<BundleReport> {
     Ok(verify.run(&mut *open(path)?)?)
 }
 
-/// Checks bundles, with files for what is not in them, and says what they are worth.
-pub(crate) fn run(
+/// Checks bundles, with files for what is not in them.
+pub(crate) fn reports(
     paths: &[PathBuf],
     trust: &Trust,
     files: &[(String, Digest256)],
     required: &[Check],
-    context: &Context,
-) -> Result<ExitCode> {
+) -> Result<Vec<BundleReport>> {
     let keys = trust.keys()?;
     let verify = trust.verify(&keys).files(files);
     let require = |mut report: BundleReport| {
@@ -147,20 +145,19 @@ pub(crate) fn run(
             *report = require(check(path, &verify.clone().receipts(&receipts))?);
         }
     }
-    if let [report] = &reports[..] {
-        print(context, report)?;
-    } else {
-        print_all(context, paths, &reports)?;
-    }
-    Ok(verify::exit_code(overall_of(&reports)))
+    Ok(reports)
 }
 
-fn overall_of(reports: &[BundleReport]) -> Verdict {
+/// The worst verdict.
+pub(crate) fn overall_of(reports: &[BundleReport]) -> Verdict {
     reports.iter().map(BundleReport::overall_verdict).fold(Verdict::Pass, Verdict::worse)
 }
 
-/// Prints the reports of several bundles: `{"bundles": [{"file", …}], "overall_verdict"}`.
-fn print_all(context: &Context, paths: &[PathBuf], reports: &[BundleReport]) -> Result<()> {
+/// Prints reports: that of one bundle by itself, those of several as `{"bundles": [{"file", …}], "overall_verdict"}`.
+pub(crate) fn print_all(context: &Context, paths: &[PathBuf], reports: &[BundleReport]) -> Result<()> {
+    if let [report] = reports {
+        return print(context, report);
+    }
     let named = paths.iter().zip(reports);
     if context.json {
         let bundles = named.map(|(path, report)| {
@@ -182,20 +179,7 @@ fn print_all(context: &Context, paths: &[PathBuf], reports: &[BundleReport]) -> 
 
 /// Prints a report, as JSON where that was asked for.
 pub(crate) fn print(context: &Context, report: &BundleReport) -> Result<()> {
-    if context.json {
-        return context.print_json(&report.to_value());
-    }
-    verify::print_checks(context, &report.checks)?;
-    for (key, blob) in &report.absent {
-        let key = key.as_deref().map_or("evidence".to_owned(), term::escape);
-        context.print(&format!("not in the bundle: {key} {}", term::paint(term::SIDE, &BlobRef(*blob).to_string())))?;
-    }
-    let run = report.run.as_ref().map_or("no run".to_owned(), |run| format!("run {}", term::escape(run.as_str())));
-    let head = report.head.map_or("nothing".to_owned(), |(seq, hash)| format!("{seq} {hash}"));
-    let ended = report.recorded.map_or("unfinished".to_owned(), |verdict| format!("ended as {verdict}"));
-    let (events, blobs) = (report.events, report.blobs);
-    let verdict = term::verdict(report.overall_verdict());
-    context.print(&format!("{verdict} {run}, {ended}, {events} events, {blobs} blobs, head {head}"))
+    if context.json { context.print_json(&report.to_value()) } else { summary::bundle(context, report) }
 }
 
 /// Prints what became of recorded evaluations.
@@ -206,7 +190,7 @@ pub(crate) fn print_replayed(context: &Context, run: &RunId, evaluations: &[Repl
         let at = format!("event://{}/{}", term::escape(run.as_str()), replayed.seq);
         let line = format!("recorded {recorded}, computed again {recomputed} {}", term::paint(term::SIDE, &at));
         context.print(&format!("{} {line}", term::verdict_column(replayed.verdict)))?;
-        verify::reasons(context, &replayed.reasons, 0)?;
+        summary::reasons(context, &replayed.reasons, 0)?;
     }
     if evaluations.is_empty() {
         context.print(&format!("run {} has no evaluations", term::escape(run.as_str())))?;

@@ -1,6 +1,7 @@
 //! `receipt evaluate`: judges a run by a policy.
 
-use super::verify::{exit_code, reasons};
+use super::summary::reasons;
+use super::verify::exit_code;
 use crate::context::Context;
 use crate::error::Result;
 use crate::name::WholeName;

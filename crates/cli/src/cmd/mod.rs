@@ -2,6 +2,7 @@
 
 pub(crate) mod advance;
 pub(crate) mod append;
+mod audit;
 pub(crate) mod backup;
 pub(crate) mod bundle;
 pub(crate) mod cat;
@@ -13,6 +14,7 @@ pub(crate) mod evaluate;
 pub(crate) mod exec;
 pub(crate) mod export;
 pub(crate) mod finalize;
+pub(crate) mod gate;
 pub(crate) mod import;
 pub(crate) mod init;
 pub(crate) mod keygen;
@@ -34,6 +36,7 @@ pub(crate) mod scan;
 pub(crate) mod show;
 pub(crate) mod shred;
 pub(crate) mod start;
+mod summary;
 pub(crate) mod verify;
 pub(crate) mod witness;
 
@@ -59,6 +62,7 @@ pub(crate) fn run(verb: &Verb, context: &Context) -> Result<ExitCode> {
         Verb::Show(args) => show::run(args, context),
         Verb::Cat(args) => cat::run(args, context),
         Verb::Verify(args) => verify::run(args, context),
+        Verb::Gate(args) => gate::run(args, context),
         Verb::Replay(args) => replay::run(args, context),
         Verb::Export(args) => export::run(args, context),
         Verb::Import(args) => import::run(args, context),

@@ -1,5 +1,6 @@
 //! `receipt verify --proof FILE`: what `receipt prove` gave, checked with no ledger at hand.
 
+use super::summary;
 use super::verify::{self, Args};
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
@@ -13,14 +14,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 pub(super) fn run(path: &Path, args: &Args, context: &Context) -> Result<ExitCode> {
-    if !args.require.is_empty() {
+    if !args.against.require.is_empty() {
         return Err(Error::Input("--require: of a proof every check counts".to_owned()));
     }
-    let (keys, policy) = (args.trust.keys()?, verify::witnesses(args)?);
+    let (keys, policy) = (args.against.trust.keys()?, args.against.witnesses()?);
     let trust = Trust { keys: &keys, witnesses: policy.as_ref() };
     let bytes = input::read_text(path)?;
     let bad = |error| Error::Input(format!("{}: {error}", show(path)));
-    let (checks, checkpoint, what) = match (&args.event, args.checkpoint.as_slice()) {
+    let (checks, checkpoint, what) = match (&args.event, args.against.checkpoint.as_slice()) {
         (Some(event), []) => {
             let proof = InclusionProof::parse(&bytes).map_err(bad)?;
             let event = event_hash(event)?;
@@ -45,7 +46,7 @@ pub(super) fn run(path: &Path, args: &Args, context: &Context) -> Result<ExitCod
         ]);
         context.print_json(&report.into())?;
     } else {
-        verify::print_checks(context, &checks)?;
+        summary::all(context, &checks)?;
         context.print(&format!("{} {} has {what}", term::verdict(verdict), term::escape(&head(&checkpoint))))?;
     }
     Ok(verify::exit_code(verdict))

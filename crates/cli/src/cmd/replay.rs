@@ -1,7 +1,7 @@
 //! `receipt replay`: recorded evaluations, computed again.
 
 use super::bundle::{self, Subject, Trust};
-use super::verify;
+use super::{summary, verify};
 use crate::context::Context;
 use crate::error::Result;
 use crate::term;
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     };
     let ledger = context.open_read_only()?;
     let run = run.find(&ledger)?;
-    let Replays { verdict, reasons, evaluations } = ledger.replay_within(&run, args.trust.replay_bytes())?;
+    let Replays { verdict, reasons, evaluations, .. } = ledger.replay_within(&run, args.trust.replay_bytes())?;
     if reasons.is_empty() {
         return done(context, &run, &evaluations, verdict);
     }
@@ -47,7 +47,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     } else {
         let run = term::escape(run.as_str());
         context.print(&format!("{} run {run} was not computed again", term::verdict_column(verdict)))?;
-        verify::reasons(context, &reasons, 0)?;
+        summary::reasons(context, &reasons, 0)?;
     }
     Ok(verify::exit_code(verdict))
 }

@@ -1,9 +1,10 @@
 //! `receipt retain`: removes evidence whose time is over, with receipts.
 
+use super::{summary, verify};
 use crate::context::Context;
 use crate::error::{Error, Result};
 use crate::name::WholeName;
-use crate::{cmd::verify, hints, term};
+use crate::{hints, term};
 use receipt_kernel::evidence::retention::Plan;
 use receipt_kernel::{Ledger, Object, Retained, Retention, Timestamp, Ttl, Value, Verdict};
 use std::process::ExitCode;
@@ -230,7 +231,7 @@ fn problem_lines(context: &Context, problems: &[receipt_kernel::Reason], more: u
         return Ok(ExitCode::SUCCESS);
     }
     if !context.json {
-        verify::reasons(context, problems, more)?;
+        summary::reasons(context, problems, more)?;
         context.print(&hints::LEFT_ALONE)?;
     }
     Ok(verify::exit_code(Verdict::Fail))

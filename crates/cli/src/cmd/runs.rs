@@ -17,7 +17,8 @@ Examples:
   receipt runs
   receipt runs --json
 
-Each run is read whole; one whose chain or columns are not as they were written shows FAIL.")]
+OUTCOME is how the run ended, RECORD whether its chain and columns are as they were written: two questions. `receipt verify`
+checks the evidence too, and `receipt gate RUN` asks both.")]
 pub(crate) struct Args {}
 
 /// What is shown of a run.
@@ -29,18 +30,13 @@ struct Row {
     stage: String,
     events: u64,
     finalized: bool,
-    verdict: Option<Verdict>,
+    /// How it ended.
+    outcome: Option<Verdict>,
     findings: u64,
 }
 
 impl Row {
     fn of(run_id: &RunId, facts: &RunFacts) -> Self {
-        let findings = facts.failures();
-        let verdict = match facts.recorded_verdict {
-            _ if findings > 0 => Some(Verdict::Fail),
-            None if facts.finalized => Some(Verdict::Unknown),
-            recorded => recorded,
-        };
         Self {
             run_id: run_id.to_string(),
             is_named: true,
@@ -48,8 +44,8 @@ impl Row {
             stage: facts.stage.as_ref().map(Stage::to_string).unwrap_or_default(),
             events: facts.events,
             finalized: facts.finalized,
-            verdict,
-            findings,
+            outcome: facts.outcome(),
+            findings: facts.failures(),
         }
     }
 
@@ -62,17 +58,28 @@ impl Row {
             stage: String::new(),
             events: 0,
             finalized: false,
-            verdict: Some(Verdict::Fail),
+            outcome: None,
             findings: 1,
         }
     }
 
-    fn state(&self) -> &'static str {
-        match self.finalized {
-            _ if !self.is_named => "no text",
-            true => "finalized",
-            false => "unfinished",
+    /// How the run ended, in a word.
+    fn ended(&self) -> Cell {
+        match self.outcome {
+            _ if !self.is_named => Cell::new("-"),
+            Some(outcome) => Cell::new(outcome).fg(color(outcome)),
+            None => Cell::new("not ended"),
         }
+    }
+
+    /// Whether its chain and columns are as they were written, in a word.
+    fn record(&self) -> Cell {
+        if self.findings > 0 { Cell::new("TAMPERED").fg(Color::Red) } else { Cell::new("ok").fg(Color::Green) }
+    }
+
+    /// Both in one word, for programs that ask for one.
+    fn verdict(&self) -> Option<Verdict> {
+        if self.findings > 0 { Some(Verdict::Fail) } else { self.outcome }
     }
 
     fn to_value(&self) -> Value {
@@ -83,7 +90,8 @@ impl Row {
             ("stage", self.stage.as_str().into()),
             ("events", self.events.into()),
             ("finalized", self.finalized.into()),
-            ("overall_verdict", self.verdict.into()),
+            ("overall_verdict", self.verdict().into()),
+            ("outcome", self.outcome.into()),
             ("findings", self.findings.into()),
         ])
         .into()
@@ -116,12 +124,11 @@ pub(crate) fn run(_: &Args, context: &Context) -> Result<ExitCode> {
 fn table(rows: &[Row]) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING).enforce_styling();
-    table.set_header(["RUN", "STARTED", "STAGE", "EVENTS", "STATE", "VERDICT"]);
+    table.set_header(["RUN", "STARTED", "STAGE", "EVENTS", "OUTCOME", "RECORD"]);
     for row in rows {
-        let verdict = row.verdict.map_or_else(|| Cell::new("-"), |verdict| Cell::new(verdict).fg(color(verdict)));
         let started = row.started.get(..19).unwrap_or(&row.started).replace('T', " ");
         let texts = [row.run_id.as_str(), &started, &row.stage].map(|text| Cell::new(term::escape(text)));
-        table.add_row(texts.into_iter().chain([Cell::new(row.events), Cell::new(row.state()), verdict]));
+        table.add_row(texts.into_iter().chain([Cell::new(row.events), row.ended(), row.record()]));
     }
     table.trim_fmt()
 }

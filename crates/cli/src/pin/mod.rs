@@ -125,6 +125,12 @@ impl Pinning {
         self.warnings = pins.problems;
     }
 
+    /// What a pin is to a person, by the name that a report has for it.
+    pub(crate) fn since(&self, anchor: &str) -> Option<String> {
+        let pin = self.known.iter().find(|pin| pin.name() == anchor)?;
+        Some(format!("your verify of {}", pin.since()))
+    }
+
     /// The pins as anchors.
     pub(crate) fn anchors(&self) -> Vec<Pinned> {
         let pinned = |pin: &Pin| Pinned { name: pin.name(), origin: pin.origin.clone(), head: pin.head };

@@ -75,7 +75,7 @@ fn a_run_whose_id_is_no_text_is_listed() {
          meta_json FROM runs",
     );
     let table = place.ok(&["runs"]);
-    assert!(table.contains(r"build-1\xff") && table.contains("FAIL"), "{table}");
+    assert!(table.contains(r"build-1\xff") && table.contains("TAMPERED"), "{table}");
     let listed = place.json(0, &["runs"]);
     let unnamed = listed["runs"].as_array().unwrap().iter().find(|run| run["run_id"].is_null()).unwrap();
     assert_eq!((&unnamed["shown_as"], &unnamed["overall_verdict"]), (&r"build-1\xff".into(), &"fail".into()));

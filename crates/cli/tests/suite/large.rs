@@ -95,7 +95,7 @@ fn evidence_recorded_by_digest_is_settled_by_the_file_and_by_no_other() {
     // In a bundle its bytes are missing too, and the file settles them and the replay.
     place.ok(&["export", "r", "-o", "r.receipt"]);
     assert!(place.gives(3, &["verify", "r.receipt"]).contains("EVIDENCE_WITHHELD"));
-    let settled = place.ok(&["verify", "r.receipt", "--evidence", "image=disk.img"]);
+    let settled = place.ok(&["verify", "-v", "r.receipt", "--evidence", "image=disk.img"]);
     assert!(settled.contains("PASS    evidence") && settled.contains("PASS    replay"), "{settled}");
     assert!(!settled.contains("not in the bundle"), "{settled}");
     let other = place.gives(1, &["verify", "r.receipt", "--evidence", "image=other.img"]);
@@ -105,7 +105,7 @@ fn evidence_recorded_by_digest_is_settled_by_the_file_and_by_no_other() {
     // What was withheld is settled the same way; what an invariant read stays unknown, as nobody has seen its bytes.
     place.ok(&["export", "plain", "-o", "plain.receipt", "--withhold", "image"]);
     place.file("first.img", b"as it was");
-    let withheld = place.ok(&["verify", "plain.receipt", "--evidence", "image=first.img"]);
+    let withheld = place.ok(&["verify", "-v", "plain.receipt", "--evidence", "image=first.img"]);
     assert!(withheld.contains("PASS    evidence"), "{withheld}");
     // Evidence with bytes is not excused when its row is gone.
     place.tamper("DELETE FROM blobs");

@@ -24,6 +24,7 @@ mod exec_tty;
 mod forge;
 #[path = "../../../../tests/full_disk.rs"]
 mod full_disk;
+mod gate;
 mod hidden;
 mod imports;
 mod independent;

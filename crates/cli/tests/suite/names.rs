@@ -81,7 +81,9 @@ fn the_beginning_of_an_id_is_enough_to_read_and_the_answer_names_the_run() {
 #[test]
 fn verify_names_the_runs_that_it_is_of() {
     let place = place();
-    assert!(place.ok(&["verify", "build-10"]).trim_end().ends_with(": build-10"));
+    let first = |args: &[&str]| place.ok(args).lines().next().unwrap().to_owned();
+    assert!(first(&["verify", "build-10"]).starts_with("INTACT   run build-10 ("));
+    assert!(first(&["verify", "build-10", "@last"]).ends_with(": build-10, open-70"));
     assert_eq!(place.json(0, &["verify", "@last"])["run_ids"][0], "open-70");
     assert!(place.json(0, &["verify"]).get("run_ids").is_none());
 }

@@ -3,7 +3,7 @@
 use crate::common::Place;
 use std::process::{Command, Stdio};
 
-const VERBS: [&str; 33] = [
+const VERBS: [&str; 34] = [
     "exec",
     "init",
     "start",
@@ -19,6 +19,7 @@ const VERBS: [&str; 33] = [
     "show",
     "cat",
     "verify",
+    "gate",
     "replay",
     "export",
     "import",

@@ -223,7 +223,7 @@ fn sealed_evidence_travels_in_a_bundle_and_is_opened_where_it_arrives() {
     // A stranger verifies it without a key; whoever has the key imports it and opens it.
     let other = Place::with_ledger();
     other.file("r.receipt", bundle.as_bytes());
-    assert!(other.ok(&["verify", "r.receipt"]).contains("PASS    evidence"));
+    assert!(other.ok(&["verify", "-v", "r.receipt"]).contains("PASS    evidence"));
     other.ok(&["import", "r.receipt"]);
     assert_eq!(other.error(2, &["cat", "r", "dump", "-i", "r.receipt"]), "bad_identity");
     fs::copy(place.path().join("key.txt"), other.path().join("key.txt")).unwrap();

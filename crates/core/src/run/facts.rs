@@ -59,6 +59,12 @@ pub struct RunFacts {
 }
 
 impl RunFacts {
+    /// How the run ended: the verdict that RUN_FINALIZE recorded, UNKNOWN where that cannot be read; `None` if it has not
+    /// ended.
+    pub fn outcome(&self) -> Option<Verdict> {
+        self.finalized.then(|| self.recorded_verdict.unwrap_or(Verdict::Unknown))
+    }
+
     /// How many findings are FAIL. Of those that were only counted, all are taken to be.
     pub fn failures(&self) -> u64 {
         self.findings.iter().filter(|finding| finding.verdict == Verdict::Fail).count() as u64 + self.more_findings

@@ -224,6 +224,7 @@ impl<'k> Found<'k> {
             run: run.as_ref().map(|run| run.header.run_id.clone()),
             head: None,
             recorded: None,
+            ending: None,
             checks: Vec::new(),
             absent: std::mem::take(&mut self.absent),
             receipts: std::mem::take(&mut self.receipts),
@@ -273,7 +274,7 @@ impl<'k> Found<'k> {
         let ends_here =
             facts.finalized && facts.head.map(|(seq, _)| seq) == header.proof.as_ref().map(|proof| proof.seq);
         let committed = facts.commitment.is_some();
-        self.findings.run(&header.run_id, facts);
+        report.ending = Some(self.findings.run(&header.run_id, facts));
         let proved = check_proof(&header, proved, self.given.keys, &mut self.findings);
         if self.whole {
             self.replay(&header, &row, sound, committed, report);

@@ -11,7 +11,7 @@ use crate::store::{ReadTransaction, Visit};
 use receipt_core::bundle::Row;
 use receipt_core::commitment::Commitment;
 use receipt_core::envelope::EventType;
-use receipt_core::id::RunId;
+use receipt_core::id::{EventHash, RunId, Seq};
 use receipt_core::policy::Invariants;
 use receipt_core::replay::{Replay, Replayed};
 use receipt_core::run::{RunFacts, RunReader, Steps};
@@ -45,6 +45,8 @@ pub struct Replays {
     pub reasons: Vec<Reason>,
     /// Each evaluation.
     pub evaluations: Vec<Replayed>,
+    /// The last event of the run as it was computed again.
+    pub head: Option<(Seq, EventHash)>,
 }
 
 impl Ledger {
@@ -76,14 +78,14 @@ impl Ledger {
         if let Some(replays) = read.refused(run) {
             return Ok(replays);
         }
-        let events = read.events;
+        let (events, head) = (read.events, read.facts.head);
         let evidence = RefCell::new(OfRun::new(store, run));
         let blob = |hash: &_, bytes| evidence.borrow_mut().fact(hash, bytes, events.iter().map(|text| &**text));
         let (evaluator, steps) = (evaluator(), &Steps::default());
         let replay = Replay { run_id: run, events: &events, row: &row.cells(), blob: &blob, evaluator, steps };
         let evaluations = replay.all();
         let verdict = evaluations.iter().map(|it| it.verdict).fold(Verdict::Pass, Verdict::worse);
-        Ok(Replays { verdict, reasons: Vec::new(), evaluations })
+        Ok(Replays { verdict, reasons: Vec::new(), evaluations, head })
     }
 }
 
@@ -149,7 +151,8 @@ impl Read {
         let verdict = if standing.sound { Verdict::Unknown } else { Verdict::Fail };
         let problems = self.facts.findings.iter().map(|finding| &finding.reason).chain(evidence);
         let problems = problems.filter(|_| !standing.sound).take(MAX_PROBLEMS).cloned();
-        Some(Replays { verdict, reasons: [reason].into_iter().chain(problems).collect(), evaluations: Vec::new() })
+        let reasons = [reason].into_iter().chain(problems).collect();
+        Some(Replays { verdict, reasons, evaluations: Vec::new(), head: self.facts.head })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a bundle looked like.
 
+use crate::check::ending::{Ending, PolicyName};
 use crate::check::report::{Check, CheckReport, find, overall};
 use crate::read::evidence::receipt::Receipts;
 use receipt_core::id::{BlobHash, BlobRef, EventHash, RunId, Seq};
@@ -16,6 +17,8 @@ pub struct BundleReport {
     pub head: Option<(Seq, EventHash)>,
     /// The verdict that the run ended with, where it has.
     pub recorded: Option<Verdict>,
+    /// How the run ended and under which policy, where the bundle has a run.
+    pub ending: Option<Ending>,
     /// One for each of [`Check::BUNDLE`], in their order.
     pub checks: Vec<CheckReport>,
     /// Evidence whose bytes are not in the bundle: the key that it was put under, where it was put, and the blob.
@@ -41,11 +44,12 @@ impl BundleReport {
         find(&self.checks, check)
     }
 
-    /// `{"overall_verdict", "run", "head", "recorded", "checks", "absent", "evaluations", "events", "blobs"}`
+    /// `{"overall_verdict", "run", "head", "recorded", "policy", "checks", "absent", "evaluations", "events", "blobs"}`
     pub fn to_value(&self) -> Value {
         let head = self.head.map(|(seq, hash)| {
             Object::from_iter([("event_hash", Value::from(hash.to_string())), ("seq", Value::from(seq.get()))])
         });
+        let policy = self.ending.as_ref().and_then(|ending| ending.policy.as_ref());
         let absent = self.absent.iter().map(|(key, blob)| {
             let blob = Value::from(BlobRef(*blob).to_string());
             Value::from(Object::from_iter([("blob", blob), ("key", Value::from(key.clone()))]))
@@ -55,6 +59,7 @@ impl BundleReport {
             ("run", Value::from(self.run.as_ref().map(RunId::as_str))),
             ("head", Value::from(head)),
             ("recorded", Value::from(self.recorded)),
+            ("policy", Value::from(policy.map(PolicyName::to_value))),
             ("checks", Value::Array(self.checks.iter().map(CheckReport::to_value).collect())),
             ("absent", Value::Array(absent.collect())),
             ("evaluations", Value::Array(self.evaluations.iter().map(Replayed::to_value).collect())),

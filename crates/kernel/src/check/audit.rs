@@ -5,6 +5,7 @@
 //! with a run or with a blob. What the ledger alone cannot settle is UNKNOWN, with what would settle it.
 
 use super::anchors::{self, Anchors, Audited};
+use super::ending::Ending;
 use super::excuses::Excuses;
 use super::findings::Findings;
 use super::parts::{Deal, Job, LongRun, Order, PART, Part, index_broken};
@@ -169,6 +170,7 @@ impl<'a> Audit<'a> {
             progress: self.progress,
             rows: Mutex::default(),
             imports: Mutex::default(),
+            endings: self.runs.is_some(),
         };
         // One thread has no use for parts.
         let budget = if self.threads > 1 { size.events } else { 0 };
@@ -252,6 +254,8 @@ struct Shared<'a> {
     rows: Mutex<Option<Size>>,
     /// The imports that runs are the records of.
     imports: Mutex<Vec<Import>>,
+    /// Whether it is to be kept how each run ended.
+    endings: bool,
 }
 
 impl Shared<'_> {
@@ -309,8 +313,11 @@ impl Shared<'_> {
 
     fn end_run(&self, store: &dyn ReadTransaction, run: &RunId, reader: RunReader, mut found: Findings) -> Result<()> {
         let facts = finish(store, run, |row| reader.finish(row))?;
-        found.run(run, facts);
+        let ending = found.run(run, facts);
         self.tally.lock().merge(found);
+        if self.endings {
+            self.tally.endings.lock().unwrap_or_else(PoisonError::into_inner).push(ending);
+        }
         Ok(())
     }
 
@@ -430,6 +437,7 @@ impl<'r> Rows<'r> {
 #[derive(Default)]
 struct Tally {
     findings: Mutex<Findings>,
+    endings: Mutex<Vec<Ending>>,
     done: AtomicU64,
 }
 
@@ -447,12 +455,15 @@ impl Tally {
             findings.find(Check::Evidence, Verdict::Pass, Reason::new("EXPIRED_WITH_RECEIPT", msg));
         }
         findings.settle(&Check::ALL);
+        let mut endings = self.endings.into_inner().unwrap_or_else(PoisonError::into_inner);
+        endings.sort_unstable_by(|a, b| a.run.cmp(&b.run));
         Report {
             checks: findings.checks,
             runs,
             events: findings.events,
             blobs: findings.blobs,
-            unfinished: findings.unfinished,
+            outcomes: findings.outcomes,
+            endings,
             coverage: Vec::new(),
             head: None,
         }

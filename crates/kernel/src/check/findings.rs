@@ -1,5 +1,6 @@
 //! Findings, check by check, on their way into a report.
 
+use super::ending::{Ending, Outcomes};
 use super::report::{Check, CheckReport};
 use crate::error::Error;
 use receipt_core::id::{EventRef, RunId};
@@ -12,7 +13,7 @@ pub(crate) struct Findings {
     pub(crate) checks: Vec<CheckReport>,
     pub(super) runs: u64,
     pub(crate) events: u64,
-    pub(crate) unfinished: u64,
+    pub(crate) outcomes: Outcomes,
     pub(super) committed: u64,
     pub(crate) blobs: u64,
     pub(crate) expired: u64,
@@ -72,7 +73,7 @@ impl Findings {
     pub(super) fn merge(&mut self, other: Self) {
         self.runs += other.runs;
         self.events += other.events;
-        self.unfinished += other.unfinished;
+        self.outcomes.merge(other.outcomes);
         self.committed += other.committed;
         self.blobs += other.blobs;
         self.expired += other.expired;
@@ -92,9 +93,11 @@ impl Findings {
         }
     }
 
-    /// What became of a run.
-    pub(crate) fn run(&mut self, run: &RunId, facts: RunFacts) {
+    /// What became of a run, and how it ended.
+    pub(crate) fn run(&mut self, run: &RunId, facts: RunFacts) -> Ending {
         let pointer = format!("run://{run}");
+        let ending = Ending::of(run, &facts);
+        self.outcomes.count(ending.outcome);
         self.runs += 1;
         self.events += facts.events;
         if facts.more_findings > 0 {
@@ -118,14 +121,12 @@ impl Findings {
         } else {
             self.committed += 1;
         }
-        if !facts.finalized {
-            self.unfinished += 1;
-            if facts.commitment.is_some() {
-                let msg = "the run is unfinished: it has no RUN_FINALIZE";
-                self.find(Check::Path, Verdict::Warn, Reason::new("RUN_UNFINISHED", msg).at(&pointer));
-            }
+        if !facts.finalized && facts.commitment.is_some() {
+            let msg = "the run is unfinished: it has no RUN_FINALIZE";
+            self.find(Check::Path, Verdict::Warn, Reason::new("RUN_UNFINISHED", msg).at(&pointer));
         }
         let commitment = self.entry(Check::Commitment);
         commitment.required = commitment.verdict != Verdict::Unknown;
+        ending
     }
 }

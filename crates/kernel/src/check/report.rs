@@ -1,5 +1,6 @@
 //! A report: by kind of tampering, a verdict, and why.
 
+use super::ending::{Ending, Outcomes};
 use receipt_core::json::{Object, Value};
 use receipt_core::merkle::TreeHead;
 use receipt_core::note::KeyName;
@@ -184,8 +185,10 @@ pub struct Report {
     pub events: u64,
     /// How many blobs were hashed.
     pub blobs: u64,
-    /// How many runs are not finalized.
-    pub unfinished: u64,
+    /// How the runs ended.
+    pub outcomes: Outcomes,
+    /// How each run ended, in the order of their ids; empty unless the audit was of named runs.
+    pub endings: Vec<Ending>,
     /// What each anchor that holds covers.
     pub coverage: Vec<Coverage>,
     /// The log's name and the head over all events, as they were at the instant of the audit: what may be remembered of the
@@ -222,7 +225,7 @@ impl Report {
     }
 
     /// `{"overall_verdict", "checks": [{"check", "verdict", "required", "reasons": […]}], "runs", "events", "blobs",
-    /// "unfinished", "coverage": [{"anchor", "events", "of"}]}`
+    /// "unfinished", "outcomes": {"pass", "warn", "fail", "unknown", "unfinished"}, "coverage": [{"anchor", "events", "of"}]}`
     pub fn to_value(&self) -> Value {
         let checks = self.checks.iter().map(CheckReport::to_value);
         let coverage = self.coverage.iter().map(|Coverage { anchor, events, of }| {
@@ -236,7 +239,8 @@ impl Report {
             ("runs", self.runs.into()),
             ("events", self.events.into()),
             ("blobs", self.blobs.into()),
-            ("unfinished", self.unfinished.into()),
+            ("unfinished", self.outcomes.unfinished.into()),
+            ("outcomes", self.outcomes.to_value()),
             ("coverage", Value::Array(coverage.collect())),
         ])
         .into()

@@ -109,7 +109,7 @@ fn a_sound_ledger_passes_and_what_only_an_anchor_can_settle_is_unknown_and_not_r
     let (_folder, path) = scene();
     let report = audit(&path);
     assert_found("nothing", &report, &[]);
-    assert_eq!((report.runs, report.events, report.blobs, report.unfinished), (2, 20, 4, 0));
+    assert_eq!((report.runs, report.events, report.blobs, report.outcomes.unfinished), (2, 20, 4, 0));
     assert_eq!(report.checks.iter().map(|check| check.check).collect::<Vec<_>>(), Check::ALL);
     for check in [Check::Tail, Check::Runs, Check::Rollback, Check::Fork, Check::Key] {
         let found = report.check(check).unwrap();

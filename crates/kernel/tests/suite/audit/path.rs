@@ -83,7 +83,10 @@ fn an_unfinished_run_is_a_warning() {
     record(&ledger, "u", false);
     let report = audit(&path);
     let found = report.check(Check::Path).unwrap();
-    assert_eq!((found.verdict, &*found.reasons[0].code, report.unfinished), (Verdict::Warn, "RUN_UNFINISHED", 1));
+    assert_eq!(
+        (found.verdict, &*found.reasons[0].code, report.outcomes.unfinished),
+        (Verdict::Warn, "RUN_UNFINISHED", 1)
+    );
     assert_eq!(found.reasons[0].pointers, ["run://u"]);
     assert_eq!(report.overall_verdict(), Verdict::Warn);
 }

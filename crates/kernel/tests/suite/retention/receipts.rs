@@ -35,7 +35,7 @@ fn each_removal_has_one_receipt_in_a_run_that_begins_and_ends_properly() {
     assert!(facts.finalized && facts.findings.is_empty());
     assert_eq!(scene.ledger.evaluate(run.as_str(), None).unwrap().overall_verdict, Verdict::Pass);
     let report = scene.ledger.audit().unwrap();
-    assert_eq!((report.overall_verdict(), report.unfinished), (Verdict::Pass, 0));
+    assert_eq!((report.overall_verdict(), report.outcomes.unfinished), (Verdict::Pass, 0));
     // Again: nothing more to do, no run, no receipt.
     let again = scene.retain_on(32);
     assert_eq!((again.run_id, again.expired), (None, 0));
