@@ -63,6 +63,14 @@ fn runs(all: u64, outcomes: Outcomes, record: Verdict) -> String {
     if counted.is_empty() || record == Verdict::Fail { all } else { format!("{all} ({})", counted.join(", ")) }
 }
 
+/// The first runs of several, for the end of a line.
+fn names(runs: &[RunId]) -> String {
+    let shown: Vec<String> = runs.iter().take(SHOWN).map(|run| term::escape(run.as_str())).collect();
+    let more = runs.len().saturating_sub(SHOWN);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(": {}{more}", shown.join(", "))
+}
+
 /// Prints the report of a ledger, with the runs that it is of if it is not of all, and what the pins say to it.
 pub(crate) fn ledger(context: &Context, report: &Report, only: &[RunId], pinning: &Pinning) -> Result<()> {
     let verdict = report.overall_verdict();
@@ -71,14 +79,8 @@ pub(crate) fn ledger(context: &Context, report: &Report, only: &[RunId], pinning
         _ => runs(report.runs, report.outcomes, verdict),
     };
     let events = count(report.events, "event", "events");
-    let mut line = format!("{} {what}, {events}, {}", painted(verdict), evidence(report.blobs));
-    if only.len() > 1 {
-        let shown: Vec<String> = only.iter().take(SHOWN).map(|run| term::escape(run.as_str())).collect();
-        let more = only.len().saturating_sub(SHOWN);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        line.push_str(&format!(": {}{more}", shown.join(", ")));
-    }
-    context.print(&line)?;
+    let named = if only.len() > 1 { names(only) } else { String::new() };
+    context.print(&format!("{} {what}, {events}, {}{named}", painted(verdict), evidence(report.blobs)))?;
     if context.quiet {
         return Ok(());
     }
