@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Words in capitals that are no reason codes: types of events, and variables of the environment.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 13] = [
     "BLOB_EXPIRE",
     "CARGO_PKG_VERSION",
     "EVIDENCE_PUT",
+    "GIT_DIR",
     "RECEIPT_LEDGER",
     "RECEIPT_PASSPHRASE_FILE",
     "RECEIPT_RULES",
