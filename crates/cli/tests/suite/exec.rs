@@ -144,7 +144,7 @@ fn a_killed_recorder_leaves_an_open_run_that_can_be_recovered() {
     let facts = place.snapshot();
     assert!(!facts.facts().finalized && facts.facts().findings.is_empty());
     let verified = place.command(&["verify"]).output().unwrap();
-    assert!(text(&verified.stdout).contains("1 unfinished"), "{}", text(&verified.stdout));
+    assert!(text(&verified.stdout).contains("1 not ended"), "{}", text(&verified.stdout));
     let ledger = Ledger::open(place.ledger_path()).unwrap();
     ledger.recover("r", Actor::new("cli", "test")).unwrap();
     assert_eq!(place.snapshot().facts().recorded_verdict, Some(Verdict::Unknown));
