@@ -54,11 +54,21 @@ fn until_saved(place: &Place, wanted: &str) {
     panic!("{wanted:?} was never saved");
 }
 
+/// What `seq 1 LAST` prints.
+fn numbers(last: u32) -> String {
+    let mut text = String::new();
+    for number in 1..=last {
+        text.push_str(&number.to_string());
+        text.push('\n');
+    }
+    text
+}
+
 #[test]
 fn what_was_shown_until_the_recorder_was_killed_is_on_record() {
     for (script, shown) in [
         ("echo one; printf partial", "one\npartial".to_owned()),
-        ("seq 1 400000", (1..=400_000).map(|n| format!("{n}\n")).collect()),
+        ("seq 1 400000", numbers(400_000)),
         ("seq 1 400000; printf end", (1..=400_000).map(|n| format!("{n}\n")).chain(["end".to_owned()]).collect()),
     ] {
         let place = Place::new();
@@ -97,7 +107,7 @@ fn what_is_torn_is_taken_in_as_far_as_it_is_whole() {
     fs::write(&largest, &bytes[..(3 << 20) / 2]).unwrap();
     place.ok(&["recover", "r"]);
     let stdout = text(&place.evidence("stdout"));
-    let whole: String = (1..=900_000).map(|n| format!("{n}\n")).collect();
+    let whole = numbers(900_000);
     assert_eq!(stdout.len(), 1 << 20);
     assert!((interrupted.command + &whole).starts_with(&stdout));
     place.ok(&["verify"]);

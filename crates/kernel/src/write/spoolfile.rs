@@ -226,13 +226,13 @@ pub(super) fn left(ledger: &Ledger, run: &str) -> Result<Vec<(String, bool, Reco
         }
     }
     found.sort_unstable();
-    let read = found.into_iter().filter_map(|path| read(run, path).transpose());
+    let read = found.into_iter().filter_map(|path| read(run, &path).transpose());
     read.collect()
 }
 
-fn read(run: &str, path: PathBuf) -> Result<Option<(String, bool, Recorded)>> {
-    let unread = |source| Error::Io { path: path.clone(), source };
-    let file = OpenOptions::new().read(true).write(true).open(&path).map_err(unread)?;
+fn read(run: &str, path: &Path) -> Result<Option<(String, bool, Recorded)>> {
+    let unread = |source| Error::Io { path: path.to_owned(), source };
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(unread)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(Error::BeingRecorded { run: run.to_owned() }),
@@ -254,7 +254,7 @@ fn read(run: &str, path: PathBuf) -> Result<Option<(String, bool, Recorded)>> {
         segments += 1;
     }
     let mut last = None;
-    let rests = REST.map(|rest| rest_of(&with(&path, rest), segments));
+    let rests = REST.map(|rest| rest_of(&with(path, rest), segments));
     if let Some((frame, rest, _)) = rests.into_iter().flatten().max_by_key(|(.., save)| *save) {
         if frame.recipients.is_empty() && !sealed {
             last = Some(rest);
@@ -262,14 +262,15 @@ fn read(run: &str, path: PathBuf) -> Result<Option<(String, bool, Recorded)>> {
             pieces.push(Piece { frame, lies: Lies::Memory(rest) });
         }
     }
-    let named = Some((path.clone(), Vec::new()));
+    let named = Some((path.to_owned(), Vec::new()));
     let files = SpoolFiles { named, segments: Some(file), end: 0, rests: [None, None], saves: 0, folder: None };
     Ok(Some((key.to_owned(), sealed, Recorded::left(pieces, last, files))))
 }
 
 fn bytes(from: &mut impl Read, frame: &Frame) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(frame.stored).ok()?];
-    from.read_exact(&mut bytes).ok()?;
+    // The frame says how many there are, and whoever writes the file may say anything.
+    let mut bytes = Vec::new();
+    from.take(frame.stored).read_to_end(&mut bytes).ok()?;
     (BlobHash::of(&bytes) == frame.hash).then_some(bytes)
 }
 

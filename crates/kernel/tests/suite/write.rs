@@ -337,6 +337,8 @@ fn sealed_evidence_that_the_file_swallows_is_an_error_too() {
     assert_eq!(count(&ledger, "r"), 1);
 }
 
+const MEBIBYTE: usize = 1 << 20;
+
 #[test]
 fn what_was_recorded_is_put_in_parts_if_it_is_large() {
     let (folder, path, ledger) = new_ledger();
@@ -344,7 +346,6 @@ fn what_was_recorded_is_put_in_parts_if_it_is_large() {
     let mut run = start(&ledger, "r");
     let names = || std::fs::read_dir(folder.path()).unwrap().count();
     let before = names();
-    const MEBIBYTE: usize = 1 << 20;
     for (class, len, parts_wanted) in [
         (EvidenceClass::Public, 0, 0),
         (EvidenceClass::Public, 9, 0),
