@@ -148,12 +148,13 @@ fn ctrl_c_reaches_the_command_once_in_the_terminals_session_and_in_its_own() {
 }
 
 #[test]
-#[ignore = "a stop is sometimes not passed on, and the reason is not known yet"]
 fn a_job_is_stopped_and_goes_on() {
     let place = Place::new();
     let mut shell = Terminal::run(&place, &["bash", "--norc", "--noprofile", "-i"]);
+    // A shell that starts a program with vfork cannot be stopped until the program runs, and the program may be stopped
+    // before it does: so what says the word becomes the program.
     shell.press(&format!(
-        "PS1='> '; {RECEIPT} exec --run r -q -- sh -c 'echo on''e; sleep 1; echo tw''o'; echo status $?\n"
+        "PS1='> '; {RECEIPT} exec --run r -q -- sh -c '(echo on''e; exec sleep 1); echo tw''o'; echo status $?\n"
     ));
     shell.until("one\r\n");
     shell.press("\x1a");
@@ -186,21 +187,33 @@ fn until_state(pid: &str, wanted: &str) {
 }
 
 #[test]
-#[ignore = "a stop is sometimes not passed on, and the reason is not known yet"]
 fn stopping_and_continuing_are_passed_on() {
     let place = Place::new();
-    let mut child = place.start("echo $$; while :; do sleep 0.1; done");
+    // In a group that nobody outside of it watches over, the system drops TSTP. So a shell of ours has the group, and the
+    // recorder is no job of that shell: it does not stop itself, as nobody would continue it.
+    let script = format!(
+        "{RECEIPT} exec --run r -q -- sh -c 'echo command $$; while :; do sleep 0.1; done' & echo recorder $!; wait $!"
+    );
+    let mut command = place.alone("env");
+    command.args(["--default-signal", "bash", "-c", &script]).process_group(0).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
-    let mut pid = String::new();
-    out.read_line(&mut pid).unwrap();
-    // No shell watches over this one: it does not stop itself, as nobody would continue it.
-    for _ in 0..2 {
-        signal(&child, "TSTP");
-        until_state(pid.trim(), "T");
-        signal(&child, "CONT");
-        until_state(pid.trim(), "S");
+    let (mut recorder, mut pid) = (String::new(), String::new());
+    for line in out.by_ref().lines().take(2).map(Result::unwrap) {
+        match line.split_once(' ') {
+            Some(("recorder", id)) => id.clone_into(&mut recorder),
+            Some(("command", id)) => id.clone_into(&mut pid),
+            _ => panic!("{line}"),
+        }
     }
-    signal(&child, "TERM");
+    for _ in 0..2 {
+        kill(&["-s", "TSTP", &recorder]);
+        until_state(&pid, "T");
+        assert_ne!(state(&recorder), "T");
+        kill(&["-s", "CONT", &recorder]);
+        until_state(&pid, "S");
+    }
+    kill(&["-s", "TERM", &recorder]);
     assert_eq!(rest((child, out)).1, Some(143));
 }
 
