@@ -217,29 +217,51 @@ fn stopping_and_continuing_are_passed_on() {
     assert_eq!(rest((child, out)).1, Some(143));
 }
 
+/// A process namespace, whose processes are in a group and in a session of the outside; `None` where none can be made.
+fn in_namespace(place: &Place) -> Option<Command> {
+    let unshare = || {
+        let mut command = place.alone("env");
+        command.args(["--default-signal", "unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        command
+    };
+    if unshare().arg("true").status().is_ok_and(|status| status.success()) {
+        return Some(unshare());
+    }
+    // Past the capture of test output, so that it is seen.
+    std::io::stderr().write_all(b"SKIPPED: no process namespace can be made here\n").unwrap();
+    None
+}
+
+#[test]
+fn in_a_container_whose_group_and_session_are_outside_signals_are_passed_on() {
+    let place = Place::new();
+    let Some(mut command) = in_namespace(&place) else { return };
+    let script = r#""$0" exec --run r -q -- bash -c 'echo $$ > command; trap "exit 7" TERM; while :; do sleep 0.1; done' &
+        state() { until grep -q "^State:.$1" /proc/$(cat command)/status; do sleep 0.02; done; echo $1; }
+        until [ -s command ]; do sleep 0.02; done
+        kill -TSTP $!; state T; kill -CONT $!; state S; kill -TERM $!; wait $!; echo $?"#;
+    let out = command.args(["timeout", "60", "bash", "-c", script, RECEIPT]).output().unwrap();
+    assert_eq!(text(&out.stdout), "T\nS\n7\n", "{}", text(&out.stderr));
+    // One that does not end the processes around it, to the whole group.
+    let place = Place::new();
+    let mut command = in_namespace(&place).unwrap();
+    command.args([RECEIPT, "exec", "--run", "r", "-q", "--", "bash", "-c", &counting(&["WINCH"])]).process_group(0);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    kill(&["-s", "WINCH", "--", &format!("-{}", child.id())]);
+    assert_eq!(rest((child, out)), ("caught WINCH\n".to_owned(), Some(0)));
+}
+
 #[test]
 fn as_process_1_it_reaps_and_is_told_to_stop() {
     let place = Place::new();
-    let inside = |script: &str| {
-        let mut command = place.alone("unshare");
-        command.args(["--pid", "--fork", "--kill-child", "--mount-proc", RECEIPT, "exec", "--run", "r", "-q", "--"]);
-        command.args(["bash", "-c", script]);
-        command
-    };
-    if !place
-        .alone("unshare")
-        .args(["--pid", "--fork", "--mount-proc", "true"])
-        .status()
-        .is_ok_and(|status| status.success())
-    {
-        // Past the capture of test output, so that it is seen.
-        std::io::stderr().write_all(b"SKIPPED: process 1: no process namespace can be made here\n").unwrap();
-        return;
-    }
+    let Some(mut command) = in_namespace(&place) else { return };
+    command.args([RECEIPT, "exec", "--run", "r", "-q", "--", "bash", "-c"]);
     // Orphans, and how many of them are left as zombies.
     let script = "for n in 1 2 3 4 5; do (sleep 0.1 & ) ; done; sleep 1; \
                   cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ' ; exit 3";
-    let out = inside(script).output().unwrap();
+    let out = command.arg(script).output().unwrap();
     assert_eq!((text(&out.stdout).as_str(), out.status.code()), ("0\n", Some(3)), "{}", text(&out.stderr));
     assert_eq!(place.evidence("stdout"), b"0\n");
 }

@@ -4,9 +4,9 @@
 //! what it writes goes through a terminal of its own, one for each stream, so that the streams stay apart. That terminal
 //! changes no byte: what the command wrote, what is shown and what is kept are the same.
 
+use nix::unistd::getpgrp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
-use rustix::process::getpgrp;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{
     LocalModes, OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
@@ -112,7 +112,7 @@ impl Followed {
     fn mirror(&mut self) {
         let Ok(now) = tcgetattr(&self.terminal) else { return };
         // Whoever is not in the foreground is stopped where it touches the terminal.
-        if !tcgetpgrp(&self.shown).is_ok_and(|group| group == getpgrp()) {
+        if !tcgetpgrp(&self.shown).is_ok_and(|group| group.as_raw_pid() == getpgrp().as_raw()) {
             return;
         }
         if now.local_modes == self.first.local_modes && now.input_modes == self.first.input_modes {

@@ -3,7 +3,7 @@
 use super::pty::Window;
 use super::wait;
 use super::witness::{Set, Witness};
-use rustix::process::{Pid, Signal, getpgid, getpgrp, kill_process};
+use rustix::process::{Pid, Signal, kill_process};
 use rustix_libc_wrappers::process::SignalExt;
 use signal_hook::consts::{
     SIGABRT, SIGALRM, SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGPROF, SIGQUIT, SIGSYS, SIGTERM, SIGTRAP, SIGTSTP,
@@ -69,7 +69,7 @@ impl Target {
         let pid = self.lock();
         match *pid {
             // It came to the command too, if the command is still in our group.
-            Some(pid) if heard && getpgid(Some(pid)).is_ok_and(|group| group == getpgrp()) => {}
+            Some(pid) if heard && wait::is_in_our_group(pid) => {}
             Some(pid) => {
                 // It may have ended just now; then there is nothing to pass on.
                 let _ = Signal::from_raw(signal).map(|signal| kill_process(pid, signal));

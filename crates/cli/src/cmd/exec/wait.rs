@@ -3,11 +3,9 @@
 use super::end::End;
 use super::pty::Window;
 use super::signals::Target;
+use nix::unistd::{getpgid, getpgrp, getppid, getsid};
 use rustix::io::Errno;
-use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpgid, getpgrp, getpid, getppid, getsid, kill_process, wait,
-    waitid,
-};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, getpid, kill_process, wait, waitid};
 
 /// Milliseconds of processor time, of the command and of what it waited for.
 #[derive(Clone, Copy, Debug)]
@@ -49,10 +47,16 @@ pub(super) fn for_end(pid: Pid, target: &Target, window: &Window) -> (End, Optio
 
 /// Stops this process, if a shell is there that sees it and can continue it.
 pub(super) fn stop() {
-    let shell = getppid().filter(|parent| getsid(Some(*parent)).ok() == getsid(None).ok());
-    if shell.is_some_and(|shell| getpgid(Some(shell)).is_ok_and(|group| group != getpgrp())) {
+    let shell = Some(getppid());
+    let sees_us = getsid(shell).is_ok_and(|session| getsid(None) == Ok(session));
+    if sees_us && getpgid(shell).is_ok_and(|group| group != getpgrp()) {
         let _ = kill_process(getpid(), Signal::STOP);
     }
+}
+
+/// Whether this process is still in our group. In a container the group may be one of the outside, and then its number is 0.
+pub(super) fn is_in_our_group(pid: Pid) -> bool {
+    getpgid(Some(nix::unistd::Pid::from_raw(pid.as_raw_pid()))).is_ok_and(|group| group == getpgrp())
 }
 
 /// The times of a process that is not reaped yet; only where the system has them under `/proc`.
