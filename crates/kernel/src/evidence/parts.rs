@@ -26,7 +26,7 @@ impl Ledger {
     /// [`Error::BlobNotFound`]; [`Error::BlobUnavailable`] for a list that cannot be read; where the store cannot be read.
     pub fn parts(&self, hash: &BlobHash) -> Result<Option<Vec<BlobHash>>> {
         let Some(listed) = self.listed(hash)? else { return Ok(None) };
-        listed.iter().map(|part| self.current(part)).collect::<Result<_>>().map(Some)
+        self.currents(&listed).map(Some)
     }
 
     /// The parts as the list has them.
@@ -51,23 +51,34 @@ impl Ledger {
     /// # Errors
     /// Where the store cannot be read.
     pub fn current(&self, hash: &BlobHash) -> Result<BlobHash> {
+        Ok(self.currents(&[*hash])?.pop().unwrap_or(*hash))
+    }
+
+    /// The same of many blobs, at one instant. The receipts are read once, and only if one of the blobs is gone.
+    pub(crate) fn currents(&self, hashes: &[BlobHash]) -> Result<Vec<BlobHash>> {
         let snapshot = self.look()?;
-        let store = snapshot.view();
+        let view = snapshot.view();
+        let store = view.as_ref();
         let gone = |hash: &BlobHash| {
-            matches!(crate::store::blob_fact(store.as_ref(), hash, false), BlobFact::Expired | BlobFact::Removed)
+            matches!(crate::store::blob_fact(store, hash, false), BlobFact::Expired | BlobFact::Removed)
         };
-        if !gone(hash) {
-            return Ok(*hash);
+        let mut removals = None;
+        let mut current = hashes.to_vec();
+        for at in &mut current {
+            for _ in 0..REPLACED {
+                if !gone(at) {
+                    break;
+                }
+                let known = match removals.take() {
+                    Some(known) => known,
+                    None => Removals::read(store, &Arc::new(Imports::read(store)?), None)?,
+                };
+                let receipt = removals.insert(known).excuse(store, at, None)?;
+                let Some(next) = receipt.and_then(|receipt| receipt.replaced_by) else { break };
+                *at = next;
+            }
         }
-        let imports = Arc::new(Imports::read(store.as_ref())?);
-        let removals = Removals::read(store.as_ref(), &imports, None)?;
-        let mut at = *hash;
-        for _ in 0..REPLACED {
-            let receipt = if gone(&at) { removals.excuse(store.as_ref(), &at, None)? } else { None };
-            let Some(next) = receipt.and_then(|receipt| receipt.replaced_by) else { break };
-            at = next;
-        }
-        Ok(at)
+        Ok(current)
     }
 
     /// The lists of parts among these blobs that can be read, each with its parts as it has them.

@@ -105,8 +105,7 @@ impl Ledger {
             |problem: &str| Error::BlobUnavailable { blob: hash.to_string(), problem: problem.to_owned() };
         let record = self.blob_record(&hash)?.0.ok_or_else(|| unavailable("its row cannot be read"))?;
         let mut spool = SpoolWriter(self.spool(EvidenceClass::Public)?);
-        for blob in parts.as_deref().unwrap_or(&[hash]) {
-            let current = self.current(blob)?;
+        for current in self.currents(parts.as_deref().unwrap_or(&[hash]))? {
             let class = self.blob_record(&current)?.0.map(|record| record.class);
             if class == Some(EvidenceClass::Sealed) {
                 return Err(unavailable("it is sealed, so that nobody can look into it here"));

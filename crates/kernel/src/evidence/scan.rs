@@ -91,8 +91,11 @@ impl Ledger {
         }
         // What can be read as one is read as one, and not again in parts.
         let mut whole = BTreeSet::new();
-        for (list, parts) in self.lists(&blobs)? {
-            let current = parts.iter().map(|part| self.current(part)).collect::<Result<Vec<_>>>()?;
+        let lists = self.lists(&blobs)?;
+        let parts: Vec<BlobHash> = lists.iter().flat_map(|(_, parts)| parts).copied().collect();
+        let mut today = self.currents(&parts)?.into_iter();
+        for (list, parts) in lists {
+            let current: Vec<BlobHash> = today.by_ref().take(parts.len()).collect();
             if self.are_open(&current)? {
                 self.scan_bytes(&redactor, &list, &current, &mut scanned)?;
                 scanned.blobs += 1;
