@@ -1,11 +1,11 @@
 //! A recorder that is ended before its command: what was shown until then is on record, and nothing lies about in clear.
 
-use crate::common::Place;
+use crate::common::{Place, RECEIPT};
 use crate::recorded::{signal, text};
 use receipt_kernel::{EventType, Value, Verdict};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -111,6 +111,42 @@ fn what_is_torn_is_taken_in_as_far_as_it_is_whole() {
     assert_eq!(stdout.len(), 1 << 20);
     assert!((interrupted.command + &whole).starts_with(&stdout));
     place.ok(&["verify"]);
+}
+
+#[test]
+fn a_file_that_no_recorder_wrote_holds_up_no_recovery() {
+    let frame = |len: u64, plain: u64| {
+        let hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        format!(r#"{{"after":0,"len":{len},"plain":{plain},"recipients":[],"save":1,"sha256":"{hash}"}}"#) + "\n"
+    };
+    let header = |file: &Path| text(&fs::read(file).unwrap()).lines().next().unwrap().to_owned() + "\n";
+    let pipe = |file: &Path| {
+        fs::remove_file(file).unwrap();
+        assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
+    };
+    let link = |file: &Path| {
+        fs::remove_file(file).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", file).unwrap();
+    };
+    let claims = |file: &Path| fs::write(file, header(file) + &frame(0, 1 << 62) + &frame(1 << 62, 1 << 62)).unwrap();
+    let many = |file: &Path| fs::write(file, header(file) + &frame(0, 0).repeat(100_000)).unwrap();
+    let acts: [&dyn Fn(&Path); 4] = [&pipe, &link, &claims, &many];
+    for act in acts {
+        for rest in [false, true] {
+            let place = Place::new();
+            let mut interrupted = Interrupted::start(&place, &[], "echo shown");
+            until_saved(&place, "shown\n");
+            interrupted.kill();
+            let is_rest = |path: &PathBuf| path.to_string_lossy().contains("-rest");
+            for path in spools(&place).iter().filter(|path| is_rest(path) == rest) {
+                act(path);
+            }
+            let recovered = place.alone("timeout").args(["60", RECEIPT, "recover", "r"]).output().unwrap();
+            assert!(recovered.status.success(), "{recovered:?}");
+            assert_eq!(place.snapshot().facts().recorded_verdict, Some(Verdict::Unknown));
+            place.ok(&["verify"]);
+        }
+    }
 }
 
 #[test]

@@ -166,7 +166,8 @@ impl Frame {
         let recipients = names.map(|name| Some(name.as_str()?.to_owned())).collect::<Option<Vec<_>>>()?;
         let hash = BlobHash::parse_bytes(object.get("sha256")?.as_str()?.as_bytes())?;
         let frame = Self { stored: number("len")?, plain: number("plain")?, hash, recipients };
-        (frame.stored <= SEGMENT as u64 + SLACK).then_some((frame, number("after")?, number("save")?))
+        let is_ours = frame.stored <= SEGMENT as u64 + SLACK && frame.plain <= frame.stored;
+        is_ours.then_some((frame, number("after")?, number("save")?))
     }
 }
 
@@ -232,7 +233,7 @@ pub(super) fn left(ledger: &Ledger, run: &str) -> Result<Vec<(String, bool, Reco
 
 fn read(run: &str, path: &Path) -> Result<Option<(String, bool, Recorded)>> {
     let unread = |source| Error::Io { path: path.to_owned(), source };
-    let file = OpenOptions::new().read(true).write(true).open(path).map_err(unread)?;
+    let Some(file) = open_plain(path).map_err(unread)? else { return Ok(None) };
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(Error::BeingRecorded { run: run.to_owned() }),
@@ -247,7 +248,8 @@ fn read(run: &str, path: &Path) -> Result<Option<(String, bool, Recorded)>> {
     let sealed = text("class") != Some("public");
     let mut pieces = Vec::new();
     let mut segments = 0;
-    while let Some((frame, ..)) = Frame::read(&mut reader) {
+    // A segment is full. Anything shorter is none of ours, and there could be any number of them.
+    while let Some((frame, ..)) = Frame::read(&mut reader).filter(|(frame, ..)| frame.plain == SEGMENT as u64) {
         let at = reader.stream_position().map_err(unread)?;
         let Some(_) = bytes(&mut reader, &frame) else { break };
         pieces.push(Piece { frame, lies: Lies::File(at) });
@@ -267,6 +269,16 @@ fn read(run: &str, path: &Path) -> Result<Option<(String, bool, Recorded)>> {
     Ok(Some((key.to_owned(), sealed, Recorded::left(pieces, last, files))))
 }
 
+/// Opens a plain file that is no link; of anything else, such as a pipe, the reading could wait for ever.
+fn open_plain(path: &Path) -> io::Result<Option<File>> {
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Ok(None);
+    }
+    // Opened for writing too, a pipe that has come in its place meanwhile does not hold up the opening.
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
+}
+
 fn bytes(from: &mut impl Read, frame: &Frame) -> Option<Vec<u8>> {
     // The frame says how many there are, and whoever writes the file may say anything.
     let mut bytes = Vec::new();
@@ -276,7 +288,7 @@ fn bytes(from: &mut impl Read, frame: &Frame) -> Option<Vec<u8>> {
 
 /// What was in work after so many segments.
 fn rest_of(path: &Path, segments: u64) -> Option<(Frame, Vec<u8>, u64)> {
-    let mut reader = BufReader::new(File::open(path).ok()?);
+    let mut reader = BufReader::new(open_plain(path).ok()??);
     read_line(&mut reader)?;
     let (frame, after, save) = Frame::read(&mut reader)?;
     let bytes = bytes(&mut reader, &frame)?;
