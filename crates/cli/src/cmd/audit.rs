@@ -14,7 +14,7 @@ use receipt_kernel::core::witness::WitnessPolicy;
 use receipt_kernel::{Anchors, Audit, Check, Digest256, Ledger, Report, RunId};
 use std::path::{Path, PathBuf};
 
-/// What a record is held against.
+/// The anchors and files that `verify` and `gate` compare a record with.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Against {
     /// Checks that must not be UNKNOWN: names, or all
@@ -23,7 +23,7 @@ pub(crate) struct Against {
     /// A checkpoint that was kept outside; may be given more than once
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Vec<PathBuf>,
-    /// Who must have cosigned a checkpoint: a policy in the form of C2SP tlog-policy
+    /// The witnesses that must have cosigned a checkpoint: a policy in the form of C2SP tlog-policy
     #[arg(long, value_name = "FILE")]
     pub(crate) witness_policy: Option<PathBuf>,
     /// A run that must have so many events, and the hash of the last of those
@@ -43,13 +43,13 @@ pub(crate) struct Against {
     pub(crate) trust: bundle::Trust,
 }
 
-/// What the arguments name: runs of the ledger, or bundles.
+/// The arguments name runs of the ledger, or bundles; never both.
 pub(crate) enum Subjects {
     Runs(Vec<WholeName>),
     Bundles(Vec<PathBuf>),
 }
 
-/// What was found in a ledger.
+/// A ledger's report, and the ledger itself for whoever asks further.
 pub(crate) struct Audited {
     pub(crate) ledger: Ledger,
     pub(crate) report: Report,
@@ -119,7 +119,7 @@ impl Against {
             for check in &mut report.checks {
                 check.required |= required.contains(&check.check);
             }
-            // What was pinned meanwhile is another's finding: it counts once this ledger was held against it too.
+            // Another process may have pinned a newer head meanwhile. This ledger is compared with that pin too.
             let Some((origin, head)) = report.head.as_ref().filter(|_| report.overall_verdict().is_success()) else {
                 break;
             };
@@ -152,7 +152,7 @@ impl Against {
             audit = audit.threads(threads);
         }
         if !named.is_empty() {
-            // What is expected of a run is worth nothing where its events are not read.
+            // An expectation of a run says nothing unless the run is read.
             let mut runs = named.to_vec();
             for (run, ..) in &anchors.expected {
                 if ledger.has_run(run.as_str())? {

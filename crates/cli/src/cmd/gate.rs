@@ -38,7 +38,7 @@ pub(crate) struct Args {
     against: Against,
 }
 
-/// What the gate says of one run.
+/// The gate's answer about one run.
 struct Passage {
     /// The run, or the bundle where it has none.
     name: String,
@@ -145,7 +145,7 @@ fn of_runs(gate: Gate, audited: &Audited, args: &Args) -> Result<Vec<Passage>> {
     audited.runs.iter().map(of_run).collect()
 }
 
-/// Prints what the gate says, and behind it what is wrong with the records.
+/// Prints the gate's answers, and after them the records that are not PASS.
 fn print(
     context: &Context,
     passages: &[Passage],

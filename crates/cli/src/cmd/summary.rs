@@ -1,4 +1,4 @@
-//! What a report says to a person. Its first line answers two questions, each with a word of its own: whether the record is
+//! Prints a report for a person. The first line answers two questions, each with a word of its own: whether the record is
 //! intact, and how its runs ended.
 
 use crate::context::Context;
@@ -119,7 +119,7 @@ pub(crate) fn bundle(context: &Context, report: &BundleReport) -> Result<()> {
     checks(context, &report.checks)
 }
 
-/// One line of what is not settled and does not count, with the command that would settle it.
+/// Prints one line that names the checks that are open and do not count, with the command that would settle them.
 fn uncovered(context: &Context, checks: &[CheckReport]) -> Result<()> {
     let open: Vec<Check> =
         checks.iter().filter(|it| !it.required && it.verdict != Verdict::Pass).map(|it| it.check).collect();

@@ -1,8 +1,7 @@
 //! A gate: whether somebody may rely on a run.
 //!
-//! That a record is intact and that its run ended well are two questions. A gate asks both, and a third: under which
-//! policy the run was judged, as whoever records a run chooses its policy. What a gate is not sure of it does not let
-//! through.
+//! That a record is intact and that its run ended well are two questions. A gate asks both, and a third: under which policy
+//! the run was judged, as whoever records a run chooses its policy. A gate lets nothing through that it is not sure of.
 
 use super::ending::Ending;
 use crate::bundle::Replays;

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(50);
 /// When a person is told what is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// What the command wrote at its end lies in a pipe at most, and is read within this.
+/// How long reading the last output may take: the command has ended, so that no more than a pipe holds is left.
 const LEAST: Duration = Duration::from_secs(1);
 
 /// How often what has come is saved. A line that is still growing is saved the next time.
@@ -52,7 +52,7 @@ pub(super) enum GivenUp {
 }
 
 impl GivenUp {
-    /// What is said of a stream that was still open.
+    /// The note on record about a stream that was still open.
     pub(super) fn why(self, key: &str) -> String {
         match self {
             Self::Signal => format!("{key} was still open when the waiting for it was ended"),
