@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod check;
 pub mod clock;
 pub mod compatible;
+mod cores;
 pub mod drill;
 pub mod error;
 pub mod evidence;

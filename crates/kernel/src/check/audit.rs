@@ -11,13 +11,14 @@ use super::findings::Findings;
 use super::parts::{Deal, Job, LongRun, Order, PART, Part, index_broken};
 pub use super::report::{Check, CheckReport, Coverage, Report};
 
+use crate::cores::cores;
 use crate::error::{Error, Result};
 use crate::evidence::digest::Digest256;
 use crate::ledger::Ledger;
 use crate::read::evidence::Evidence;
 use crate::read::evidence::ledger::{Judge, Seen};
 use crate::read::imports::{Import, Imports};
-use crate::read::pool::{self, Pool};
+use crate::read::pool::Pool;
 use crate::read::run::{finish, reader_behind, show};
 use crate::store::{ReadTransaction, Size, Visit};
 use receipt_core::envelope::EventType;
@@ -68,7 +69,7 @@ impl Ledger {
 impl<'a> Audit<'a> {
     /// An audit of everything, on every core.
     pub fn of(ledger: &'a Ledger) -> Self {
-        let threads = pool::cores();
+        let threads = cores();
         Self { ledger, runs: None, files: Vec::new(), threads, part: PART, anchors: None, progress: None }
     }
 

@@ -2,9 +2,10 @@
 
 use super::before::Before;
 use super::{HEIGHT, WIDTH, broken};
+use crate::cores::cores;
 use crate::error::Result;
 use crate::read::head::sound_event;
-use crate::read::pool::{self, Pool};
+use crate::read::pool::Pool;
 use crate::store::{Arrival, ReadTransaction, Segment, Visit, WriteTransaction};
 use receipt_core::envelope::Scratch;
 use receipt_core::id::{EventRef, NodeHash, RunId, Seq};
@@ -83,7 +84,7 @@ impl Growth {
         let New { readers, fence: Arrival(fence) } = new;
         let last = i64::try_from(store.size()?.events).unwrap_or(i64::MAX).clamp(after, fence.max(after));
         match (stretches(after, last), readers) {
-            (Some(stretches), Some(mut readers)) if stretches.len() >= 2 * pool::cores() => {
+            (Some(stretches), Some(mut readers)) if stretches.len() >= 2 * cores() => {
                 readers.in_order(
                     &stretches,
                     |view, stretch| read_stretch(view, stretch),

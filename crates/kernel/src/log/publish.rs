@@ -3,10 +3,11 @@
 use super::before::Before;
 use super::grow::{Growth, New};
 use super::{HEIGHT, ORIGIN, WIDTH, broken, node, origin, wrong_key};
+use crate::cores::cores;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
 use crate::read::head::sound_event;
-use crate::read::pool::{self, Pool};
+use crate::read::pool::Pool;
 use crate::store::{ReadTransaction, Scope, StoredCheckpoint, WriteTransaction};
 use crate::write::Gate;
 use receipt_core::checkpoint::{Checkpoint, SignedCheckpoint};
@@ -75,7 +76,7 @@ impl Ledger {
         let mut transaction = store.begin(Scope::Log)?;
         // After this point nothing arrives up to the fence, so that the transaction and these see the same events there.
         let fence = store.settled()?;
-        let threads = pool::cores();
+        let threads = cores();
         let readers = if threads > 1 { Some(Pool::of(store, threads)?) } else { None };
         let published = publish(transaction.as_mut(), New { readers, fence }, &gate, how, now)?;
         transaction.commit()?;
@@ -194,7 +195,7 @@ fn leaves(store: &dyn ReadTransaction, row: u64, from: u64, until: u64) -> Resul
 
 /// The root of each row, worked out on every core where there are many.
 fn join_all(rows: &[Vec<NodeHash>]) -> Vec<NodeHash> {
-    let share = rows.len().div_ceil(pool::cores());
+    let share = rows.len().div_ceil(cores());
     let join = |rows: &[Vec<NodeHash>]| rows.iter().map(|row| merkle::join(row)).collect::<Vec<_>>();
     if share < 16 {
         return join(rows);

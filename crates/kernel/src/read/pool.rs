@@ -5,7 +5,6 @@
 
 use crate::error::{Error, Result};
 use crate::store::{ReadTransaction, Snapshot, Store};
-use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -15,11 +14,6 @@ const WAITING: usize = 64;
 
 /// How many results of one helper wait for whoever takes them.
 const AHEAD: usize = 2;
-
-/// As many threads as there are cores.
-pub(crate) fn cores() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get)
-}
 
 /// What one reader sees, which is all there is to see at one instant.
 pub(crate) fn one(store: &dyn Store) -> Result<Box<dyn Snapshot + '_>> {

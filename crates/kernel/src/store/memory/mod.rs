@@ -2,6 +2,7 @@
 
 mod log;
 
+use crate::cores::cores;
 use crate::error::{Error, Result};
 use crate::store::StoreErrorKind::{self, Constraint};
 use crate::store::{
@@ -13,9 +14,7 @@ use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::run::{Cell, EventRow, RunRow};
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 
 /// The name of this backend in its errors.
 const BACKEND: &str = "memory";
@@ -119,8 +118,7 @@ impl Store for MemoryStore {
     }
 
     fn limits(&self) -> Limits {
-        let readers = thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1;
-        Limits { largest_blob: MAX_BLOB, readers, is_remote: false, spool: None }
+        Limits { largest_blob: MAX_BLOB, readers: cores() + 1, is_remote: false, spool: None }
     }
 
     fn snapshots(&self, wanted: usize) -> Result<Vec<Box<dyn Snapshot + '_>>> {

@@ -192,20 +192,24 @@ impl Guarded {
         }
     }
 
-    /// Copies a long log into the database, if nobody stands in the way and it is the log of this database.
+    /// Settles a commit: that it went into the log of this database. If that log is long, it is copied into the database,
+    /// where nobody stands in the way.
     ///
-    /// The commit before it is durable already. So a failure here is no failure of that commit: whoever was told of one would
+    /// The commit is durable already. So a failure to copy is no failure of that commit: whoever was told of one would
     /// write again what is recorded. SQLite does not tell of it either; the next commit tries the copy again.
-    pub(super) fn copy_long_log(&self) {
-        let _ = self.try_copy();
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Detached`] where the log was another one.
+    pub(super) fn settle(&self) -> Result<()> {
+        let Some(opened) = self.opened else { return Ok(()) };
+        let (_, bytes) = self.log().filter(|(log, _)| *log == opened).ok_or_else(detached)?;
+        if bytes >= LONG_LOG_BYTES {
+            let _ = self.copy();
+        }
+        Ok(())
     }
 
-    fn try_copy(&self) -> Result<()> {
-        let Some(opened) = self.opened else { return Ok(()) };
-        let is_long = self.log().is_some_and(|(log, bytes)| log == opened && bytes >= LONG_LOG_BYTES);
-        if !is_long {
-            return Ok(());
-        }
+    fn copy(&self) -> Result<()> {
         // A log that was copied is written from its beginning again and stays as long as it is: SQLite knows how much is used.
         let mut ask = self.connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
         let (pages, copied): (i64, i64) = ask.query_row([], |row| Ok((row.get(1)?, row.get(2)?)))?;

@@ -31,6 +31,7 @@ pub use query::{Parameters, VisitRow};
 use read::{cell, event_row};
 use readers::Readers;
 
+use crate::cores::cores;
 use crate::error::Result;
 use crate::store::{
     Arrival, Erasure, Limits, Location, Problem, Scope, Snapshot, Store, StoreError, StoreErrorKind, Visit,
@@ -39,7 +40,6 @@ use crate::store::{
 use receipt_core::id::{EventHash, EventRef};
 use receipt_core::run::EventRow;
 use rusqlite::{CachedStatement, Connection};
-use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -110,7 +110,7 @@ impl Deref for Writing<'_> {
 
 /// One reader a core, and one that lists their work.
 fn useful_readers() -> usize {
-    thread::available_parallelism().map_or(1, NonZeroUsize::get) + 1
+    cores() + 1
 }
 
 impl Store for SqliteStore {

@@ -1,6 +1,6 @@
 //! The writes of a transaction, each of which must have written what it was to write.
 
-use super::beside::detached;
+use super::beside::Guarded;
 use super::error::{at_commit, at_insert, failed, ignored, io, one};
 use super::pieces::{self, First};
 use super::{Held, Inside, Layout, MAX_BLOB, PIECE};
@@ -157,12 +157,7 @@ impl<C: Held> WriteTransaction for Inside<C> {
 
     fn commit(self: Box<Self>) -> Result<()> {
         self.prepare("COMMIT")?.execute([]).map_err(at_commit)?;
-        let Some(guard) = self.connection.guard() else { return Ok(()) };
-        if !guard.is_intact() {
-            return Err(detached());
-        }
-        guard.copy_long_log();
-        Ok(())
+        self.connection.guard().map_or(Ok(()), Guarded::settle)
     }
 }
 
