@@ -14,16 +14,16 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Mounts 1 MiB over the folder `$0`, and runs the rest in it.
-const MOUNT: &str = r#"mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@""#;
+/// Mounts a file system of a size over the folder `$0`, and runs the rest in it.
+const MOUNT: &str = r#"size=$1; shift; mount -t tmpfs -o "size=$size" tmpfs "$0" && exec "$@""#;
 
 /// The command that runs another one with a small file system over a folder; `None` where that is not possible here.
-fn in_a_small_file_system(folder: &Path) -> Option<Command> {
+fn in_a_small_file_system(folder: &Path, size: &str) -> Option<Command> {
     // As root first, then as somebody who is root only in a namespace.
     for flags in [&["-m"][..], &["-r", "-m"]] {
         let command = || {
             let mut command = Command::new("unshare");
-            command.args(flags).args(["sh", "-c", MOUNT]).arg(folder).stdin(Stdio::null());
+            command.args(flags).args(["sh", "-c", MOUNT]).arg(folder).arg(size).stdin(Stdio::null());
             command
         };
         if command().arg("true").output().is_ok_and(|output| output.status.success()) {
@@ -35,10 +35,14 @@ fn in_a_small_file_system(folder: &Path) -> Option<Command> {
     None
 }
 
-/// Runs one of the parts below in a small file system.
+/// Runs one of the parts below in a file system of 1 MiB.
 fn run_part(part: &str) {
+    run_part_in("1m", part);
+}
+
+fn run_part_in(size: &str, part: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let Some(mut command) = in_a_small_file_system(folder.path()) else { return };
+    let Some(mut command) = in_a_small_file_system(folder.path(), size) else { return };
     let part = format!("full_disk::{part}");
     let part = command.arg(std::env::current_exe().unwrap()).args(["--exact", &part, "--ignored", "--nocapture"]);
     let output = part.env("SMALL_FOLDER", folder.path()).output().unwrap();
@@ -214,6 +218,52 @@ fn in_a_small_file_system_the_command_tells_what_is_wrong() {
     drop(ledger);
     assert!(receipt(&path, &["recover", "run"]).status.success());
     assert_eq!(receipt(&path, &["verify"]).status.code(), Some(0));
+}
+
+#[test]
+fn output_that_a_full_disk_keeps_off_the_record_is_put_there_by_a_recovery() {
+    run_part_in("40m", "in_a_small_file_system_output_waits_for_a_recovery");
+}
+
+#[test]
+#[ignore = "a part of another test, which gives it a small file system"]
+fn in_a_small_file_system_output_waits_for_a_recovery() {
+    let Some(folder) = std::env::var_os("SMALL_FOLDER") else { return };
+    let folder = Path::new(&folder);
+    let path = folder.join("ledger.db");
+    assert!(receipt(&path, &["init"]).status.success());
+    // The files of the output fit, and then the command takes the space that is left.
+    let script = "seq 1 1400000; until grep -qs -a '^1400000$' ledger.db-spool-*-rest1; do sleep 0.1; done; \
+                  head -c $(($(stat -f -c '%a * %S' .) - 40960)) /dev/zero > ballast";
+    let out = receipt(&path, &["exec", "--run", "run", "--", "sh", "-c", script]);
+    let (status, kind, _) = told(&out);
+    assert_eq!((status, kind.as_str()), (Some(125), "disk_full"), "{}", String::from_utf8_lossy(&out.stdout));
+    let document = json::parse(out.stdout.trim_ascii_end(), Limits::READ).unwrap();
+    assert!(document.get("overall_verdict").unwrap().is_null(), "nothing can follow in a run that is finalized");
+    let left = document.get("left").and_then(Value::as_array).unwrap()[0].as_str().unwrap();
+    let file = left.strip_prefix("stdout is kept in ").unwrap_or_else(|| panic!("{left}"));
+    assert!(fs::metadata(file).unwrap().is_file(), "{file}");
+
+    fs::remove_file(folder.join("ballast")).unwrap();
+    let recovered = receipt(&path, &["recover", "run"]);
+    assert!(recovered.status.success(), "{recovered:?}");
+    let ledger = Ledger::open(&path).unwrap();
+    assert_eq!(ledger.snapshot("run", &[]).unwrap().facts().recorded_verdict, Some(Verdict::Unknown));
+    assert_eq!(length(&ledger, "run"), Some((1..=1_400_000).map(|n: u32| n.to_string().len() + 1).sum()));
+    assert_eq!(receipt(&path, &["verify"]).status.code(), Some(0));
+    let mut names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.all(|name| !name.to_string_lossy().contains("-spool-")));
+}
+
+/// How many bytes of standard output are on record of a run.
+fn length(ledger: &Ledger, run: &str) -> Option<usize> {
+    let snapshot = ledger.snapshot(run, &[]).unwrap();
+    let key = |put: &receipt_kernel::core::run::Event| put.payload.get("key").and_then(Value::as_str) == Some("stdout");
+    let put = snapshot.of_type(EventType::EvidencePut).find(|put| key(put))?;
+    let hash = receipt_kernel::BlobRef::parse(put.payload.get("evidence")?.get("ref")?.as_str()?)?.0;
+    let bytes = ledger.blob(&hash).unwrap();
+    let listed = json::parse(&bytes, Limits::READ).ok().and_then(|list| list.get("bytes_len").and_then(Value::as_i64));
+    Some(listed.map_or(bytes.len(), |len| usize::try_from(len).unwrap()))
 }
 
 #[test]

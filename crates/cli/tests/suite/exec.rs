@@ -261,6 +261,38 @@ fn secrets_are_shown_and_not_kept() {
 }
 
 #[test]
+fn secrets_in_names_and_reasons_are_not_shown() {
+    let secret = ["ghp_", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"].concat();
+    let rules = "[[rule]]\nid = 'ticket'\nkeywords = ['ticket-']\npattern = 'TICKET-[0-9]{6}'\n";
+    for (secret, missing) in
+        [(secret.as_str(), true), ("TICKET-123456", true), (&secret, false), ("TICKET-123456", false)]
+    {
+        for json in [true, false] {
+            let place = Place::with_ledger();
+            place.file("rules.toml", rules.as_bytes());
+            place.ok(&["rules", "set", "rules.toml"]);
+            let path = format!("r-{secret}");
+            if !missing {
+                place.file(&path, b"kept");
+            }
+            let args = ["exec", "--run", "r", "--output", &path, "--", "true"];
+            let out = place.run(&[if json { &["--json"][..] } else { &[] }, &args].concat());
+            assert_eq!(out.status.code(), Some(i32::from(missing)), "{}", text(&out.stderr));
+            let told = text(&out.stdout) + &text(&out.stderr);
+            assert!(!told.contains(secret), "{told}");
+            assert!(told.contains("[REDACTED:") || !(missing || json), "{told}");
+            let out = place.run(&["exec", "--run", "s", "--", &format!("./{path}/none")]);
+            assert!(matches!(out.status.code(), Some(126 | 127)));
+            assert!(
+                !text(&out.stderr).contains(secret) && text(&out.stderr).contains("[REDACTED:"),
+                "{}",
+                text(&out.stderr)
+            );
+        }
+    }
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn memory_does_not_grow_with_the_output() {
     let place = Place::new();

@@ -113,6 +113,32 @@ fn output_that_cannot_be_kept_is_shown_and_fails_the_run() {
 }
 
 #[test]
+fn output_is_kept_up_to_the_piece_that_could_not_be() {
+    let place = Place::new();
+    place.ok(&["init", "--compress"]);
+    // No file may be larger than three mebibytes: too little for the output as it comes, and enough for it compressed.
+    let script = format!("ulimit -f 3072; exec {RECEIPT} exec --run r -- seq 1 900000");
+    let out = place.alone("bash").args(["-c", &script]).output().unwrap();
+    assert_eq!(out.status.code(), Some(125), "{}", text(&out.stderr));
+    assert_eq!(text(&out.stdout).lines().count(), 900_000, "the command is shown to its end");
+    assert!(text(&out.stderr).contains("stdout could not be kept to its end"), "{}", text(&out.stderr));
+    assert_eq!(place.verdict(), Some(Verdict::Unknown));
+    let stdout = place.evidence("stdout");
+    assert!(stdout.len() > 2 << 20 && out.stdout.starts_with(&stdout) && stdout != out.stdout, "{}", stdout.len());
+    let note = place.recorded("exit_status").get("cut").and_then(|cut| cut.get("stdout")?.as_str().map(str::to_owned));
+    assert!(note.unwrap().contains("could not be kept to its end"));
+    let snapshot = place.snapshot();
+    let is_whole = |key: &str| {
+        let mut puts = snapshot.of_type(receipt_kernel::EventType::EvidencePut);
+        let put = puts.find(|put| put.payload.get("key").and_then(Value::as_str) == Some(key)).unwrap();
+        put.payload.get("meta").and_then(|meta| meta.get("interrupted")).is_none()
+    };
+    assert!(!is_whole("stdout") && is_whole("stderr"));
+    let mut names = fs::read_dir(place.path().join(".receipt")).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(names.all(|name| !name.to_string_lossy().contains("-spool-")));
+}
+
+#[test]
 fn a_reader_that_has_gone_ends_the_command_and_not_the_record() {
     let place = Place::new();
     let script = format!("{RECEIPT} exec --run r -- yes | head -n 3; echo ${{PIPESTATUS[0]}}");

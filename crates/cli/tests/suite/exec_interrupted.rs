@@ -19,8 +19,12 @@ struct Interrupted {
 
 impl Interrupted {
     fn start(place: &Place, options: &[&str], script: &str) -> Self {
+        Self::start_as(place, "r", options, script)
+    }
+
+    fn start_as(place: &Place, run: &str, options: &[&str], script: &str) -> Self {
         let script = format!("echo $$; {script}; exec sleep 60");
-        let mut command = place.command(&[&["exec", "--run", "r"], options, &["--", "bash", "-c", &script]].concat());
+        let mut command = place.command(&[&["exec", "--run", run], options, &["--", "bash", "-c", &script]].concat());
         let mut recorder = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut out = BufReader::new(recorder.stdout.take().unwrap());
         let mut command = String::new();
@@ -95,6 +99,95 @@ fn what_was_shown_until_the_recorder_was_killed_is_on_record() {
 }
 
 #[test]
+fn a_run_is_not_recovered_while_its_recorder_lives() {
+    // The command itself asks, long before anything is saved; and another one prints nothing at all.
+    for (script, said) in [("echo result", "result\n"), ("true", "")] {
+        let place = Place::new();
+        let tries = format!("{RECEIPT} recover r; echo $? > one; {RECEIPT} recover --all; echo $? > all; {script}");
+        let out = place.command(&["exec", "-q", "--run", "r", "--", "sh", "-c", &tries]).output().unwrap();
+        assert_eq!((out.status.code(), text(&out.stdout)), (Some(0), said.to_owned()), "{}", text(&out.stderr));
+        for file in ["one", "all"] {
+            assert_eq!(fs::read(place.path().join(file)).unwrap(), b"2\n");
+        }
+        assert!(text(&out.stderr).contains("still being recorded"), "{}", text(&out.stderr));
+        assert_eq!((place.verdict(), text(&place.evidence("stdout"))), (Some(Verdict::Pass), said.to_owned()));
+        assert!(spools(&place).is_empty());
+    }
+}
+
+#[test]
+fn another_recorder_of_the_run_destroys_nothing() {
+    let refused = |place: &Place| {
+        let out = place.run(&["--json", "exec", "--run", "r", "--", "touch", "ran"]);
+        assert_eq!(out.status.code(), Some(2), "{}", text(&out.stderr));
+        let document: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        document["error"]["kind"].as_str().unwrap().to_owned()
+    };
+    let place = Place::new();
+    let mut interrupted = Interrupted::start(&place, &[], "echo shown");
+    assert_eq!(refused(&place), "run_being_recorded");
+    until_saved(&place, "shown\n");
+    interrupted.kill();
+    assert_eq!(refused(&place), "run_exists");
+    place.ok(&["recover", "r"]);
+    assert_eq!(text(&place.evidence("stdout")), interrupted.command.clone() + "shown\n");
+    assert_eq!(refused(&place), "run_exists");
+    assert!(spools(&place).is_empty() && !place.path().join("ran").exists());
+    // Files of a run that is in no ledger any more are in nobody's way.
+    let mut interrupted = Interrupted::start_as(&place, "s", &[], "echo shown");
+    until_saved(&place, "shown\n");
+    interrupted.kill();
+    for ending in ["", "-wal", "-shm"] {
+        let _ = fs::remove_file(place.path().join(format!(".receipt/ledger.db{ending}")));
+    }
+    place.ok(&["exec", "-q", "--run", "s", "--", "true"]);
+    assert!(spools(&place).is_empty());
+}
+
+#[test]
+fn a_ledger_has_its_files_beside_it_by_whatever_path_it_is_named() {
+    let place = Place::with_ledger();
+    fs::create_dir(place.path().join("links")).unwrap();
+    std::os::unix::fs::symlink("../.receipt/ledger.db", place.path().join("links/l.db")).unwrap();
+    std::os::unix::fs::symlink(".receipt", place.path().join("folder")).unwrap();
+    let absolute = place.ledger_path().display().to_string();
+    let paths = ["links/l.db", "folder/ledger.db", "links/../.receipt/ledger.db", &absolute, ".receipt/ledger.db"];
+    for (n, path) in paths.iter().enumerate() {
+        let run = format!("r{n}");
+        let mut interrupted = Interrupted::start_as(&place, &run, &["--ledger", path], "echo shown");
+        for other in paths {
+            assert_eq!(place.error(2, &["--ledger", other, "recover", &run]), "run_being_recorded", "{path} {other}");
+        }
+        until_saved(&place, "shown\n");
+        interrupted.kill();
+        place.ok(&["--ledger", paths[(n + 1) % paths.len()], "recover", &run]);
+        assert!(place.ok(&["cat", &run, "stdout"]).ends_with("shown\n"), "{path}");
+        assert!(spools(&place).is_empty() && fs::read_dir(place.path().join("links")).unwrap().count() == 1);
+    }
+}
+
+#[test]
+fn no_output_of_a_run_is_a_file_of_a_recorder() {
+    for ledger in [".receipt/ledger.db", "links/l.db"] {
+        let place = Place::with_ledger();
+        fs::create_dir(place.path().join("links")).unwrap();
+        std::os::unix::fs::symlink("../.receipt/ledger.db", place.path().join("links/l.db")).unwrap();
+        let args = ["--ledger", ledger, "exec", "--run", "r", "--output", ".", "--", "sh", "-c"];
+        let script = "echo shown; until grep -q shown .receipt/*-rest0; do sleep 0.1; done";
+        place.ok(&[&args[..], &[script]].concat());
+        let list = place.recorded("output:.");
+        let entries = list.get("entries").and_then(Value::as_array).unwrap();
+        let spools = entries.iter().filter(|entry| entry.get("path").unwrap().as_str().unwrap().contains("-spool-"));
+        let types: Vec<_> = spools.map(|entry| entry.get("type").and_then(Value::as_str).unwrap()).collect();
+        assert!(types.len() >= 3 && types.iter().all(|kind| *kind == "ledger"), "{types:?}");
+        // Nor if somebody names one.
+        let out = place.run(&["exec", "--run", "s", "--output", ".receipt/ledger.db", "--", "true"]);
+        assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+        assert!(text(&out.stderr).contains("it is the ledger itself"), "{}", text(&out.stderr));
+    }
+}
+
+#[test]
 fn what_is_torn_is_taken_in_as_far_as_it_is_whole() {
     let place = Place::new();
     let mut interrupted = Interrupted::start(&place, &[], "seq 1 900000");
@@ -145,6 +238,66 @@ fn a_file_that_no_recorder_wrote_holds_up_no_recovery() {
             assert!(recovered.status.success(), "{recovered:?}");
             assert_eq!(place.snapshot().facts().recorded_verdict, Some(Verdict::Unknown));
             place.ok(&["verify"]);
+        }
+    }
+}
+
+#[test]
+fn reading_ends_at_a_frame_that_does_not_fit_the_class_of_its_file() {
+    let secret = ["ghp_", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"].concat();
+    let frame = |bytes: &str, plain: usize, recipients: &str, after: u64| {
+        let hash = receipt_kernel::core::id::BlobHash::of(bytes.as_bytes());
+        let (len, save) = (bytes.len(), 1);
+        let line = format!(
+            r#"{{"after":{after},"len":{len},"plain":{plain},"recipients":[{recipients}],"save":{save},"sha256":"{hash}"}}"#
+        );
+        line + "\n" + bytes
+    };
+    let segment = "0123456789abcdef".repeat(1 << 16);
+    let plain = format!("token {secret}\n");
+    let age = "age-encryption.org/v1\n-> X25519 of another time\n---\n";
+    let named = format!("\"age1l9k\",\"{secret}\"");
+    // The class that the header says, the segments, the rest, and how many bytes of evidence are on record.
+    for (class, segments, rest, kept) in [
+        (
+            "public",
+            segment.len(),
+            frame(&plain, plain.len(), "", 1),
+            Some(segment.len() + "token [REDACTED:github_token]\n".len()),
+        ),
+        ("public", 0, frame(&plain, plain.len(), "\"x\"", 0), None),
+        ("public", segment.len(), frame(&plain, plain.len() - 1, "\"x\"", 1), Some(segment.len())),
+        ("public", segment.len(), frame(age, 1, "\"x\"", 1), Some(segment.len())),
+        ("public", segment.len(), frame(&plain, 1, "", 1), Some(segment.len())),
+        ("sealed", 0, frame(&plain, plain.len(), "", 0), None),
+        ("sealed", 0, frame(&plain, 1, "\"x\"", 0), None),
+        ("sealed", segment.len(), frame(age, 1, &named, 1), None),
+        ("sealed", 0, frame(age, 1, &named, 0), Some(age.len())),
+        ("other", 0, frame(&plain, plain.len(), "", 0), None),
+    ] {
+        let place = Place::new();
+        let mut interrupted = Interrupted::start(&place, &[], "echo shown");
+        until_saved(&place, "shown\n");
+        interrupted.kill();
+        let is_first = |path: &PathBuf| {
+            let of_stdout = text(&fs::read(path).unwrap()).contains("\"key\":\"stdout\"");
+            of_stdout && !path.to_string_lossy().contains("-rest")
+        };
+        let first = spools(&place).into_iter().find(is_first).unwrap();
+        let header = text(&fs::read(&first).unwrap()).lines().next().unwrap().replace("public", class) + "\n";
+        let segments = if segments > 0 { frame(&segment, segments, "", 0) } else { String::new() };
+        fs::write(&first, header.clone() + &segments).unwrap();
+        let rest0 = PathBuf::from(format!("{}-rest0", first.display()));
+        let _ = fs::remove_file(format!("{}-rest1", first.display()));
+        fs::write(&rest0, header + &rest).unwrap();
+        place.ok(&["recover", "r"]);
+        assert_eq!(place.snapshot().facts().recorded_verdict, Some(Verdict::Unknown));
+        place.ok(&["verify"]);
+        let bytes = place.evidence_ref("stdout").map(|_| place.evidence("stdout").len());
+        assert_eq!(bytes, kept, "{class} {rest}");
+        for path in fs::read_dir(place.path().join(".receipt")).unwrap().map(|entry| entry.unwrap().path()) {
+            let is_spool = path.to_string_lossy().contains("-spool-");
+            assert!(is_spool || !text(&fs::read(&path).unwrap()).contains(&secret), "{class}: {}", path.display());
         }
     }
 }

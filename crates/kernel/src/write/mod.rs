@@ -16,6 +16,6 @@ pub(crate) use gate::policy_ref;
 pub use gate::{Clean, Gate, Place};
 pub use intake::{PARTS_TYPE, Part, Source, Spool};
 pub(crate) use intake::{Pieces, Taken, take};
-pub use recording::{Recorded, Recording, Saved};
+pub use recording::{Left, Recorded, Recording, Saved};
 pub(crate) use run::OpenRun;
 pub use run::RunWriter;

@@ -9,8 +9,8 @@ use receipt_kernel::core::note::{KeyKind, Signing};
 use receipt_kernel::store::StoreErrorKind;
 use receipt_kernel::write::PARTS_TYPE;
 use receipt_kernel::{
-    BlobHash, BlobRef, Digest256, Error, EventRef, EvidenceClass, Ledger, Object, Policy, Publish, Put, RunId,
-    RunWriter, Ttl,
+    BlobHash, BlobRef, Digest256, Error, EventRef, EventType, EvidenceClass, Ledger, Object, Policy, Publish, Put,
+    RunId, RunWriter, Ttl,
 };
 use rusqlite::{Connection, params};
 use std::path::PathBuf;
@@ -385,4 +385,62 @@ fn what_was_recorded_is_put_in_parts_if_it_is_large() {
         }
     }
     assert!(Ledger::open(path).unwrap().audit().unwrap().overall_verdict().is_success());
+}
+
+/// The files of recordings in a folder.
+fn spools(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut found: Vec<_> = paths.filter(|path| path.to_string_lossy().contains("-spool-")).collect();
+    found.sort_unstable();
+    found
+}
+
+#[test]
+fn a_recording_holds_its_run_before_that_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::create(folder.path().join("l.db")).unwrap();
+    let start = || ledger.start("r", Policy::structural().unwrap(), actor(), Object::new());
+    let recording = ledger.record(EvidenceClass::Public, Some(("r", "stdout"))).unwrap();
+    assert_eq!(spools(folder.path()).len(), 1);
+    let again = ledger.record(EvidenceClass::Public, Some(("r", "stdout")));
+    assert!(matches!(again, Err(Error::BeingRecorded { .. })), "{again:?}");
+    drop(start().unwrap());
+    let refused = ledger.recover("r", actor());
+    assert!(matches!(refused, Err(Error::BeingRecorded { .. })), "{refused:?}");
+    drop(recording);
+    assert!(spools(folder.path()).is_empty(), "a recording of nothing leaves nothing");
+    ledger.recover("r", actor()).unwrap();
+    let secret = ["ghp_", "aB3dE5fG7hJ9kL1mN3pQ5rS7tU9vW1xY3zA5"].concat();
+    let refused = ledger.record(EvidenceClass::Public, Some((&secret, "stdout")));
+    assert!(matches!(refused, Err(Error::SecretName { .. })), "{refused:?}");
+    assert!(spools(folder.path()).is_empty());
+}
+
+#[test]
+fn a_save_that_failed_is_made_again_and_takes_nothing_of_the_last() {
+    for failures in [1, 2, 3] {
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::create(folder.path().join("l.db")).unwrap();
+        let mut recording = ledger.record(EvidenceClass::Public, Some(("r", "k"))).unwrap();
+        drop(ledger.start("r", Policy::structural().unwrap(), actor(), Object::new()).unwrap());
+        recording.push(b"one\nhalf of").unwrap();
+        recording.save().unwrap().unwrap().sync().unwrap();
+        // Something is in the way of the other file.
+        let first = spools(folder.path()).remove(0);
+        let other = std::path::PathBuf::from(format!("{}-rest1", first.display()));
+        std::fs::create_dir(&other).unwrap();
+        for _ in 0..failures {
+            assert!(recording.save().is_err());
+        }
+        std::fs::remove_dir(&other).unwrap();
+        let saved = recording.save().unwrap();
+        assert!(saved.is_some() && recording.save().unwrap().is_none(), "all of it is saved, once");
+        drop(recording);
+        ledger.recover("r", actor()).unwrap();
+        let snapshot = ledger.snapshot("r", &[]).unwrap();
+        let put = snapshot.of_type(EventType::EvidencePut).next().unwrap();
+        let bytes = put.payload.get("evidence").and_then(|evidence| evidence.get("bytes_len")?.as_i64());
+        assert_eq!(bytes, Some(11));
+        assert!(spools(folder.path()).is_empty());
+    }
 }

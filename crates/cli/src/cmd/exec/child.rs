@@ -73,8 +73,7 @@ impl Ran {
             End::Error(error, _) => (None, None, Some(error.as_str())),
         };
         let not_shown = self.streams.iter().filter_map(|stream| Some((stream.key, stream.not_shown.as_deref()?)));
-        let cut = self.streams.iter().filter(|stream| stream.cut);
-        let cut = cut.filter_map(|stream| Some((stream.key, self.given_up?.why(stream.key))));
+        let cut = self.streams.iter().filter_map(|stream| Some((stream.key, stream.why_cut(self.given_up)?)));
         let millis = u64::try_from(self.duration.as_millis()).unwrap_or(u64::MAX);
         Object::from_iter([
             ("code", Value::from(code)),

@@ -1,16 +1,19 @@
-//! What a git repository says of the work: the commit that is checked out, and its branch.
+//! The commit that is checked out in a git repository, and its branch.
 //!
-//! Git is not run: a repository can tell git to run other programs. Its files are read as what they are, anybody's: only
-//! plain files of bounded size, no links, nothing outside. Whatever is not read for that reason is said to be unread.
+//! Git is not run: a repository can tell git to run other programs. Anybody may have written its files: only plain files of
+//! bounded size are read, and through no link inside the repository. `unread` names a file that is not read for that reason.
+//!
+//! The repository of a work tree may lie anywhere: `GIT_DIR`, a `.git` file and `commondir` name a folder, and it is opened by
+//! its path, as git does. A folder that lacks HEAD, `objects` or `refs` is no repository, and none of its references are read.
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, open, openat, readlinkat, statat};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, fstat, openat, readlinkat, statat};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 /// How much of a file of packed branches is read, and of a line in it.
 const LARGEST: u64 = 256 << 20;
@@ -18,14 +21,14 @@ const LONGEST: u64 = 4096;
 /// How many names may stand for one another, as git has it.
 const DEEPEST: usize = 5;
 
-/// What is known of the repository that a folder belongs to.
+/// The facts of the repository that a folder belongs to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Facts {
     /// The commit that is checked out.
     pub(super) commit: Option<String>,
     /// The branch that is checked out, such as `main`; another reference by its whole name.
     pub(super) branch: Option<Vec<u8>>,
-    /// What could not be read, and why.
+    /// The file that could not be read, and why.
     pub(super) unread: Option<String>,
 }
 
@@ -33,11 +36,11 @@ pub(super) struct Facts {
 type Unread = String;
 type Result<T> = std::result::Result<T, Unread>;
 
-/// The facts of the repository that a folder belongs to; `None` if it belongs to none. `named` is what `GIT_DIR` says.
+/// The facts of the repository that a folder belongs to; `None` if it belongs to none. `named` is the value of `GIT_DIR`.
 pub(super) fn facts(folder: &Path, named: Option<&OsStr>) -> Option<Facts> {
     let mut facts = Facts::default();
     let read = match named.filter(|path| !path.is_empty()) {
-        Some(path) => Repository::open(&folder.join(path)).map(Some),
+        Some(path) => Repository::open(CWD, &folder.join(path), OFlags::empty()).map(Some),
         None => folder.ancestors().find_map(|folder| repository(folder).transpose()).transpose(),
     };
     match read.and_then(|found| found.map(|repository| repository.read(&mut facts)).transpose()) {
@@ -50,16 +53,16 @@ pub(super) fn facts(folder: &Path, named: Option<&OsStr>) -> Option<Facts> {
 
 /// The repository whose work tree a folder is, or that it is itself.
 fn repository(folder: &Path) -> Result<Option<Repository>> {
-    let Ok(here) = folder_of(folder) else { return Ok(None) };
+    let Ok(here) = folder_of(CWD, folder, OFlags::empty()) else { return Ok(None) };
     match statat(&here, ".git", AtFlags::SYMLINK_NOFOLLOW) {
-        Err(_) if is_bare(&here) => Repository::open(folder).map(Some),
+        Err(_) if is(&here, "HEAD", FileType::RegularFile) && has_store(&here) => Repository::of(here).map(Some),
         Err(_) => Ok(None),
         Ok(found) => match FileType::from_raw_mode(found.st_mode) {
-            FileType::Directory => Repository::open(&folder.join(".git")).map(Some),
+            FileType::Directory => Repository::open(here.as_fd(), Path::new(".git"), OFlags::NOFOLLOW).map(Some),
             FileType::RegularFile => {
                 let line = first_line(here.as_fd(), ".git")?.unwrap_or_default();
                 let path = line.strip_prefix(b"gitdir: ").ok_or(".git is a file that names no repository")?;
-                Repository::open(&folder.join(OsStr::from_bytes(path))).map(Some)
+                Repository::open(here.as_fd(), Path::new(OsStr::from_bytes(path)), OFlags::empty()).map(Some)
             }
             FileType::Symlink => Err(".git is a link".to_owned()),
             _ => Err(".git is neither a folder nor a file".to_owned()),
@@ -67,16 +70,18 @@ fn repository(folder: &Path) -> Result<Option<Repository>> {
     }
 }
 
-fn is_bare(folder: &OwnedFd) -> bool {
-    let is = |name, kind| {
-        let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
-        found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == kind)
-    };
-    is("HEAD", FileType::RegularFile) && is("objects", FileType::Directory) && is("refs", FileType::Directory)
+fn is(folder: &OwnedFd, name: &str, kind: FileType) -> bool {
+    let found = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW);
+    found.is_ok_and(|found| FileType::from_raw_mode(found.st_mode) == kind)
 }
 
-fn folder_of(path: &Path) -> rustix::io::Result<OwnedFd> {
-    open(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+/// Whether a folder has the folders that all work trees of a repository share.
+fn has_store(folder: &OwnedFd) -> bool {
+    is(folder, "objects", FileType::Directory) && is(folder, "refs", FileType::Directory)
+}
+
+fn folder_of(from: BorrowedFd<'_>, path: &Path, more: OFlags) -> rustix::io::Result<OwnedFd> {
+    openat(from, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | more, Mode::empty())
 }
 
 /// A repository's own folder, and the one that it shares with its other work trees.
@@ -85,21 +90,32 @@ struct Repository {
     shared: Option<OwnedFd>,
 }
 
-/// What a reference says.
+/// The target of a reference.
 enum Said {
     Commit(String),
     Name(Vec<u8>),
 }
 
 impl Repository {
-    fn open(path: &Path) -> Result<Self> {
-        let opened = |path: &Path| folder_of(path).map_err(|error| format!("the repository cannot be opened: {error}"));
-        let own = opened(path)?;
+    fn open(from: BorrowedFd<'_>, path: &Path, more: OFlags) -> Result<Self> {
+        Self::of(folder_of(from, path, more).map_err(|error| format!("the repository cannot be opened: {error}"))?)
+    }
+
+    /// The repository that an open folder is. A folder that is none may be anybody's, and its files are not read.
+    fn of(own: OwnedFd) -> Result<Self> {
+        let no_repository = || Err("the folder that is named as the repository is none".to_owned());
+        if !is(&own, "HEAD", FileType::RegularFile) && !is(&own, "HEAD", FileType::Symlink) {
+            return no_repository();
+        }
         let shared = match first_line(own.as_fd(), "commondir")? {
-            Some(line) => Some(opened(&path.join(PathBuf::from(std::ffi::OsString::from_vec(line))))?),
+            Some(line) => {
+                let opened = folder_of(own.as_fd(), Path::new(OsStr::from_bytes(&line)), OFlags::empty());
+                Some(opened.map_err(|error| format!("the repository's shared folder cannot be opened: {error}"))?)
+            }
             None => None,
         };
-        Ok(Self { own, shared })
+        let has_store = has_store(shared.as_ref().unwrap_or(&own));
+        if has_store { Ok(Self { own, shared }) } else { no_repository() }
     }
 
     fn homes(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
@@ -132,7 +148,7 @@ impl Repository {
     }
 
     fn head(&self) -> Result<Said> {
-        // As git made it long ago.
+        // Git made HEAD a link long ago. Its target is read as a name, and not followed.
         if let Ok(target) = readlinkat(&self.own, "HEAD", Vec::new()) {
             return Ok(Said::Name(target.into_bytes()));
         }
@@ -144,7 +160,7 @@ impl Repository {
         self.homes().any(|home| statat(home, "reftable", AtFlags::SYMLINK_NOFOLLOW).is_ok())
     }
 
-    /// What a reference says, in a file of its own or among the packed ones.
+    /// The target of a reference, in a file of its own or among the packed ones.
     fn reference(&self, path: &str) -> Result<Option<Said>> {
         for home in self.homes() {
             if let Some(line) = first_line(home, path)? {
@@ -167,7 +183,7 @@ fn said(line: &[u8]) -> Option<Said> {
     }
 }
 
-/// Whether it is the name of a reference, as git has them: a path below `refs` that leads nowhere else.
+/// Whether a name is one of a reference, as git has them: a path below `refs` that leads nowhere else.
 fn is_reference(name: &[u8]) -> bool {
     let bad = |byte: &u8| byte.is_ascii_control() || b" ~^:?*[\\".contains(byte);
     let part = |part: &[u8]| !part.is_empty() && !part.starts_with(b".") && !part.ends_with(b".lock");
@@ -186,7 +202,7 @@ fn plain_file(home: BorrowedFd<'_>, path: &str) -> Result<Option<File>> {
     let mut folder = home.try_clone_to_owned().map_err(|error| unread(&format!("cannot be read: {error}")))?;
     let mut parts = path.split('/').peekable();
     while let Some(part) = parts.next() {
-        // Not to wait for whoever writes into a pipe, and not to follow a link.
+        // A pipe is not waited for, and a link is not followed.
         let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
         if parts.peek().is_some() {
             flags |= OFlags::DIRECTORY;
@@ -245,6 +261,7 @@ fn packed(home: BorrowedFd<'_>, name: &str) -> Result<Option<String>> {
 mod tests {
     use super::*;
     use std::fs;
+    use std::path::PathBuf;
 
     const ID: &str = "0123456789abcdef0123456789abcdef01234567";
 
@@ -263,6 +280,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let git = folder.path().join(".git");
         fs::create_dir_all(git.join("refs/heads")).unwrap();
+        fs::create_dir(git.join("objects")).unwrap();
         fs::write(git.join("HEAD"), "ref: refs/heads/main\n").unwrap();
         (folder, git)
     }
@@ -292,7 +310,6 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         let named = facts(elsewhere.path(), Some(git.as_os_str())).unwrap();
         assert_eq!(named.commit.as_deref(), Some(&*other), "GIT_DIR");
-        fs::create_dir(git.join("objects")).unwrap();
         assert_eq!(commit(&git.join("refs")).as_deref(), Some(&*other), "inside a bare repository");
     }
 
@@ -353,6 +370,37 @@ mod tests {
         fs::rename(&git, outside.path().join("moved")).unwrap();
         std::os::unix::fs::symlink(outside.path().join("moved"), &git).unwrap();
         assert!(unread(folder.path()).contains(".git is a link"));
+    }
+
+    #[test]
+    fn a_folder_that_is_no_repository_is_not_read_whoever_names_it() {
+        let (folder, git) = repository();
+        let other = tempfile::tempdir().unwrap();
+        let facts_of_other = || {
+            let here = folder.path().join("named");
+            fs::create_dir_all(&here).unwrap();
+            fs::write(here.join(".git"), format!("gitdir: {}\n", other.path().display())).unwrap();
+            [facts(&here, None).unwrap(), facts(folder.path(), Some(other.path().as_os_str())).unwrap()]
+        };
+        // Files that look like those of a repository, in the home of somebody who has none.
+        fs::write(other.path().join("HEAD"), format!("{ID}\n")).unwrap();
+        for facts in facts_of_other() {
+            assert!(facts.commit.is_none() && facts.unread.unwrap().contains("is none"));
+        }
+        fs::create_dir(other.path().join("refs")).unwrap();
+        std::os::unix::fs::symlink(git.join("objects"), other.path().join("objects")).unwrap();
+        for facts in facts_of_other() {
+            assert!(facts.commit.is_none() && facts.unread.unwrap().contains("is none"));
+        }
+        // A shared folder counts in the place of its own.
+        fs::write(other.path().join("commondir"), format!("{}\n", git.display())).unwrap();
+        for facts in facts_of_other() {
+            assert_eq!(facts.commit.as_deref(), Some(ID));
+        }
+        fs::write(other.path().join("commondir"), folder.path().as_os_str().as_encoded_bytes()).unwrap();
+        for facts in facts_of_other() {
+            assert!(facts.commit.is_none() && facts.unread.unwrap().contains("is none"));
+        }
     }
 
     #[test]

@@ -1,45 +1,47 @@
 //! A stream on its way into a run: redacted as it comes, put on record in parts.
 
-use receipt_kernel::write::{Part, Recorded, Recording, Saved};
+use receipt_kernel::write::{Left, Part, Recorded, Recording, Saved};
 use receipt_kernel::{EvidenceClass, Ledger, Object, Put, RunWriter, Value};
 use std::io;
 
 /// A stream that is being recorded.
 #[derive(Debug)]
 pub(super) struct Keep {
-    recording: io::Result<Recording>,
+    recording: Recording,
+    /// Why nothing more is kept.
+    cut: Option<io::Error>,
     text: Utf8,
 }
 
 impl Keep {
-    /// A stream of nothing yet, kept, redacted and sealed as this ledger has it. With a run and a key, what comes is kept for
-    /// `receipt recover`.
+    /// A stream of nothing yet, kept, redacted and sealed as this ledger has it. With a run and a key it is kept for
+    /// `receipt recover`, which refuses the run from here on.
     pub(super) fn new(
         ledger: &Ledger,
         class: EvidenceClass,
         under: Option<(&str, &str)>,
     ) -> receipt_kernel::Result<Self> {
-        Ok(Self { recording: Ok(ledger.record(class, under)?), text: Utf8::default() })
+        Ok(Self { recording: ledger.record(class, under)?, cut: None, text: Utf8::default() })
     }
 
-    /// The next piece. What cannot be kept is told at the end: until then the stream must go on.
+    /// Takes the next piece. If one cannot be kept, the stream is kept up to there and still shown to its end.
     pub(super) fn push(&mut self, piece: &[u8]) {
-        self.text.push(piece);
-        if let Ok(recording) = &mut self.recording
-            && let Err(error) = recording.push(piece)
-        {
-            self.recording = Err(error);
+        if self.cut.is_none() {
+            self.text.push(piece);
+            self.cut = self.recording.push(piece).err();
         }
     }
 
-    /// Saves what has come so far. If that cannot be done the recording goes on: it is for the case that this process ends.
+    /// Saves the stream so far. If that cannot be done the recording goes on: it is for the case that this process ends.
     pub(super) fn save(&mut self) -> Option<Saved> {
-        self.recording.as_mut().ok()?.save().ok()?
+        self.recording.save().ok()?
     }
 
-    /// The whole of it.
+    /// Ends the stream.
     pub(super) fn finish(self) -> io::Result<Kept> {
-        Ok(Kept { recorded: self.recording?.finish()?, is_text: self.text.is_valid() })
+        let Self { recording, cut, text } = self;
+        let recorded = if cut.is_some() { recording.cut() } else { recording.finish()? };
+        Ok(Kept { recorded, cut, is_text: text.is_valid() })
     }
 }
 
@@ -47,6 +49,8 @@ impl Keep {
 #[derive(Debug)]
 pub(super) struct Kept {
     recorded: Recorded,
+    /// Why the stream goes on after the part of it that was kept.
+    pub(super) cut: Option<io::Error>,
     is_text: bool,
 }
 
@@ -58,7 +62,8 @@ pub(super) fn item(part: &Part) -> Value {
 }
 
 impl Kept {
-    /// Puts it under a key; in parts, and under the key what names them, where it is larger than one part.
+    /// Puts it under a key; if it is larger than one part, in parts, and a list of them under the key. Beside evidence that
+    /// ends before its stream does stands `"interrupted": true`.
     pub(super) fn put(
         &mut self,
         writer: &mut RunWriter,
@@ -66,13 +71,19 @@ impl Kept {
         (kind, class): (Option<&str>, EvidenceClass),
         items: &mut Vec<Part>,
     ) -> receipt_kernel::Result<()> {
-        let put = Put { kind: kind.map(str::to_owned), ..Put::of_type(self.content_type()) }.of_class(class);
+        let meta = self.cut.iter().map(|_| ("interrupted", Value::from(true))).collect();
+        let put = Put { kind: kind.map(str::to_owned), meta, ..Put::of_type(self.content_type()) }.of_class(class);
         writer.put_recorded(key, &mut self.recorded, put, &mut |part| items.push(part))
     }
 
-    /// Forgets what was kept for `receipt recover`: the run has ended.
+    /// Removes the files that were kept for `receipt recover`: the stream is on record.
     pub(super) fn discard(self) {
         self.recorded.discard();
+    }
+
+    /// Leaves those files to `receipt recover`: the stream could not be put on record. `None` if they hold nothing of it.
+    pub(super) fn leave(self) -> Option<Left> {
+        self.recorded.leave()
     }
 
     fn content_type(&self) -> &'static str {

@@ -1,8 +1,8 @@
 //! `receipt exec`: records a command as a run.
 //!
-//! What is to be run is on disk before it starts. Its output is shown and kept at the same time; no transaction is open
-//! while it runs. Whatever happens to the command, the run is finalized; what happens to this process is seen in the run
-//! that is left open.
+//! The command line is on disk before the command starts. Its output is shown and kept at the same time; no transaction is open
+//! while it runs. Whatever happens to the command, the run is finalized. It is left open if this process is ended, or if output
+//! that is kept cannot be put: `receipt recover` ends it then.
 
 mod child;
 mod end;
@@ -22,11 +22,9 @@ pub(crate) mod witness;
 
 use crate::context::{Context, show};
 use crate::error::{Error, Result};
-use crate::term::escape;
 use child::How;
 use end::End;
 use keep::Keep;
-use receipt_kernel::evidence::redact::without_secrets;
 use receipt_kernel::{EvidenceClass, Object, Policy};
 use record::Record;
 use report::Closing;
@@ -84,19 +82,21 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let run_id = args.run.clone().map_or_else(intent::run_id, Ok)?;
     let ledger = context.open_or_create()?;
     let path = context.ledger_path()?;
-    // All that can be refused is asked for before there is a run.
+    // A command line that is refused leaves no run behind.
     if args.class == EvidenceClass::Sealed && ledger.recipients()?.is_none() {
         return Err(receipt_kernel::Error::NoRecipient.into());
     }
-    let keep = |key| Keep::new(&ledger, args.class, Some((run_id.as_str(), key)));
-    let keeps = [keep("stdout")?, keep("stderr")?];
     let on_stderr = context.json;
     let terminals = terminals(args.tty, on_stderr)?;
     let signals = Signals::catch().map_err(|source| Error::File { what: "signals".to_owned(), source })?;
+    let gate = ledger.gate()?;
     let meta = Object::from_iter([("recorded_by", "receipt exec")]);
+    // Before the run is there to be seen, so that nobody takes it for interrupted.
+    let keep = |key| Keep::new(&ledger, args.class, Some((run_id.as_str(), key)));
+    let keeps = [keep("stdout")?, keep("stderr")?];
     let mut writer = ledger.start(&run_id, policy, context.actor(), meta)?;
     walk::reach(&mut writer, walk::COLLECT, "recording a command")?;
-    let mut record = Record::new(writer, ledger.clone(), path, args.class);
+    let mut record = Record::new(writer, ledger.clone(), gate, path, args.class);
     record.intend(&args.command, &terminals.names())?;
 
     let waiting = || tell_waiting(context, args.wait_output);
@@ -104,8 +104,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let mut ran = child::run(&args.command, keeps, how);
     if let End::Error(error, _) = &ran.end {
         let program = args.command.first().map(|program| program.to_string_lossy()).unwrap_or_default();
-        let said = without_secrets(&format!("{program}: {error}"));
-        let _ = writeln!(context.stderr(), "receipt: {}", escape(&said));
+        let _ = writeln!(context.stderr(), "receipt: {}", record.shown(&format!("{program}: {error}")));
     }
     let concluded = record.conclude(&mut ran, &args.output);
     Ok(Closing::new(&record, &ran.end, concluded).report(context))

@@ -2,8 +2,7 @@
 
 use super::Record;
 use super::intent::text;
-use super::keep::{Keep, json_bytes};
-use crate::context::show;
+use super::keep::{Keep, Kept, json_bytes};
 use receipt_kernel::write::Part;
 use receipt_kernel::{Object, Put, Value, Verdict};
 use rustix::fs::OFlags;
@@ -14,10 +13,11 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 /// Puts a path on record under `output:PATH`. One that is not there is recorded as such, and the run can be no better than
-/// FAIL: it has not given what it was to give.
+/// FAIL: the command has not made the file that was asked for.
 pub(super) fn put(record: &mut Record, path: &Path) {
     let key = format!("output:{}", path.to_string_lossy());
     let done = match fs::metadata(path) {
+        _ if record.is_ledger(path) => Err(io::Error::other("it is the ledger itself, or a file kept beside it")),
         Ok(meta) if meta.is_file() => put_file(record, &key, path, true),
         Ok(meta) if meta.is_dir() => put_folder(record, &key, path),
         Ok(_) => Err(io::Error::other("neither a file nor a folder")),
@@ -27,20 +27,25 @@ pub(super) fn put(record: &mut Record, path: &Path) {
         let missing = error.kind() == io::ErrorKind::NotFound;
         let told = [("missing", Value::from(missing)), ("error", Value::from(error.to_string()))];
         record.put(&key, Object::from_iter(told));
-        record.limit(Verdict::Fail, format!("output {} could not be put on record: {error}", show(path)));
+        let path = path.to_string_lossy();
+        record.limit(Verdict::Fail, &format!("output {path} could not be put on record: {error}"));
     }
 }
 
 /// Puts a file. `follow` says whether the path itself may be a link.
 fn put_file(record: &mut Record, key: &str, path: &Path, follow: bool) -> io::Result<()> {
-    // Not to wait for whoever writes into a pipe that has taken the file's place.
+    // A pipe that has taken the file's place would be waited for.
     let flags = OFlags::NONBLOCK | if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
     let mut file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("no longer a file"));
     }
     let keep = read(&mut file, Keep::new(&record.ledger, record.class, None).map_err(io::Error::other)?)?;
-    record.put_kept(key, keep.finish(), None);
+    match keep.finish() {
+        // Half of a file is none, and the file is still there.
+        Ok(Kept { cut: Some(error), .. }) | Err(error) => record.not_kept(format!("{key} could not be kept: {error}")),
+        Ok(kept) => record.put_kept(key, kept, None),
+    }
     Ok(())
 }
 
@@ -63,10 +68,14 @@ fn put_folder(record: &mut Record, key: &str, folder: &Path) -> io::Result<()> {
     for relative in list(folder)? {
         let path = folder.join(&relative);
         let mut entry = Object::from_iter([("path", text(relative.as_os_str()))]);
-        let kind = fs::symlink_metadata(&path)?.file_type();
         if record.is_ledger(&path) {
+            // Nothing more is asked about it: another run removes its files beside the ledger when it ends.
             entry.insert("type", "ledger");
-        } else if kind.is_symlink() {
+            entries.push(Value::from(entry));
+            continue;
+        }
+        let kind = fs::symlink_metadata(&path)?.file_type();
+        if kind.is_symlink() {
             entry.insert("type", "symlink");
             entry.insert("target", text(fs::read_link(&path)?.as_os_str()));
         } else if kind.is_file() {
@@ -83,7 +92,7 @@ fn put_folder(record: &mut Record, key: &str, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Where a file lies and how large it is; nothing where it could not be put.
+/// Says of a file where it lies and how large it is; nothing of one that could not be put.
 fn describe(entry: &mut Object, item: Option<&Part>) {
     let Some(item) = item else { return };
     let stored = item.record.to_object();
@@ -115,6 +124,7 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
 pub(super) fn put_json(record: &mut Record, key: &str, object: Object) -> receipt_kernel::Result<()> {
     let bytes = json_bytes(object)?;
     let stored = record.writer.put(key, &bytes, Put::json())?;
-    record.items.push(Part { key: key.to_owned(), len: stored.bytes_len, record: stored });
+    let key = record.gate.text(key).into_inner();
+    record.items.push(Part { key, len: stored.bytes_len, record: stored });
     Ok(())
 }

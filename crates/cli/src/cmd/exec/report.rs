@@ -1,4 +1,4 @@
-//! What is told when a command has ended, and the exit status.
+//! The closing lines and the document of a command that has ended, and the exit status.
 
 use super::end::End;
 use super::keep;
@@ -7,13 +7,12 @@ use crate::cmd::verify;
 use crate::context::Context;
 use crate::error::Error;
 use crate::hints;
-use crate::term::{self, BAD, escape, paint};
-use receipt_kernel::evidence::redact::without_secrets;
+use crate::term::{self, BAD, paint};
 use receipt_kernel::{Evaluation, Object, Value, Verdict};
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// What is not of the command: its output could not be shown, or the recording of it failed.
+/// The status that is not the command's: its output could not be shown, or the recording of it failed.
 const NOT_OURS: u8 = 125;
 /// How many reasons the closing lines give.
 const REASONS_SHOWN: usize = 3;
@@ -27,9 +26,9 @@ pub(super) struct Closing<'c> {
 }
 
 impl<'c> Closing<'c> {
-    pub(super) fn new(record: &'c Record, end: &'c End, concluded: receipt_kernel::Result<Concluded>) -> Self {
+    pub(super) fn new(record: &'c Record, end: &'c End, concluded: receipt_kernel::Result<Option<Concluded>>) -> Self {
         let (concluded, failed) = match concluded {
-            Ok(concluded) => (Some(concluded), None),
+            Ok(concluded) => (concluded, None),
             Err(error) => (None, Some(error)),
         };
         Self { record, end, concluded, failed }
@@ -70,12 +69,8 @@ impl<'c> Closing<'c> {
         match told {
             Ok(()) => ExitCode::from(status),
             Err(error) => {
-                let _ = writeln!(
-                    context.stderr(),
-                    "{} {}",
-                    paint(BAD, "error:"),
-                    escape(&without_secrets(&error.to_string()))
-                );
+                let error = self.record.shown(&error.to_string());
+                let _ = writeln!(context.stderr(), "{} {error}", paint(BAD, "error:"));
                 ExitCode::from(if status == 0 { NOT_OURS } else { status })
             }
         }
@@ -90,14 +85,13 @@ impl<'c> Closing<'c> {
             ("command_status", Value::from(u32::from(self.end.status()))),
             ("evidence", Value::Array(record.items.iter().map(keep::item).collect())),
             ("limits", Value::from(record.limits.clone())),
+            ("left", Value::from(record.left.clone())),
             ("evaluation", concluded.map_or(Value::Null, |concluded| concluded.evaluation.to_value())),
         ]);
         if let Some(failure) = self.failure() {
-            let error = Object::from_iter([
-                ("kind", failure.code()),
-                ("msg", &failure.to_string()),
-                ("hint", hints::of_error(failure)),
-            ]);
+            let msg = record.gate.text(&failure.to_string());
+            let error = [("kind", failure.code()), ("msg", msg.as_str()), ("hint", hints::of_error(failure))];
+            let error = Object::from_iter(error);
             document.insert("error", error);
         }
         document.into()
@@ -105,32 +99,42 @@ impl<'c> Closing<'c> {
 
     fn tell(&self, context: &Context) -> io::Result<()> {
         let mut out = context.stderr();
-        let run_id = escape(self.record.writer.run_id().as_str());
+        let record = self.record;
+        let run_id = record.shown(record.writer.run_id().as_str());
         if let Some(failure) = self.failure() {
-            writeln!(out, "error: {}", escape(&failure.to_string()))?;
+            writeln!(out, "error: {}", record.shown(&failure.to_string()))?;
             let hint = hints::of_error(failure);
             if !hint.is_empty() {
                 writeln!(out, " help: {hint}")?;
             }
-        } else if let Some(problem) = &self.record.not_kept {
-            writeln!(out, "error: {}", escape(problem))?;
+        }
+        if let Some(problem) = &record.not_kept {
+            writeln!(out, "error: {}", record.shown(problem))?;
         }
         if self.has_gaps() {
-            writeln!(out, "receipt: the recording failed; {}", escape(&self.end.to_string()))?;
+            writeln!(out, "receipt: the recording failed; {}", record.shown(&self.end.to_string()))?;
         }
-        if let Some(problem) = self.record.not_shown.as_ref().filter(|_| self.status() == NOT_OURS) {
-            writeln!(out, "error: {}", escape(problem))?;
+        if let Some(problem) = record.not_shown.as_ref().filter(|_| self.status() == NOT_OURS) {
+            writeln!(out, "error: {}", record.shown(problem))?;
+        }
+        for left in &record.left {
+            writeln!(out, "receipt: {}", record.shown(left))?;
         }
         let Some(Concluded { verdict, evaluation }) = &self.concluded else {
-            return writeln!(out, "receipt: run {run_id} was not concluded  (see: receipt recover {run_id})");
+            return match self.failure() {
+                Some(receipt_kernel::Error::RunFinalized { .. }) => {
+                    writeln!(out, "receipt: run {run_id} was ended by somebody else  (see: receipt log {run_id})")
+                }
+                _ => writeln!(out, "receipt: run {run_id} was not concluded  (see: receipt recover {run_id})"),
+            };
         };
         if context.quiet {
             return Ok(());
         }
         writeln!(out, "receipt: {}  run {run_id}  (see: receipt log {run_id})", term::verdict(*verdict))?;
-        let reasons = reasons(self.record, *verdict, evaluation);
+        let reasons = reasons(record, *verdict, evaluation);
         for reason in reasons.iter().take(REASONS_SHOWN) {
-            writeln!(out, "  {}", escape(reason))?;
+            writeln!(out, "  {}", record.shown(reason))?;
         }
         match reasons.len().saturating_sub(REASONS_SHOWN) {
             0 => Ok(()),

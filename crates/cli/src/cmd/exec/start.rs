@@ -1,4 +1,4 @@
-//! Starting the command, as a shell would: what it writes goes into pipes or terminals, and a file without `#!` is a script.
+//! Starts the command as a shell would: its output goes into pipes or terminals, and a file without `#!` is a script.
 
 use super::pty::{Pty, Window};
 use rustix::fs::{Access, access};
@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-/// What runs a file that the system cannot run by itself.
+/// The program that runs a file that the system cannot run by itself.
 const SHELL: &str = "/bin/sh";
-/// How much of such a file is looked at: as much as shells do.
+/// How many bytes of such a file are looked at: as many as shells do.
 const SAMPLE: u64 = 80;
 
 /// The terminals that the command writes to; a pipe stands where there is none.
@@ -56,7 +56,7 @@ pub(super) struct Started {
     pub(super) shell: Option<&'static str>,
 }
 
-/// Starts it.
+/// Starts a command.
 pub(super) fn start(argv: &[OsString], terminals: Terminals) -> io::Result<Started> {
     let (program, arguments) = argv.split_first().ok_or(ErrorKind::NotFound)?;
     let Terminals { ptys, window: _ } = terminals;
@@ -89,7 +89,7 @@ fn spawn(command: &mut Command, [out, err]: &[Option<Pty>; 2]) -> io::Result<Chi
     child
 }
 
-/// The path of a script that the system could not run; the error is for what is none.
+/// The path of a script that the system could not run; of any other file, `error` or why it is no script.
 fn script(program: &OsStr, error: io::Error) -> io::Result<PathBuf> {
     let path = found(program).ok_or(error)?;
     let mut sample = Vec::new();
@@ -97,7 +97,7 @@ fn script(program: &OsStr, error: io::Error) -> io::Result<PathBuf> {
     if sample.iter().take_while(|byte| **byte != b'\n').any(|byte| *byte == 0) {
         return Err(io::Error::other("cannot execute binary file"));
     }
-    // Not to be taken for an option.
+    // The shell takes a name that begins with a hyphen for an option.
     Ok(if path.as_os_str().as_bytes().starts_with(b"-") { Path::new(".").join(path) } else { path })
 }
 

@@ -1,5 +1,6 @@
-//! What the command writes: shown and kept at the same time, piece by piece.
+//! The command's output: shown and kept at the same time, piece by piece.
 
+use super::child::GivenUp;
 use super::keep::{Keep, Kept};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
@@ -10,10 +11,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How much is read at once: what a pipe holds.
+/// How many bytes are read at once: as many as a pipe holds.
 const PIECE: usize = 64 << 10;
 
-/// What was kept of a stream.
+/// A stream that has ended.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) key: &'static str,
@@ -22,6 +23,20 @@ pub(super) struct Stream {
     pub(super) not_shown: Option<String>,
     /// Whether it was still open when it was last read.
     pub(super) cut: bool,
+}
+
+impl Stream {
+    /// Why the evidence of it ends before the stream did. `given_up` is why the waiting for output was ended.
+    pub(super) fn why_cut(&self, given_up: Option<GivenUp>) -> Option<String> {
+        let cut = self.kept.as_ref().ok().and_then(|kept| kept.cut.as_ref());
+        let cut = cut.map(|error| not_whole(self.key, error));
+        cut.or_else(|| given_up.filter(|_| self.cut).map(|given_up| given_up.why(self.key)))
+    }
+}
+
+/// The note on record about a stream that was kept up to an error.
+pub(super) fn not_whole(key: &str, error: &io::Error) -> String {
+    format!("{key} could not be kept to its end: {error}")
 }
 
 /// A stream that a thread copies and that is taken out of its hands at the end.
@@ -39,21 +54,21 @@ struct State {
     doing: Doing,
 }
 
-/// What the thread is doing, and since when.
+/// The work of the thread, and since when it is at it.
 #[derive(Clone, Copy, Debug)]
 enum Doing {
-    /// It waits for the command.
+    /// The thread waits for the command.
     Reading(Instant),
-    /// It waits for whoever looks on.
+    /// The thread waits for the reader.
     Showing(Instant),
 }
 
-/// What a stream that is open waits for.
+/// Whom a stream that is open waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waits {
     /// There is nothing to read.
     ForBytes,
-    /// Nobody takes what there is.
+    /// Nobody takes the bytes that there are.
     ForReader,
     /// Bytes go through it.
     No,
@@ -70,7 +85,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it has waited for so long; `None` where it has ended.
+    /// Whom it has waited for so long; `None` if it has ended.
     pub(super) fn waits(&self, long: Duration) -> Option<Waits> {
         let state = self.lock();
         state.open.then(|| match state.doing {
@@ -80,14 +95,14 @@ impl Shared {
         })
     }
 
-    /// Saves what has come so far, for the case that this process is ended.
+    /// Saves the stream so far, for the case that this process is ended.
     pub(super) fn save(&self) {
         let saved = self.lock().keep.as_mut().and_then(Keep::save);
         // Without the lock: the stream goes on meanwhile.
         let _ = saved.map(|saved| saved.sync());
     }
 
-    /// Takes what was kept. What is read from now on goes nowhere.
+    /// Takes the stream out of the thread's hands. Bytes that it reads from now on go nowhere.
     pub(super) fn end(&self) -> Stream {
         let mut state = self.lock();
         let kept = state.keep.take().map_or_else(|| Err(io::Error::other("it was taken before")), Keep::finish);
