@@ -435,7 +435,7 @@ fn a_save_that_failed_is_made_again_and_takes_nothing_of_the_last() {
         std::fs::remove_dir(&other).unwrap();
         let saved = recording.save().unwrap();
         assert!(saved.is_some() && recording.save().unwrap().is_none(), "all of it is saved, once");
-        drop(recording);
+        drop((recording, saved));
         ledger.recover("r", actor()).unwrap();
         let snapshot = ledger.snapshot("r", &[]).unwrap();
         let put = snapshot.of_type(EventType::EvidencePut).next().unwrap();
