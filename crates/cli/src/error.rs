@@ -55,6 +55,8 @@ pub(crate) enum Error {
     NoEvidence { run: String, key: String, known: String },
     #[error("{count} blobs begin with {digits}")]
     ManyBlobs { digits: String, count: usize },
+    #[error("the evidence is sealed in {count} parts, and each is an age file of its own")]
+    SealedParts { count: usize },
     #[error("run {run:?} has no event {seq}")]
     NoEvent { run: String, seq: i64 },
     /// Whoever read the output has gone. Nobody is told; but it is no success.
@@ -81,6 +83,7 @@ impl Error {
             Self::Refused(_) => "refused",
             Self::NoEvidence { .. } => "evidence_not_found",
             Self::ManyBlobs { .. } => "blob_ambiguous",
+            Self::SealedParts { .. } => "sealed_parts",
             Self::NoEvent { .. } => "event_not_found",
             Self::OutputClosed => "output_closed",
         }
@@ -103,6 +106,9 @@ impl Error {
             Self::FileOrRun { .. } => "./NAME names the file, run://NAME the run",
             Self::NoEvidence { .. } | Self::NoEvent { .. } => "`receipt log RUN` shows what there is",
             Self::ManyBlobs { .. } => "give more of the digits",
+            Self::SealedParts { .. } => {
+                "--identity FILE opens them as one; `receipt log RUN` shows the key of each, for the age program"
+            }
             Self::NoFileOfRun { .. } => "./NAME takes a file for a bundle; without ./ its name must end in .receipt",
             Self::File { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "look whether the path is right, and whether the folder is the one you mean",

@@ -24,6 +24,7 @@ pub(crate) fn of_error(error: &Error) -> &'static str {
         Error::EventNotFound { .. } => "`receipt log` shows the events of a run",
         Error::BlobNotFound { .. } => "`receipt log` shows the blobs of a run",
         Error::BlobUnavailable { .. } => "`receipt verify` says which evidence is affected",
+        Error::NotParts { .. } => "`receipt cat --raw` writes it as it is",
         Error::KeyNotPut { .. } => "`receipt log RUN` shows what there is",
         Error::NoRecipient => {
             "`age-keygen -o key.txt` makes a key; `receipt recipients add age1…` names its public half"

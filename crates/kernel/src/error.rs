@@ -149,6 +149,14 @@ pub enum Error {
         /// Why.
         problem: String,
     },
+    /// A blob whose type says that it is a list of parts, and that cannot be read as one.
+    #[error("blob {blob} cannot be read as the list of parts that its type says it is: {problem}")]
+    NotParts {
+        /// The blob.
+        blob: String,
+        /// Why.
+        problem: &'static str,
+    },
     /// A key under which the run has put nothing.
     #[error("run {run:?} has put no evidence under the key {key:?}")]
     KeyNotPut {
@@ -310,6 +318,7 @@ impl Error {
             | Self::OldSqlite { .. }
             | Self::NotFound { .. }
             | Self::BlobUnavailable { .. }
+            | Self::NotParts { .. }
             | Self::Internal { .. }
             | Self::Io { .. } => ErrorKind::Stop,
             _ => ErrorKind::Input,
@@ -339,6 +348,7 @@ impl Error {
             Self::EventNotFound { .. } => "event_not_found",
             Self::BlobNotFound { .. } => "blob_not_found",
             Self::BlobUnavailable { .. } => "blob_unavailable",
+            Self::NotParts { .. } => "not_parts",
             Self::KeyNotPut { .. } => "evidence_not_found",
             Self::ImportConflict { .. } => "import_conflict",
             Self::NoRecipient => "no_recipient",

@@ -12,6 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::error::{Error, Result};
 use crate::evidence::redact::{Redactor, Rules};
 use crate::read::evidence;
+use crate::read::evidence::ledger::Row;
 use crate::read::imports::Imports;
 use crate::read::pool;
 use crate::store::sqlite::SqliteStore;
@@ -19,7 +20,7 @@ use crate::store::{self, Scope, Snapshot, Store, StoreErrorKind, Visit, WriteTra
 use crate::write::{Gate, RunWriter};
 use receipt_core::canonical;
 use receipt_core::envelope::{Actor, Scratch};
-use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
+use receipt_core::evidence::{BlobFact, BlobRecord};
 use receipt_core::id::{BlobHash, RunId, Seq, Timestamp};
 use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::policy::{Evaluation, Invariants, Policy};
@@ -362,20 +363,11 @@ impl Ledger {
     pub fn blob_record(&self, hash: &BlobHash) -> Result<(Option<BlobRecord>, BlobFact)> {
         let snapshot = self.look()?;
         let transaction = snapshot.view();
-        let mut found = None;
-        transaction.blob(hash, &mut |row| {
-            let class = row.evidence_class.as_str().and_then(EvidenceClass::parse);
-            let bytes_len = row.bytes_len.integer().and_then(|length| u64::try_from(length).ok());
-            let parts = row.content_type.as_str().zip(bytes_len).zip(class);
-            found = Some(parts.map(|((content_type, bytes_len), class)| BlobRecord {
-                hash: *hash,
-                content_type: content_type.to_owned(),
-                bytes_len,
-                class,
-            }));
-        })?;
-        let record = found.ok_or_else(|| Error::BlobNotFound { blob: hash.to_string() })?;
-        Ok((record, evidence::ledger::fact(transaction.as_ref(), hash)?))
+        let (row, fact) = (Row::read(transaction.as_ref(), hash)?, evidence::ledger::fact(transaction.as_ref(), hash)?);
+        match fact {
+            BlobFact::Missing => Err(Error::BlobNotFound { blob: hash.to_string() }),
+            fact => Ok((row.record(hash), fact)),
+        }
     }
 
     /// The runs that were imported, and those that this ledger wrote to say so: what a user started here is neither.

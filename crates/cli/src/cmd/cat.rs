@@ -8,8 +8,9 @@ use data_encoding::BASE64;
 use receipt_kernel::core::payload::EvidencePut;
 use receipt_kernel::evidence::seal::{self, Identities};
 use receipt_kernel::{BlobHash, BlobRef, Error as KernelError, EventType, Ledger, Object, RunId, Value};
-use std::io::{self, Seek};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::io::{self, Seek, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Write evidence to standard output, its bytes unchanged
@@ -19,10 +20,10 @@ Examples:
   receipt cat build-1 stdout              what was put last under that key
   receipt cat blob://sha256:…             a blob
   receipt cat 3f2a90c1 > evidence.bin     by the beginning of its address, 8 digits or more
-  receipt cat build-1 dump -i key.txt     what was sealed, opened with a private key
+  receipt cat build-1 dump -i key.txt     sealed evidence, opened with a private key
 
 The bytes are hashed first: nothing is written of evidence that was changed. Output that was recorded in parts is
-put together, unless --raw asks for the list of its parts.")]
+put together, each part opened if it is sealed; --raw asks for the list of the parts.")]
 pub(crate) struct Args {
     /// blob://…, the hexadecimal address or its beginning; or a run
     #[arg(value_name = "BLOB|RUN")]
@@ -40,56 +41,80 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
     let ledger = context.open_read_only()?;
     let (run, hash) = match &args.key {
-        Some(key) => by_key(context, &ledger, &args.what, key).map(|(run, hash)| (Some(run), hash))?,
+        Some(key) => {
+            let (run, hash) = by_key(context, &ledger, &args.what, key)?;
+            let hash = today(context, &ledger, hash, &run)?;
+            (Some(run), hash)
+        }
         None => (None, find_blob(&ledger, args.what.as_str())?),
     };
-    if let Some(identity) = &args.identity {
-        return unseal(context, &ledger, (run, hash), identity);
-    }
-    let hash = if args.key.is_some() { today(context, &ledger, hash)? } else { hash };
-    let blobs = if args.raw { vec![hash] } else { parts(&ledger, hash)? };
+    let evidence = Evidence::find(&ledger, hash, run.as_ref(), args)?;
+    evidence.check()?;
     if context.json {
         let mut bytes = Vec::new();
-        blobs.iter().try_for_each(|blob| ledger.copy_blob(blob, &mut bytes))?;
+        evidence.write(&mut bytes)?;
         context.print_json(&document(run.as_ref(), hash, &bytes))?;
         return Ok(ExitCode::SUCCESS);
     }
-    if blobs.len() > 1 {
-        // All of them before the first byte of any.
-        blobs.iter().try_for_each(|blob| ledger.copy_blob(blob, &mut io::sink()))?;
-    }
     let mut out = io::stdout().lock();
-    for blob in &blobs {
-        ledger.copy_blob(blob, &mut out).map_err(written)?;
-    }
-    io::Write::flush(&mut out).map_err(Error::output)?;
+    evidence.write(&mut out)?;
+    out.flush().map_err(Error::output)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Opens sealed evidence: all of it is opened and checked before the first byte is written.
-fn unseal(
-    context: &Context,
-    ledger: &Ledger,
-    (run, hash): (Option<RunId>, BlobHash),
-    identity: &Path,
-) -> Result<ExitCode> {
-    let identities = Identities::parse(&input::read_keys(identity)?)?;
-    let temporary = |source| Error::File { what: "a temporary file".to_owned(), source };
-    let mut file = tempfile::tempfile().map_err(temporary)?;
-    ledger.copy_blob(&hash, &mut file)?;
-    file.rewind().map_err(temporary)?;
-    seal::open(&file, &identities, &mut io::sink())?;
-    file.rewind().map_err(temporary)?;
-    if context.json {
-        let mut bytes = Vec::new();
-        seal::open(&file, &identities, &mut bytes)?;
-        context.print_json(&document(run.as_ref(), hash, &bytes))?;
-        return Ok(ExitCode::SUCCESS);
+/// Evidence as it is to be written: its blobs, one after the other.
+struct Evidence<'l> {
+    ledger: &'l Ledger,
+    blobs: Vec<BlobHash>,
+    identities: Option<Identities>,
+}
+
+impl<'l> Evidence<'l> {
+    fn find(ledger: &'l Ledger, hash: BlobHash, run: Option<&RunId>, args: &Args) -> Result<Self> {
+        let identities =
+            args.identity.as_deref().map(|path| Ok::<_, Error>(Identities::parse(&input::read_keys(path)?)?));
+        let identities = identities.transpose()?;
+        let parts = if args.raw { None } else { ledger.parts(&hash, run)? };
+        let Some(parts) = parts else { return Ok(Self { ledger, blobs: vec![hash], identities }) };
+        // Each part is an age file: one after the other they are none.
+        if parts.sealed && identities.is_none() && parts.blobs.len() > 1 {
+            return Err(Error::SealedParts { count: parts.blobs.len() });
+        }
+        Ok(Self { ledger, blobs: parts.blobs, identities })
     }
-    let mut out = io::stdout().lock();
-    seal::open(&file, &identities, &mut out).map_err(written)?;
-    io::Write::flush(&mut out).map_err(Error::output)?;
-    Ok(ExitCode::SUCCESS)
+
+    /// All of it is checked, and opened if it is sealed, before its first byte is written.
+    fn check(&self) -> Result<()> {
+        // A blob that is written as it lies is hashed before its own first byte.
+        if self.blobs.len() == 1 && self.identities.is_none() {
+            return Ok(());
+        }
+        let blobs: BTreeSet<&BlobHash> = self.blobs.iter().collect();
+        blobs.into_iter().try_for_each(|blob| self.write_blob(blob, &mut io::sink()))
+    }
+
+    fn write(&self, out: &mut dyn Write) -> Result<()> {
+        self.blobs.iter().try_for_each(|blob| self.write_blob(blob, out))
+    }
+
+    fn write_blob(&self, blob: &BlobHash, out: &mut dyn Write) -> Result<()> {
+        let Some(identities) = &self.identities else {
+            return self.ledger.copy_blob(blob, out).map_err(|error| unwritten(error, Error::output));
+        };
+        let temporary = |source| Error::File { what: "a temporary file".to_owned(), source };
+        let mut file = tempfile::tempfile().map_err(temporary)?;
+        self.ledger.copy_blob(blob, &mut file).map_err(|error| unwritten(error, temporary))?;
+        file.rewind().map_err(temporary)?;
+        seal::open(&file, identities, out).map(drop).map_err(|error| unwritten(error, Error::output))
+    }
+}
+
+/// An output that cannot be written is no fault of the ledger's.
+fn unwritten(error: KernelError, output: impl FnOnce(io::Error) -> Error) -> Error {
+    match error {
+        KernelError::Io { source, .. } => output(source),
+        error => error.into(),
+    }
 }
 
 /// The bytes as a document, with the run that they were found in.
@@ -105,15 +130,7 @@ fn document(run: Option<&RunId>, hash: BlobHash, bytes: &[u8]) -> Value {
     document.into()
 }
 
-/// What went wrong with the output is no fault of the ledger's.
-fn written(error: KernelError) -> Error {
-    match error {
-        KernelError::Io { source, .. } => Error::output(source),
-        error => error.into(),
-    }
-}
-
-/// How many keys are named where another was asked for.
+/// How many keys are named if the one that was asked for is not there.
 const NAMED: usize = 12;
 
 /// The last evidence that a run put under a key.
@@ -170,23 +187,11 @@ pub(crate) fn find_blob(ledger: &Ledger, text: &str) -> Result<BlobHash> {
     }
 }
 
-/// The blob that has the bytes of what a run put under a key: what replaced them, where secrets were taken out.
-fn today(context: &Context, ledger: &Ledger, hash: BlobHash) -> Result<BlobHash> {
-    let current = ledger.current(&hash)?;
+/// The blob that has the bytes of evidence of a run: if secrets were taken out, the one that replaced it.
+fn today(context: &Context, ledger: &Ledger, hash: BlobHash, run: &RunId) -> Result<BlobHash> {
+    let current = ledger.current(&hash, Some(run))?;
     if current != hash {
         context.note(&format!("secrets were taken out of {}: this is {}", BlobRef(hash), BlobRef(current)));
     }
     Ok(current)
-}
-
-/// The blobs to be written one after the other: the parts where it is a list of parts, else the blob itself.
-fn parts(ledger: &Ledger, hash: BlobHash) -> Result<Vec<BlobHash>> {
-    match ledger.parts(&hash) {
-        Ok(parts) => Ok(parts.unwrap_or_else(|| vec![hash])),
-        Err(KernelError::BlobUnavailable { blob, problem }) if problem.ends_with("it is none") => {
-            let problem = format!("{problem}; --raw writes it as it is");
-            Err(KernelError::BlobUnavailable { blob, problem }.into())
-        }
-        Err(error) => Err(error.into()),
-    }
 }

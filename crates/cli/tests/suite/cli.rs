@@ -135,6 +135,12 @@ fn cat_finds_a_blob_by_its_beginning_and_joins_parts() {
     place.ok(&["put", "r", "whole", "parts", "--type", "application/vnd.receipt.parts+json"]);
     assert_eq!(place.ok(&["cat", "r", "whole"]), "one two\n");
     assert_eq!(place.ok(&["cat", "r", "whole", "--raw"]), manifest);
+    place.file("c", b"no list");
+    place.ok(&["put", "r", "none", "c", "--type", "application/vnd.receipt.parts+json"]);
+    let refused = place.json(4, &["cat", "r", "none"]);
+    assert_eq!(refused["error"]["kind"], "not_parts");
+    assert!(refused["error"]["hint"].as_str().unwrap().contains("--raw"), "{refused}");
+    assert_eq!(place.ok(&["cat", "r", "none", "--raw"]), "no list");
 }
 
 #[test]

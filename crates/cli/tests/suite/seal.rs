@@ -258,3 +258,33 @@ fn what_a_command_says_is_sealed_or_the_command_does_not_start() {
     }
     place.ok(&["verify", "r"]);
 }
+
+#[test]
+fn sealed_output_in_parts_is_opened_as_one_and_each_part_is_an_age_file() {
+    if !age() {
+        return;
+    }
+    let place = Place::with_ledger();
+    let (key, _) = (keygen(&place, "id.txt"), keygen(&place, "other.txt"));
+    place.ok(&["recipients", "add", &key]);
+    place.ok(&["exec", "--run", "r", "--class", "sealed", "--", "seq", "1", "400000"]);
+    let wanted: String = (1..=400_000).flat_map(|line| [line.to_string(), "\n".to_owned()]).collect();
+    assert!(place.ok(&["cat", "r", "stdout", "--identity", "id.txt"]) == wanted);
+    let document = place.json(0, &["cat", "r", "stdout", "--identity", "id.txt"]);
+    assert_eq!(document["bytes_len"], wanted.len());
+    // One after the other they are no age file.
+    let refused = place.json(2, &["cat", "r", "stdout"]);
+    assert_eq!(refused["error"]["kind"], "sealed_parts");
+    assert!(refused["error"]["hint"].as_str().unwrap().contains("--identity"), "{refused}");
+    let part = place.ok(&["cat", "r", "stdout.part-0002", "-i", "id.txt"]);
+    assert!(wanted.contains(&part) && part.len() > 1 << 19);
+    assert!(place.ok(&["cat", "r", "stdout", "--raw"]).contains("\"parts\""));
+    // Nothing is written of a whole of which a part does not open, or was changed.
+    let wrong = place.run(&["cat", "r", "stdout", "-i", "other.txt"]);
+    assert_eq!((wrong.status.code(), wrong.stdout.len()), (Some(2), 0));
+    let last = "(SELECT json_extract(envelope_json, '$.payload.evidence.sha256') FROM events WHERE json_extract(envelope_json, \
+                '$.payload.key') LIKE 'stdout.part-%' ORDER BY seq DESC LIMIT 1)";
+    place.tamper(&format!("UPDATE blobs SET data = zeroblob(bytes_len) WHERE sha256 = {last}"));
+    let changed = place.run(&["cat", "r", "stdout", "-i", "id.txt"]);
+    assert_eq!((changed.status.code(), changed.stdout.len()), (Some(4), 0));
+}

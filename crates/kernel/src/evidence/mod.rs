@@ -1,7 +1,8 @@
 //! Evidence on its way into the store: redacted, hashed, written once.
 
 pub mod digest;
-mod parts;
+pub mod parts;
+mod ranges;
 pub mod redact;
 pub mod replace;
 pub mod retention;
@@ -129,7 +130,10 @@ pub(crate) fn store(
     now: Timestamp,
 ) -> Result<Stored> {
     let sealed = source.is_sealed().then(|| (put.content_type.clone(), source.recipients.clone()));
-    // Of what is sealed the row says no more than that it is.
+    if source.is_sealed() && !source.encrypted_before {
+        shred::check_recipients(transaction, &source.recipients)?;
+    }
+    // The row of sealed evidence says no more than that it is sealed.
     let (content_type, class) = match &sealed {
         Some(_) => (SEALED_TYPE, EvidenceClass::Sealed),
         None if put.class == EvidenceClass::Sealed => return Err(Error::NoRecipient),

@@ -1,23 +1,26 @@
-//! Who evidence is sealed to, and the receipt for a key that was destroyed.
+//! The recipients that evidence is sealed to, and the receipt for a key that was destroyed.
 //!
-//! Whoever seals each period to a key of its own can destroy the period in every copy there is, backups among them, by
-//! destroying that key: the ciphertexts stay, the chains stay provable, and nobody can read them any more.
+//! If each period is sealed to a key of its own, destroying that key destroys the period in every copy, backups among them:
+//! the ciphertexts stay, the chains stay provable, and nobody can read them any more.
 
 use super::name_of;
 use super::seal::Recipients;
 use crate::error::{Error, Result};
 use crate::ledger::Ledger;
+use crate::read::head::sound_event;
 use crate::read::imports::Imports;
 use crate::read::maintenance::Kind;
 use crate::read::run::finish;
-use crate::store::{ReadTransaction, Scope, Visit};
+use crate::store::{ReadTransaction, Scope, Visit, WriteTransaction};
+use crate::write::{Clean, OpenRun};
 use receipt_core::canonical;
 use receipt_core::envelope::{Actor, Envelope, EventType, Scratch};
-use receipt_core::id::{BlobHash, BlobRef, RunId, Seq};
+use receipt_core::id::{BlobRef, RunId, Seq};
 use receipt_core::json::{self, Limits, Object, Value};
 use receipt_core::payload::{EvidencePut, RunStart, Shred};
 use receipt_core::run::RunReader;
-use std::collections::BTreeSet;
+use receipt_core::stage::Stage;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Under which name the ledger keeps its recipients.
 const SETTING: &str = "recipients";
@@ -25,7 +28,7 @@ const SETTING: &str = "recipients";
 /// How many blobs one event names.
 const BLOBS: usize = 4096;
 
-/// What a destroyed key leaves.
+/// The receipt for a destroyed key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shredded {
     /// The run that has the receipt.
@@ -37,10 +40,10 @@ pub struct Shredded {
 }
 
 impl Ledger {
-    /// Who this ledger's sealed evidence is sealed to, where somebody has said so.
+    /// The recipients that this ledger's sealed evidence is sealed to, if there are any.
     ///
     /// # Errors
-    /// [`Error::BadRecipient`] where what is stored is none; where the store cannot be read.
+    /// [`Error::BadRecipient`] if the setting is no list of recipients; if the store cannot be read.
     pub fn recipients(&self) -> Result<Option<Recipients>> {
         let names = self.recipient_names()?;
         if names.is_empty() { Ok(None) } else { Recipients::parse(names.iter().map(String::as_str)).map(Some) }
@@ -53,80 +56,100 @@ impl Ledger {
     /// Seals what is put from now on to these too, and gives all of them.
     ///
     /// # Errors
-    /// As [`Recipients::parse`]; [`Error::BadRecipient`] for one that was shredded; where the store cannot be written.
+    /// As [`Recipients::parse`]; [`Error::BadRecipient`] for one that was shredded; if the store cannot be written.
     pub fn add_recipients<'l>(&self, lines: impl IntoIterator<Item = &'l str>) -> Result<Vec<String>> {
         let added = Recipients::parse(lines)?;
-        let destroyed = shredded(self.look()?.view().as_ref())?;
-        if added.names().iter().any(|name| destroyed.contains(name)) {
-            return Err(Error::BadRecipient {
-                problem: "its key is on record as destroyed: make a new one".to_owned(),
-            });
-        }
-        self.change_recipients(|names| names.extend(added.names().iter().cloned()))
+        self.transact(Scope::Ledger, |transaction| {
+            let destroyed = shredded(transaction)?;
+            if added.names().iter().any(|name| destroyed.contains(name)) {
+                return Err(bad("its key is on record as destroyed: make a new one"));
+            }
+            change_names(transaction, |names| names.extend(added.names().iter().cloned()))
+        })
     }
 
     /// Seals what is put from now on to this one no more, and gives those that are left.
     ///
     /// # Errors
-    /// [`Error::BadRecipient`] where it is none of them; where the store cannot be written.
+    /// [`Error::BadRecipient`] if it is none of them; if the store cannot be written.
     pub fn remove_recipient(&self, name: &str) -> Result<Vec<String>> {
         let name = name_of(name);
-        if !self.recipient_names()?.contains(&name) {
-            let problem = "it is none of this ledger's".to_owned();
-            return Err(Error::BadRecipient { problem });
-        }
-        self.change_recipients(|names| {
-            names.remove(&name);
-        })
-    }
-
-    fn change_recipients(&self, change: impl FnOnce(&mut BTreeSet<String>)) -> Result<Vec<String>> {
         self.transact(Scope::Ledger, |transaction| {
-            let mut names: BTreeSet<String> = read_names(transaction)?.into_iter().collect();
-            change(&mut names);
-            let names: Vec<String> = names.into_iter().collect();
-            let json = canonical::to_bytes(&Value::from(names.clone()), Limits::WRITE)?;
-            transaction.set(SETTING, &String::from_utf8_lossy(&json))?;
-            Ok(names)
+            if !read_names(transaction)?.contains(&name) {
+                return Err(bad("it is none of this ledger's"));
+            }
+            change_names(transaction, |names| _ = names.remove(&name))
         })
     }
 
     /// Records that the private half of a key has been destroyed: which blobs nobody can open any more. Nothing more is
     /// sealed to it. Whether the key is in fact destroyed the ledger cannot know; the event is its owner's word.
     ///
+    /// The recipient goes and the receipt is written in one transaction that keeps every writer out: each blob that is
+    /// sealed to the key is on record before it, and is in the receipt, or is refused after it. Only the output of a
+    /// command that is running meanwhile is taken in later, as it cannot be encrypted again: shred the key once more.
+    ///
     /// # Errors
-    /// [`Error::BadRecipient`] where nothing was ever sealed to it; where the store cannot be read or written.
+    /// [`Error::BadRecipient`] if nothing was ever sealed to it; if the store cannot be read or written.
     pub fn shred(&self, name: &str, reason: &str, actor: &Actor) -> Result<Shredded> {
-        let name = &name_of(name)[..];
-        let (lost, open_to_others) = sealed_to(self.look()?.view().as_ref(), name)?;
-        if lost.is_empty() && open_to_others.is_empty() {
-            let problem = "nothing in this ledger is sealed to it; the event that put a blob names who it is sealed to"
-                .to_owned();
-            return Err(Error::BadRecipient { problem });
-        }
-        if self.recipient_names()?.iter().any(|held| held == name) {
-            self.remove_recipient(name)?;
-        }
-        let meta = Object::from_iter([("recipient", name)]);
-        let mut run = self.maintain(Kind::Shred, actor, &meta)?;
-        run.advance("COLLECT", "the key was destroyed")?;
-        run.transact(|run| run.judge("nothing to collect"))?;
-        let shred = Shred { recipient: name.to_owned() };
-        let payload = |lost: usize| shred.to_object(reason, [lost, open_to_others.len()]);
-        let lost: Vec<BlobRef> = lost.into_iter().map(BlobRef).collect();
-        let chunks = lost.chunks(BLOBS).chain(lost.is_empty().then_some(&[][..]));
-        // The blobs are those that events name: the receipt is written, whatever has become of their rows.
-        run.transact_alone(|run| {
-            for blobs in chunks {
-                let payload = run.gate().object(payload(blobs.len()));
-                run.write(&run.draft(EventType::Decision, payload).blobs(blobs.iter().copied()))?;
+        let (name, gate) = (name_of(name), self.gate()?);
+        self.transact(Scope::Ledger, |transaction| {
+            let (lost, shared) = sealed_to(transaction, &name)?;
+            if lost.is_empty() && shared == 0 {
+                return Err(bad(
+                    "nothing in this ledger is sealed to it; the event that put a blob names who it is sealed to",
+                ));
             }
-            Ok(())
-        })?;
-        run.finalize("the key was destroyed")?;
-        let (lost, open_to_others) = (lost.len() as u64, open_to_others.len() as u64);
-        Ok(Shredded { run_id: run.run_id().clone(), lost, open_to_others })
+            change_names(transaction, |names| _ = names.remove(&name))?;
+            let (meta, said) = (Object::from_iter([("recipient", name.as_str())]), Clean::ours(Object::new()));
+            let run = self.maintain_in(transaction, gate, Kind::Shred, actor, &meta, said)?;
+            write_receipt(&mut run.open(transaction)?, &Shred { recipient: name }, reason, &lost, shared)?;
+            Ok(Shredded { run_id: run.run_id().clone(), lost: lost.len() as u64, open_to_others: shared as u64 })
+        })
     }
+}
+
+fn bad(problem: &str) -> Error {
+    Error::BadRecipient { problem: problem.to_owned() }
+}
+
+/// Writes the whole run. The blobs are those that events name: the receipt is written, whatever has become of their rows.
+fn write_receipt(run: &mut OpenRun<'_>, said: &Shred, reason: &str, lost: &[BlobRef], shared: usize) -> Result<()> {
+    run.advance(&Stage::new("COLLECT"), Clean::ours("the key was destroyed"))?;
+    run.judge("nothing to collect")?;
+    for blobs in lost.chunks(BLOBS).chain(lost.is_empty().then_some(&[][..])) {
+        let payload = run.gate().object(said.to_object(reason, [blobs.len(), shared]));
+        run.write(&run.draft(EventType::Decision, payload).blobs(blobs.iter().copied()))?;
+    }
+    run.end("the key was destroyed", Ok).map(drop)
+}
+
+/// Refuses what was encrypted to a key that has been put on record as destroyed meanwhile: no receipt would name it.
+pub(super) fn check_recipients(store: &dyn ReadTransaction, recipients: &[String]) -> Result<()> {
+    let names = read_names(store)?;
+    if recipients.iter().all(|name| names.contains(name)) {
+        return Ok(());
+    }
+    let destroyed = shredded(store)?;
+    if recipients.iter().any(|name| destroyed.contains(name)) {
+        return Err(bad("its key was put on record as destroyed while the evidence was encrypted to it: put it again"));
+    }
+    Ok(())
+}
+
+fn change_names(
+    transaction: &mut dyn WriteTransaction,
+    change: impl FnOnce(&mut BTreeSet<String>),
+) -> Result<Vec<String>> {
+    let before = read_names(transaction)?;
+    let mut names: BTreeSet<String> = before.iter().cloned().collect();
+    change(&mut names);
+    let names: Vec<String> = names.into_iter().collect();
+    if names != before {
+        let json = canonical::to_bytes(&Value::from(names.clone()), Limits::WRITE)?;
+        transaction.set(SETTING, &String::from_utf8_lossy(&json))?;
+    }
+    Ok(names)
 }
 
 fn read_names(store: &dyn ReadTransaction) -> Result<Vec<String>> {
@@ -172,46 +195,42 @@ fn recipient_of(text: &[u8]) -> Option<String> {
     RunStart::text_of_meta(envelope.payload_json(), "recipient")
 }
 
-/// The blobs that only this recipient can open, and those that others can open too: others whose keys are not on record as
-/// destroyed.
-fn sealed_to(store: &dyn ReadTransaction, name: &str) -> Result<(BTreeSet<BlobHash>, BTreeSet<BlobHash>)> {
+/// The blobs that only this recipient can open, and how many others can open too: others whose keys are not on record as
+/// destroyed. Only events count that hash to what they say.
+fn sealed_to(store: &dyn ReadTransaction, name: &str) -> Result<(Vec<BlobRef>, usize)> {
     let mut runs = Vec::new();
     store.runs(&mut |id, _| {
         runs.extend(id.as_str().map(RunId::new));
         Visit::Continue(())
     })?;
-    let gone = shredded(store)?;
+    let destroyed = shredded(store)?;
     let imports = Imports::read(store)?;
-    // What an imported run says of a blob counts only if no run recorded here has put it.
+    // An imported run says nothing of a blob that a run recorded here has put.
     runs.sort_by_key(|run| imports.contains(run));
-    let (mut alone, mut shared, mut own) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut found, mut own) = (BTreeMap::new(), BTreeSet::new());
     for run in runs {
         let imported = imports.contains(&run);
         store.events(&run, &mut |row| {
             let mut scratch = Scratch::default();
-            let envelope = row.envelope_json.text().and_then(|text| Envelope::read(text, &mut scratch).ok());
-            let put = envelope.filter(|envelope| envelope.event_type == EventType::EvidencePut);
-            let found = put.and_then(|put| {
+            let put = sound_event(&run, row, &mut scratch).ok();
+            let put = put.filter(|envelope| envelope.event_type == EventType::EvidencePut);
+            let sealed = put.and_then(|put| {
                 let (named, others): (Vec<_>, Vec<_>) = EvidencePut::recipients_of(put.payload_json())
                     .partition(|recipient| recipient.as_deref() == Some(name));
-                let left = others.iter().flatten().filter(|other| !gone.contains(*other)).count();
-                let left = left + others.iter().filter(|other| other.is_none()).count();
                 named.first()?;
-                Some((EvidencePut::of_envelope(&put).hash.ok()?, left))
+                let open = others.iter().any(|other| other.as_ref().is_none_or(|other| !destroyed.contains(other)));
+                Some((EvidencePut::of_envelope(&put).hash.ok()?, open))
             });
-            let Some((hash, left)) = found.filter(|(hash, _)| !imported || !own.contains(hash)) else {
-                return Visit::Continue(());
-            };
-            if !imported {
-                own.insert(hash);
+            if let Some((hash, open)) = sealed.filter(|(hash, _)| !imported || !own.contains(hash)) {
+                if !imported {
+                    own.insert(hash);
+                }
+                *found.entry(hash).or_insert(false) |= open;
             }
-            if left == 0 {
-                alone.insert(hash)
-            } else {
-                shared.insert(hash)
-            };
             Visit::Continue(())
         })?;
     }
-    Ok((alone, shared))
+    let lost: Vec<BlobRef> = found.iter().filter(|(_, open)| !**open).map(|(hash, _)| BlobRef(*hash)).collect();
+    let shared = found.len() - lost.len();
+    Ok((lost, shared))
 }

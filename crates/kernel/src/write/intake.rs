@@ -24,6 +24,8 @@ pub struct Source<'a> {
     pub(crate) recipients: Vec<String>,
     /// Whether the report is of evidence that is sealed elsewhere, of which no row may say more than that it is.
     pub(crate) about_sealed: bool,
+    /// Whether the bytes were encrypted as they were recorded, and cannot be encrypted to others.
+    pub(crate) encrypted_before: bool,
 }
 
 #[derive(Debug)]
@@ -47,7 +49,15 @@ impl<'a> Source<'a> {
     /// Bytes that have been redacted, or are not to be.
     pub(crate) fn plain(bytes: Cow<'a, [u8]>, report: Report) -> Self {
         let (hash, len) = (BlobHash::of(&bytes), bytes.len() as u64);
-        Self { hash, len, report, bytes: Bytes::Memory(bytes), recipients: Vec::new(), about_sealed: false }
+        Self {
+            hash,
+            len,
+            report,
+            bytes: Bytes::Memory(bytes),
+            recipients: Vec::new(),
+            about_sealed: false,
+            encrypted_before: false,
+        }
     }
 
     /// Redacts bytes that are in memory, and seals what is left of them.
@@ -73,13 +83,14 @@ impl<'a> Source<'a> {
         let mut sealer = recipients.seal(Vec::new()).map_err(failed)?;
         sealer.push(bytes).map_err(failed)?;
         let (bytes, hash, len) = sealer.finish().map_err(failed)?;
+        let source = Source::plain(Cow::Borrowed(&[]), report);
         let bytes = Bytes::Memory(Cow::Owned(bytes));
-        Ok(Source { bytes, hash, len, report, recipients: recipients.names().to_vec(), about_sealed: false })
+        Ok(Source { bytes, hash, len, recipients: recipients.names().to_vec(), ..source })
     }
 
     /// Bytes that were encrypted before.
     pub(crate) fn ciphertext(bytes: Vec<u8>, recipients: Vec<String>) -> Source<'static> {
-        Source { recipients, ..Source::plain(bytes.into(), Report::default()) }
+        Source { recipients, encrypted_before: true, ..Source::plain(bytes.into(), Report::default()) }
     }
 
     /// The same with what was redacted in it, or in the parts that it names.
@@ -225,7 +236,8 @@ impl Spool {
         let (out, hash, len) = self.out.finish(self.len)?;
         let mut file = out.into_inner().map_err(std::io::IntoInnerError::into_error)?;
         file.rewind()?;
-        Ok(Source { bytes: Bytes::File(file), hash, len, report, recipients: self.recipients, about_sealed: false })
+        let source = Source::plain(Cow::Borrowed(&[]), report);
+        Ok(Source { bytes: Bytes::File(file), hash, len, recipients: self.recipients, ..source })
     }
 }
 

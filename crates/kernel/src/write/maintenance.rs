@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::ledger::Ledger;
 use crate::read::maintenance::{Kind, MAINTENANCE};
 use crate::read::run::has_row;
-use crate::store::{Scope, WriteTransaction};
+use crate::store::WriteTransaction;
 use receipt_core::envelope::Actor;
 use receipt_core::id::RunId;
 use receipt_core::json::{Object, Value};
@@ -25,14 +25,8 @@ pub(crate) struct End<'e> {
 }
 
 impl Ledger {
-    /// Starts a maintenance run. `meta` is redacted as any run's.
-    pub(crate) fn maintain(&self, kind: Kind, actor: &Actor, meta: &Object) -> Result<RunWriter> {
-        let gate = self.gate()?;
-        let said = Clean::ours(Object::new());
-        self.transact(Scope::Ledger, |transaction| self.maintain_in(transaction, gate, kind, actor, meta, said))
-    }
-
-    /// The same in a transaction, where `said` stands beside the kind.
+    /// Starts a maintenance run in the transaction that does its work, or the first of it: if that is refused, no run is
+    /// left open. `meta` is redacted as any run's, and `said` stands beside the kind.
     pub(crate) fn maintain_in(
         &self,
         transaction: &mut dyn WriteTransaction,

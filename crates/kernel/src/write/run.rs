@@ -187,17 +187,13 @@ impl RunWriter {
         self.transact_anew(|run| run.end(summary, &choose))
     }
 
-    /// Runs `write` on the run with its head, in one write transaction; nothing of it remains where it fails.
-    pub(crate) fn transact<T>(&self, write: impl FnOnce(&mut OpenRun<'_>) -> Result<T>) -> Result<T> {
-        self.ledger.transact(Scope::Run(&self.run_id), |transaction| write(&mut self.open(transaction)?))
-    }
-
-    /// The same, where bytes are removed that other runs may be putting.
+    /// Runs `write` on the run with its head, in one write transaction of which nothing remains if it fails. It keeps all
+    /// other writers out: bytes are removed that other runs may be putting.
     pub(crate) fn transact_alone<T>(&self, write: impl FnOnce(&mut OpenRun<'_>) -> Result<T>) -> Result<T> {
         self.ledger.transact(Scope::Ledger, |transaction| write(&mut self.open(transaction)?))
     }
 
-    /// The same, see [`Ledger::transact_anew`](crate::ledger::Ledger::transact_anew).
+    /// Runs `write` on the run with its head, see [`Ledger::transact_anew`](crate::ledger::Ledger::transact_anew).
     fn transact_anew<T>(&self, mut write: impl FnMut(&mut OpenRun<'_>) -> Result<T>) -> Result<T> {
         self.ledger.transact_anew(Scope::Run(&self.run_id), |transaction| write(&mut self.open(transaction)?))
     }

@@ -8,7 +8,8 @@ use receipt_core::note::{KeyKind, Signing};
 use receipt_kernel::bundle::{Export, Verify};
 use receipt_kernel::clock::ManualClock;
 use receipt_kernel::{
-    Audit, BlobHash, Check, Error, EventType, Ledger, Object, Policy, Publish, Put, RunId, Timestamp, Ttl, Verdict,
+    Audit, BlobHash, Check, Error, EventType, Ledger, Object, Policy, Publish, Put, RunId, Source, Timestamp, Ttl,
+    Verdict,
 };
 use rusqlite::Connection;
 use std::path::PathBuf;
@@ -431,6 +432,25 @@ fn the_id_of_a_run_says_nothing_of_what_it_is() {
     forger.execute("DELETE FROM runs WHERE run_id = ?1", [shredded.run_id.as_str()]).unwrap();
     drop(forger);
     assert!(matches!(scene.ledger.add_recipients([RECIPIENT]), Err(Error::BadRecipient { .. })));
+}
+
+#[test]
+fn evidence_sealed_to_a_key_is_in_its_receipt_or_is_refused() {
+    let scene = scene();
+    let mut run = start(&scene.ledger, "sealed");
+    let sealed = || Put::text().of_class(EvidenceClass::Sealed);
+    let late = Source::sealed(b"late", &scene.ledger.recipients().unwrap().unwrap()).unwrap();
+    run.put("k", b"secret", sealed()).unwrap();
+    run.put("l", b"another", sealed()).unwrap();
+    // An event counts that hashes to what it says.
+    let forger = Forger::open(&scene.path);
+    forger.sql("UPDATE events SET envelope_json = replace(envelope_json, '\"key\":\"l\"', '\"key\":\"m\"')");
+    drop(forger);
+    assert_eq!(scene.ledger.shred(RECIPIENT, "the period is over", &actor()).unwrap().lost, 1);
+    let mut other = start(&scene.ledger, "other");
+    let refused = other.put_source("late", late, sealed());
+    assert!(matches!(refused, Err(Error::BadRecipient { .. })), "{refused:?}");
+    assert!(matches!(other.put("k", b"later", sealed()), Err(Error::NoRecipient)));
 }
 
 #[test]

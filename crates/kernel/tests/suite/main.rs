@@ -25,6 +25,7 @@ mod hostile;
 mod independent;
 mod ledger;
 mod log;
+mod parts;
 mod passing;
 mod payloads;
 mod redact;

@@ -16,16 +16,17 @@ use crate::read::evidence::case::wrong;
 use crate::read::maintenance::Kind;
 use crate::store::{self, Erasure, ReadTransaction, Scope, Visit};
 use crate::write::maintenance::End;
-use crate::write::{Clean, OpenRun, RunWriter};
+use crate::write::{Clean, OpenRun};
 use plan::plan;
 use receipt_core::envelope::{Actor, EventType};
 use receipt_core::evidence::{BlobFact, BlobState};
 use receipt_core::id::{BlobHash, BlobRef, RunId, Timestamp};
 use receipt_core::json::{Limits, Object};
 use receipt_core::payload::{BlobExpire, Cause};
+use receipt_core::stage::Stage;
 use receipt_core::verdict::Reason;
 use receipt_core::{canonical, json};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Under which name the ledger keeps its retention.
 const SETTING: &str = "retention";
@@ -105,13 +106,11 @@ impl Ledger {
     pub fn retain(&self, actor: &Actor, progress: &mut dyn FnMut(u64, u64)) -> Result<Retained> {
         let now = self.now();
         let plan = self.plan_retention(now)?;
-        let mut done = Retained { problems: plan.problems.clone(), ..Retained::default() };
+        let mut done = Retained { problems: plan.problems, ..Retained::default() };
         if !plan.due.is_empty() {
             let retention = self.retention()?.ok_or(Error::RetentionUnset)?;
-            let run = start(self, actor, &retention)?;
-            done.run_id = Some(run.run_id().clone());
-            let left = HashSet::new();
-            Sweep { run, now, done: &mut done, retention, left, most: BATCH }.run(progress)?;
+            let sweep = Sweep { now, done: &mut done, retention, left: HashSet::new(), most: BATCH };
+            sweep.run(self, actor, progress)?;
         }
         done.scrubbed = self.store.erase()? == Erasure::Done;
         Ok(done)
@@ -123,20 +122,11 @@ fn read_retention(store: &dyn ReadTransaction) -> Result<Option<Retention>> {
     Retention::from_value(&json::parse(text.as_bytes(), Limits::READ)?).map(Some)
 }
 
-/// Starts the maintenance run, which commits to the retention that it applies.
-fn start(ledger: &Ledger, actor: &Actor, retention: &Retention) -> Result<RunWriter> {
-    let meta = Object::from_iter([("retention", retention.to_value())]);
-    let mut run = ledger.maintain(Kind::Retain, actor, &meta)?;
-    run.advance("COLLECT", "removing what is due")?;
-    Ok(run)
-}
-
 /// The removal of what is due, batch by batch.
 struct Sweep<'s> {
-    run: RunWriter,
     now: Timestamp,
     done: &'s mut Retained,
-    /// What the run commits to: if it is set anew meanwhile, the rest is left for another run.
+    /// The maintenance run commits to it: if it is set anew meanwhile, the rest is left for another run.
     retention: Retention,
     /// What was left alone, as it stays due.
     left: HashSet<BlobHash>,
@@ -145,19 +135,37 @@ struct Sweep<'s> {
 }
 
 impl Sweep<'_> {
-    fn run(mut self, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
-        let run = self.run.clone();
+    /// The run begins in the transaction of its first batch, and ends in that of its last: one that fails leaves no run open.
+    fn run(mut self, ledger: &Ledger, actor: &Actor, progress: &mut dyn FnMut(u64, u64)) -> Result<()> {
+        let (gate, said) = (ledger.gate()?, Clean::ours(Object::new()));
+        let meta = Object::from_iter([("retention", self.retention.to_value())]);
+        let (run, mut left) = ledger.transact(Scope::Ledger, |transaction| {
+            let run = ledger.maintain_in(transaction, gate, Kind::Retain, actor, &meta, said)?;
+            let mut open = run.open(transaction)?;
+            open.advance(&Stage::new("COLLECT"), Clean::ours("removing what is due"))?;
+            let left = self.step(&mut open)?;
+            Ok((run, left))
+        })?;
+        self.done.run_id = Some(run.run_id().clone());
         loop {
-            let left = run.transact_alone(|run| self.batch(run))?;
             let done = self.done.expired + self.done.purged;
             progress(done, done + left);
             if left == 0 {
-                break;
+                return Ok(());
             }
+            left = run.transact_alone(|run| self.step(run))?;
         }
-        let summary = format!("expired {} blobs, purged {}", self.done.expired, self.done.purged);
-        let decision = ["retention", "the retention that RUN_START commits to", "none"];
-        run.transact(|run| run.close(&End { reason: "removed what was due", decision, summary: &summary }))
+    }
+
+    /// Removes a batch, and ends the run if it was the last. Gives how many blobs are left to do.
+    fn step(&mut self, run: &mut OpenRun<'_>) -> Result<u64> {
+        let left = self.batch(run)?;
+        if left == 0 {
+            let summary = format!("expired {} blobs, purged {}", self.done.expired, self.done.purged);
+            let decision = ["retention", "the retention that RUN_START commits to", "none"];
+            run.close(&End { reason: "removed what was due", decision, summary: &summary })?;
+        }
+        Ok(left)
     }
 
     /// One transaction: nothing that was put or held in the meantime is removed. Gives how many blobs are left to do.
@@ -211,17 +219,17 @@ fn remove(run: &mut OpenRun<'_>, due: &Due, now: Timestamp) -> Result<()> {
     run.write(&draft).map(drop)
 }
 
-/// The run on hold that refers to a blob, where there is one: then its bytes are not to be removed.
-pub(super) fn held_by(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<Option<String>> {
+/// A blob of these that a run on hold refers to, and the run: its bytes are not to be removed. Each such run is read once.
+pub(super) fn held_by(store: &dyn ReadTransaction, blobs: &BTreeSet<BlobHash>) -> Result<Option<(BlobHash, String)>> {
     let retention = read_retention(store)?.unwrap_or_default();
     for run in retention.holds.keys() {
-        let mut refers = false;
+        let mut held = None;
         store.events(&RunId::new(run.as_str()), &mut |row| {
-            refers |= row.envelope_json.text().is_some_and(|text| named(text).any(|named| named == *hash));
-            if refers { Visit::Break(()) } else { Visit::Continue(()) }
+            held = row.envelope_json.text().and_then(|text| named(text).find(|named| blobs.contains(named)));
+            if held.is_some() { Visit::Break(()) } else { Visit::Continue(()) }
         })?;
-        if refers {
-            return Ok(Some(run.clone()));
+        if let Some(held) = held {
+            return Ok(Some((held, run.clone())));
         }
     }
     Ok(None)

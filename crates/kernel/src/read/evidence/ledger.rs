@@ -13,7 +13,7 @@ use crate::evidence::digest::Digest256;
 use crate::read::imports::Imports;
 use crate::store::{self, ReadTransaction, Visit};
 use receipt_core::envelope::EventType;
-use receipt_core::evidence::{BlobFact, EvidenceClass};
+use receipt_core::evidence::{BlobFact, BlobRecord, EvidenceClass};
 use receipt_core::id::{BlobHash, BlobRef, RunId};
 use receipt_core::run::RunReader;
 use receipt_core::verdict::{Reason, Verdict};
@@ -295,7 +295,17 @@ impl Row {
         Ok(found)
     }
 
-    /// Where no row is.
+    /// The row as a record, if it can be one.
+    pub(crate) fn record(self, hash: &BlobHash) -> Option<BlobRecord> {
+        let Self { bytes_len, class, content_type, .. } = self;
+        Some(BlobRecord { hash: *hash, content_type: content_type?, bytes_len: bytes_len?, class: class? })
+    }
+
+    pub(crate) fn is_of_type(&self, content_type: &str) -> bool {
+        self.content_type.as_deref() == Some(content_type)
+    }
+
+    /// If there is no row.
     fn none() -> Self {
         Self { fact: BlobFact::Missing, bytes_len: None, class: None, content_type: None }
     }

@@ -74,17 +74,20 @@ impl Removals {
         Self { imports: Arc::clone(imports), receipts, own, puts: Mutex::default(), whole }
     }
 
-    /// The receipt that excuses that a blob's bytes are gone; that of any run recorded here if no event that put it is named.
+    /// Whether the run was imported.
+    pub(crate) fn is_imported(&self, run: &RunId) -> bool {
+        self.imports.contains(run)
+    }
+
+    /// The receipt that excuses that a blob's bytes are gone. If no event that put it is named, a run recorded here has to say
+    /// so: an imported run speaks for its own evidence alone.
     pub(crate) fn excuse(
         &self,
         store: &dyn ReadTransaction,
         hash: &BlobHash,
         put: Option<PutBy<'_>>,
     ) -> Result<Option<Receipt>> {
-        let Some(put) = put else {
-            let own = || self.own.values().find_map(|own| own.get(hash));
-            return Ok(self.receipts.0.get(hash).or_else(own).cloned());
-        };
+        let Some(put) = put else { return Ok(self.receipts.0.get(hash).cloned()) };
         // In one run the order of the events decides, and not their time.
         let of_run = self.own.get(put.run).and_then(|own| own.get(hash));
         let own = of_run.filter(|own| own.seq > put.seq);
