@@ -281,6 +281,9 @@ class Bundle:
             self.evaluations += 1
             if not self.finalized:
                 self.evaluated = payload.get("overall_verdict")
+        if kind in ("EVIDENCE_PUT", "REMEDIATION"):
+            # The last evaluation judged nothing of this.
+            self.evaluated = None
         if kind == "RUN_FINALIZE":
             if self.finalized:
                 self.find("path", "MULTIPLE_FINALIZE")

@@ -104,6 +104,7 @@ codes! {
     FOREIGN_SCHEMA, "columns", "The file holds a table, an index or a constraint that the kernel did not make.";
     FOREIGN_TRIGGER, "columns", "The file holds a trigger that the kernel did not make.";
     FORK, "fork", "The witnesses saw another history than this ledger's.";
+    GATE_JUDGED, "gate", "The finished run, judged by its own policy, is not PASS, or nobody can tell.";
     GATE_NO_POLICY, "gate", "The run commits to no policy, so that nothing says what its verdict means.";
     GATE_OTHER_POLICY, "gate", "The run was judged by another policy than the one that was asked for.";
     GATE_OUTCOME, "gate", "The run did not end as PASS.";

@@ -102,6 +102,14 @@ impl Replay<'_> {
         recorded.iter().map(|event| self.one(event)).collect()
     }
 
+    /// The whole run as it is now, judged by the policy that it commits to, if it commits to one. What the evaluations in
+    /// the run could not judge is in it: the invariants about the ending.
+    pub fn whole(&self) -> Option<Evaluation> {
+        let whole = self.snapshot(self.events.len(), Guess::AsItIs).0;
+        let commitment = whole.facts().commitment.as_ref()?;
+        Some(self.evaluate(&Invariants::of(commitment), &whole))
+    }
+
     fn one(&self, event: &Event) -> Replayed {
         let before = usize::try_from(event.seq.get() - 1).unwrap_or(usize::MAX).min(self.events.len());
         let (snapshot, unsure) = self.snapshot(before, Guess::AsItIs);

@@ -20,6 +20,8 @@ Examples:
   receipt gate build-42.receipt --vkey KEY          a bundle, with no ledger at hand
   receipt gate build-42 --checkpoint kept.note --vkey KEY --require tail,runs,rollback,key
 
+The gate judges the finished run once more, as a whole: an evaluation in the run comes before its end.
+
 Whoever records a run chooses its policy: --policy says which one it has to be. A run under another policy is not let
 on, and `receipt evaluate RUN --policy FILE` judges it by yours. The exit status is 0 only where each run may be relied on;
 1 where one may not, 3 where that is UNKNOWN. What is missing is named.")]
@@ -99,10 +101,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<ExitCode> {
             let passages: Vec<Passage> = paths
                 .iter()
                 .zip(&reports)
-                .map(|(path, report)| Passage {
-                    name: show(path),
-                    ending: report.ending.clone(),
-                    missing: gate.missing(report.overall_verdict(), report.ending.as_ref()),
+                .map(|(path, report)| {
+                    let mut missing = gate.missing(report.overall_verdict(), report.ending.as_ref());
+                    let ending = report.ending.as_ref();
+                    missing.extend(ending.into_iter().flat_map(|ending| gate.judged(ending, report.finished.as_ref())));
+                    Passage { name: show(path), ending: report.ending.clone(), missing }
                 })
                 .collect();
             let values = reports.iter().map(receipt_kernel::bundle::BundleReport::to_value).collect();
@@ -134,11 +137,7 @@ fn of_runs(gate: Gate, audited: &Audited, args: &Args) -> Result<Vec<Passage>> {
         let mut missing = gate.missing(record, ending.as_ref());
         if let Some(ending) = ending.as_ref().filter(|_| record != Verdict::Fail) {
             let replays = audited.ledger.replay_within(run, args.against.trust.replay_bytes())?;
-            if let Some((verdict, reason)) = gate.replayed(ending, &replays) {
-                missing.push((verdict, reason));
-                let found = replays.evaluations.iter().flat_map(|it| &it.reasons).chain(&replays.reasons);
-                missing.extend(found.map(|reason| (verdict, reason.clone())));
-            }
+            missing.extend(gate.replayed(ending, &replays));
         }
         Ok(Passage { name: run.as_str().to_owned(), ending, missing })
     };

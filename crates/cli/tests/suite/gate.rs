@@ -105,6 +105,25 @@ id = "finalization.completeness"
 "#;
 
 #[test]
+fn a_finished_run_is_judged_as_a_whole_as_no_evaluation_in_it_judges_its_ending() {
+    let place = builds();
+    let ending = "[[invariant]]\nid = \"evaluation.completeness\"\n";
+    for (name, more, status, missing) in [
+        ("asks", "required_evidence_keys = [\"test_log\"]\n", 1, vec!["GATE_JUDGED", "MISSING_KEY"]),
+        ("has", "required_evidence_keys = [\"stdout\"]\n", 0, vec![]),
+    ] {
+        let policy = format!("{}{ending}{more}", OTHER.split(ending).next().unwrap());
+        place.file(&format!("{name}.toml"), policy.as_bytes());
+        place.gives(status, &["exec", "--run", name, "--policy", &format!("{name}.toml"), "--", "true"]);
+        place.ok(&["export", name, "-o", &format!("{name}.receipt")]);
+        for from in [name.to_owned(), format!("{name}.receipt")] {
+            let told = place.json(status, &["gate", &from]);
+            assert_eq!(codes(&told).concat(), missing, "{from}: {told}");
+        }
+    }
+}
+
+#[test]
 fn a_warning_is_let_on_only_where_that_was_asked_for() {
     let place = Place::new();
     let optional = format!("{OTHER}[[invariant]]\nid = \"exec.exit_status\"\nrequired = false\n");

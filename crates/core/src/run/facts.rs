@@ -48,8 +48,10 @@ pub struct RunFacts {
     pub commitment: Option<Commitment>,
     /// The verdict that RUN_FINALIZE recorded; `None` for a run that is unfinished or has none that can be read.
     pub recorded_verdict: Option<Verdict>,
-    /// The verdict of the last EVALUATION before the end of a committed run, if there is one that can be read.
+    /// The verdict of the last EVALUATION before the end of the run, if there is one that can be read.
     pub evaluated: Option<Verdict>,
+    /// Whether evidence or a remediation came after that EVALUATION, which judged nothing of it.
+    pub unjudged: bool,
     /// Whether there is a RUN_FINALIZE.
     pub finalized: bool,
     /// The first event's ts.
@@ -63,6 +65,13 @@ impl RunFacts {
     /// ended.
     pub fn outcome(&self) -> Option<Verdict> {
         self.finalized.then(|| self.recorded_verdict.unwrap_or(Verdict::Unknown))
+    }
+
+    /// The best verdict that the run may end with: that of its last EVALUATION, if that judged all that was put. Without a
+    /// judgement a run cannot end well; it may always end worse.
+    pub fn best_ending(&self) -> Verdict {
+        let evaluated = self.evaluated.unwrap_or(Verdict::Unknown);
+        if self.unjudged { evaluated.worse(Verdict::Unknown) } else { evaluated }
     }
 
     /// How many findings are FAIL. Of those that were only counted, all are taken to be.

@@ -47,7 +47,10 @@ impl RunReader {
                 }
                 part.facts.events += before.facts.events;
                 part.said.add(&before.said);
-                part.facts.evaluated = part.facts.evaluated.or(before.facts.evaluated);
+                if part.facts.evaluated.is_none() {
+                    part.facts.evaluated = before.facts.evaluated;
+                    part.facts.unjudged |= before.facts.unjudged;
+                }
             }
             joined = Some(part);
         }

@@ -35,9 +35,11 @@ impl RowCheck<'_> {
             self.committed_path(envelope, first, stage, policy);
         }
         match envelope.event_type {
-            EventType::Evaluation if self.facts.commitment.is_some() && !self.facts.finalized => {
+            EventType::Evaluation if !self.facts.finalized => {
                 self.facts.evaluated = RecordedEvaluation::verdict_of(envelope.payload_json()).known();
+                self.facts.unjudged = false;
             }
+            EventType::EvidencePut | EventType::Remediation => self.facts.unjudged = true,
             EventType::RunFinalize => self.finalize(envelope),
             _ => {}
         }
@@ -139,10 +141,9 @@ impl RowCheck<'_> {
             }
             Some(_) => {}
         }
-        // A run may end worse than it was judged, and without a judgement it cannot end well.
-        let allowed = self.facts.evaluated.unwrap_or(Verdict::Unknown);
+        let allowed = self.facts.best_ending();
         if let Some(verdict) = verdict.filter(|verdict| verdict.worse(allowed) != *verdict && verdict.is_success()) {
-            let msg = format!("the run ended as {verdict}, but its last evaluation says {allowed}");
+            let msg = format!("the run ended as {verdict}, but what was judged of it allows {allowed} at best");
             self.find(Area::Path, "VERDICT_NOT_EVALUATED", msg);
         }
         self.facts.recorded_verdict = verdict;

@@ -1,7 +1,7 @@
 //! What was found in a bundle, and what follows.
 
 use super::proof::check_proof;
-use super::replay::{Standing, WORK, evaluator, reads};
+use super::replay::{Finished, Standing, WORK, evaluator, reads};
 use super::report::BundleReport;
 use super::sink::{Sink, Stop};
 use super::told::Told;
@@ -229,6 +229,7 @@ impl<'k> Found<'k> {
             absent: std::mem::take(&mut self.absent),
             receipts: std::mem::take(&mut self.receipts),
             evaluations: Vec::new(),
+            finished: None,
             events: 0,
             blobs: self.blobs,
         };
@@ -302,7 +303,10 @@ impl<'k> Found<'k> {
         let blob = |hash: &BlobHash, _| told.get(hash).and_then(|told| told.fact.clone()).unwrap_or(BlobFact::Missing);
         let (run_id, events, evaluator) = (&header.run_id, self.events.as_slice(), evaluator());
         let steps = &Steps::default();
-        report.evaluations = Replay { run_id, events, row: &row.cells(), blob: &blob, evaluator, steps }.all();
+        let replay = Replay { run_id, events, row: &row.cells(), blob: &blob, evaluator, steps };
+        report.evaluations = replay.all();
+        let ended = report.ending.as_ref().is_some_and(|ending| ending.outcome.is_some());
+        report.finished = ended.then(|| replay.whole()).flatten().as_ref().map(Finished::of);
         for replayed in &report.evaluations {
             for reason in &replayed.reasons {
                 self.findings.find(Check::Replay, replayed.verdict, reason.clone());

@@ -20,6 +20,6 @@ pub use crate::read::evidence::receipt::Receipts;
 pub use export::{Export, Exported};
 pub use import::Imported;
 pub(crate) use import::proof_name;
-pub use replay::{REPLAY_LIMIT, Replays, evaluator};
+pub use replay::{Finished, REPLAY_LIMIT, Replays, evaluator};
 pub use report::BundleReport;
 pub use verify::Verify;

@@ -12,7 +12,7 @@ use receipt_core::bundle::Row;
 use receipt_core::commitment::Commitment;
 use receipt_core::envelope::EventType;
 use receipt_core::id::{EventHash, RunId, Seq};
-use receipt_core::policy::Invariants;
+use receipt_core::policy::{Evaluation, Invariants};
 use receipt_core::replay::{Replay, Replayed};
 use receipt_core::run::{RunFacts, RunReader, Steps};
 use receipt_core::verdict::{Reason, Verdict};
@@ -36,6 +36,24 @@ pub(super) fn reads(commitment: Option<&Commitment>) -> Vec<&'static str> {
     commitment.map(|commitment| Invariants::of(commitment).reads()).unwrap_or_default()
 }
 
+/// A finished run, judged as a whole by the policy that it commits to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What the invariants that are not PASS say.
+    pub reasons: Vec<Reason>,
+}
+
+impl Finished {
+    pub(super) fn of(evaluation: &Evaluation) -> Self {
+        let results = evaluation.results.iter().map(|judged| &judged.result);
+        let unsure = results.filter(|result| result.verdict != Verdict::Pass);
+        let reasons = unsure.flat_map(|result| &result.reasons).take(MAX_PROBLEMS).cloned().collect();
+        Self { verdict: evaluation.overall_verdict, reasons }
+    }
+}
+
 /// What became of a run's recorded evaluations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replays {
@@ -45,6 +63,8 @@ pub struct Replays {
     pub reasons: Vec<Reason>,
     /// Each evaluation.
     pub evaluations: Vec<Replayed>,
+    /// The finished run judged as a whole; none if it has not ended, or nothing was computed.
+    pub finished: Option<Finished>,
     /// The last event of the run as it was computed again.
     pub head: Option<(Seq, EventHash)>,
 }
@@ -78,14 +98,15 @@ impl Ledger {
         if let Some(replays) = read.refused(run) {
             return Ok(replays);
         }
-        let (events, head) = (read.events, read.facts.head);
+        let (events, head, ended) = (read.events, read.facts.head, read.facts.finalized);
         let evidence = RefCell::new(OfRun::new(store, run));
         let blob = |hash: &_, bytes| evidence.borrow_mut().fact(hash, bytes, events.iter().map(|text| &**text));
         let (evaluator, steps) = (evaluator(), &Steps::default());
         let replay = Replay { run_id: run, events: &events, row: &row.cells(), blob: &blob, evaluator, steps };
         let evaluations = replay.all();
         let verdict = evaluations.iter().map(|it| it.verdict).fold(Verdict::Pass, Verdict::worse);
-        Ok(Replays { verdict, reasons: Vec::new(), evaluations, head })
+        let finished = ended.then(|| replay.whole()).flatten().as_ref().map(Finished::of);
+        Ok(Replays { verdict, reasons: Vec::new(), evaluations, finished, head })
     }
 }
 
@@ -152,7 +173,7 @@ impl Read {
         let problems = self.facts.findings.iter().map(|finding| &finding.reason).chain(evidence);
         let problems = problems.filter(|_| !standing.sound).take(MAX_PROBLEMS).cloned();
         let reasons = [reason].into_iter().chain(problems).collect();
-        Some(Replays { verdict, reasons, evaluations: Vec::new(), head: self.facts.head })
+        Some(Replays { verdict, reasons, evaluations: Vec::new(), finished: None, head: self.facts.head })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a bundle looked like.
 
+use super::replay::Finished;
 use crate::check::ending::{Ending, PolicyName};
 use crate::check::report::{Check, CheckReport, find, overall};
 use crate::read::evidence::receipt::Receipts;
@@ -27,6 +28,8 @@ pub struct BundleReport {
     pub receipts: Receipts,
     /// What became of each recorded evaluation.
     pub evaluations: Vec<Replayed>,
+    /// The finished run judged as a whole; none if it has not ended, or nothing was computed.
+    pub finished: Option<Finished>,
     /// How many events were read and hashed.
     pub events: u64,
     /// How many blobs were hashed.

@@ -4,7 +4,7 @@
 //! the run was judged, as whoever records a run chooses its policy. A gate lets nothing through that it is not sure of.
 
 use super::ending::Ending;
-use crate::bundle::Replays;
+use crate::bundle::{Finished, Replays};
 use receipt_core::id::PolicyDigest;
 use receipt_core::verdict::{Reason, Verdict};
 
@@ -46,14 +46,14 @@ impl Gate {
     /// run ended, as the same audit read it.
     pub fn missing(&self, record: Verdict, ending: Option<&Ending>) -> Vec<(Verdict, Reason)> {
         let mut missing = Vec::new();
-        let record = match record {
-            Verdict::Pass => None,
-            Verdict::Warn if self.allow_warn => None,
-            Verdict::Warn => Some((Verdict::Fail, "its record is WARN, and only PASS is good enough here")),
-            Verdict::Fail => Some((Verdict::Fail, "its record is not intact")),
-            Verdict::Unknown => Some((Verdict::Unknown, "whether its record is intact is UNKNOWN")),
-        };
-        missing.extend(record.map(|(verdict, msg)| (verdict, Reason::new("GATE_RECORD", msg))));
+        if let Some(verdict) = self.short_of(record) {
+            let msg = match record {
+                Verdict::Warn => "its record is WARN, and only PASS is good enough here",
+                Verdict::Unknown => "whether its record is intact is UNKNOWN",
+                Verdict::Pass | Verdict::Fail => "its record is not intact",
+            };
+            missing.push((verdict, Reason::new("GATE_RECORD", msg)));
+        }
         let Some(ending) = ending else {
             missing.push((Verdict::Unknown, Reason::new("GATE_UNREAD", "how the run ended could not be read")));
             return missing;
@@ -67,12 +67,7 @@ impl Gate {
         let Some(outcome) = outcome else {
             return Some((Verdict::Unknown, Reason::new("GATE_UNFINISHED", "the run has not ended")));
         };
-        let verdict = match outcome {
-            Verdict::Pass => return None,
-            Verdict::Warn if self.allow_warn => return None,
-            Verdict::Unknown => Verdict::Unknown,
-            Verdict::Warn | Verdict::Fail => Verdict::Fail,
-        };
+        let verdict = self.short_of(outcome)?;
         Some((verdict, Reason::new("GATE_OUTCOME", format!("the run ended as {outcome}"))))
     }
 
@@ -88,18 +83,41 @@ impl Gate {
 
     /// What is missing of a run whose evaluations were computed again, beside [`Self::missing`]: that they came out as they
     /// were recorded, in the run as the audit read it. A bundle's report has this in its checks already.
-    pub fn replayed(&self, ending: &Ending, replays: &Replays) -> Option<(Verdict, Reason)> {
+    pub fn replayed(&self, ending: &Ending, replays: &Replays) -> Vec<(Verdict, Reason)> {
         if replays.head != ending.head {
             let msg = "the run changed while it was checked";
-            return Some((Verdict::Unknown, Reason::new("GATE_UNREAD", msg)));
+            return vec![(Verdict::Unknown, Reason::new("GATE_UNREAD", msg))];
         }
-        let verdict = match replays.verdict {
-            Verdict::Pass => return None,
-            Verdict::Warn if self.allow_warn => return None,
-            Verdict::Unknown => Verdict::Unknown,
-            Verdict::Warn | Verdict::Fail => Verdict::Fail,
-        };
-        let msg = format!("its evaluations, computed again, are {}", replays.verdict);
-        Some((verdict, Reason::new("GATE_REPLAY", msg)))
+        let mut missing = Vec::new();
+        if let Some(verdict) = self.short_of(replays.verdict) {
+            let msg = format!("its evaluations, computed again, are {}", replays.verdict);
+            missing.push((verdict, Reason::new("GATE_REPLAY", msg)));
+            let found = replays.evaluations.iter().flat_map(|it| &it.reasons).chain(&replays.reasons);
+            missing.extend(found.map(|reason| (verdict, reason.clone())));
+        }
+        missing.extend(self.judged(ending, replays.finished.as_ref()));
+        missing
+    }
+
+    /// What is missing of a run that ended well, judged as a whole now that it has ended. An evaluation within a run comes
+    /// before its end, and judges nothing of how the run ended.
+    pub fn judged(&self, ending: &Ending, finished: Option<&Finished>) -> Vec<(Verdict, Reason)> {
+        let ended_well = ending.outcome.is_some_and(|outcome| self.short_of(outcome).is_none());
+        let short =
+            finished.filter(|_| ended_well).and_then(|finished| Some((self.short_of(finished.verdict)?, finished)));
+        let Some((verdict, finished)) = short else { return Vec::new() };
+        let msg = format!("the finished run, judged by its own policy, is {}", finished.verdict);
+        let reasons = [Reason::new("GATE_JUDGED", msg)].into_iter().chain(finished.reasons.iter().cloned());
+        reasons.map(|reason| (verdict, reason)).collect()
+    }
+
+    /// The verdict of a gate on what has this verdict; `None` if that is good enough.
+    fn short_of(&self, verdict: Verdict) -> Option<Verdict> {
+        match verdict {
+            Verdict::Pass => None,
+            Verdict::Warn if self.allow_warn => None,
+            Verdict::Unknown => Some(Verdict::Unknown),
+            Verdict::Warn | Verdict::Fail => Some(Verdict::Fail),
+        }
     }
 }

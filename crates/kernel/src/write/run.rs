@@ -13,7 +13,6 @@ use receipt_core::id::{BlobRef, RunId};
 use receipt_core::json::{Object, Value};
 use receipt_core::payload::{RecordedEvaluation, RunFinalize, StageAdvance};
 use receipt_core::policy::{Evaluation, Policy};
-use receipt_core::run::Snapshot;
 use receipt_core::stage::Stage;
 use receipt_core::verdict::Verdict;
 use std::collections::BTreeSet;
@@ -205,24 +204,6 @@ impl RunWriter {
     }
 }
 
-/// The verdict that a run may end with.
-fn best_verdict(snapshot: &Snapshot) -> Verdict {
-    let facts = snapshot.facts();
-    if !facts.is_sound() {
-        return Verdict::Fail;
-    }
-    let Some(evaluation) = snapshot.of_type(EventType::Evaluation).next_back() else { return Verdict::Unknown };
-    let stale = snapshot.events().any(|event| {
-        event.seq > evaluation.seq && matches!(event.event_type, EventType::EvidencePut | EventType::Remediation)
-    });
-    let recorded = RecordedEvaluation::verdict_of(evaluation.payload.json()).known();
-    match recorded {
-        Some(verdict) if stale => verdict.worse(Verdict::Unknown),
-        Some(verdict) => verdict,
-        None => Verdict::Unknown,
-    }
-}
-
 /// A run inside a write transaction: the head moves with each event.
 pub(crate) struct OpenRun<'w> {
     pub(super) end: End<'w>,
@@ -283,7 +264,8 @@ impl OpenRun<'_> {
     pub(crate) fn end(&mut self, summary: &str, choose: impl FnOnce(Verdict) -> Result<Verdict>) -> Result<Verdict> {
         let summary = self.gate().text(summary);
         let snapshot = take_snapshot(self.transaction, &self.writer.run_id, &[])?;
-        let verdict = choose(best_verdict(&snapshot))?;
+        let facts = snapshot.facts();
+        let verdict = choose(if facts.is_sound() { facts.best_ending() } else { Verdict::Fail })?;
         self.step_to_the_end(verdict)?;
         let payload = Clean::ours(RunFinalize::to_object(verdict)).with("summary", summary);
         let basis = snapshot.events().rev();

@@ -14,7 +14,7 @@ use Area::{Columns, Content, Path};
 /// What a program writes, or somebody who seals everything anew: hashes are right, the story is not.
 pub(super) type Retold = (&'static str, fn(&mut Vec<Draft>), &'static [(Area, &'static str)]);
 
-pub(super) const STORY_ACTS: [Retold; 19] = [
+pub(super) const STORY_ACTS: [Retold; 21] = [
     (
         "a stage is skipped",
         |story| story[1] = advance("START", "DECIDE"),
@@ -84,6 +84,16 @@ pub(super) const STORY_ACTS: [Retold; 19] = [
         |story| {
             story[6] = draft(EventType::Evaluation, "EVALUATE", object(r#"{"overall_verdict":"fail","results":[]}"#));
         },
+        &[(Path, "VERDICT_NOT_EVALUATED")],
+    ),
+    (
+        "evidence comes after the last evaluation",
+        |story| story.insert(7, evidence("EVALUATE", "late")),
+        &[(Path, "VERDICT_NOT_EVALUATED")],
+    ),
+    (
+        "a remediation comes after the last evaluation",
+        |story| story.insert(7, draft(EventType::Remediation, "EVALUATE", object(r#"{"why":"it was broken"}"#))),
         &[(Path, "VERDICT_NOT_EVALUATED")],
     ),
     (

@@ -278,8 +278,8 @@ pub(super) const CASES: &[Case] = &[
         evidence: (Fail, &["EXPIRED_WITHOUT_RECEIPT"]),
         bundle: Some(((Unknown, &["EXPIRY_UNPROVED"]), NOT_SHOWN)),
         replay: Replayed::Differs(
-            (Fail, &["REPLAY_UNSOUND", "EXPIRED_WITHOUT_RECEIPT"]),
-            (Unknown, &["REPLAY_INPUT_GONE"]),
+            (Fail, &["REPLAY_UNSOUND", "VERDICT_NOT_EVALUATED", "EXPIRED_WITHOUT_RECEIPT"]),
+            (Unknown, &["REPLAY_UNSOUND"]),
         ),
         ..SOUND
     },
