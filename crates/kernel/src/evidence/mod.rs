@@ -42,7 +42,7 @@ pub struct Put {
     pub class: EvidenceClass,
     /// The provenance tag, such as `oracle:test_log`.
     pub kind: Option<String>,
-    /// What else there is to say about it.
+    /// Anything else that the caller says about it.
     pub meta: Object,
 }
 
@@ -62,14 +62,14 @@ impl Put {
         Self::of_type("application/json")
     }
 
-    /// The same of a kind.
+    /// This evidence, of a kind.
     #[must_use]
     pub fn of_kind(mut self, kind: impl Into<String>) -> Self {
         self.kind = Some(kind.into());
         self
     }
 
-    /// The same of a class.
+    /// This evidence, of a class.
     #[must_use]
     pub fn of_class(mut self, class: EvidenceClass) -> Self {
         self.class = class;
@@ -144,8 +144,8 @@ pub(crate) fn store(
     Ok(Stored { record, report: source.report.clone(), restored, sealed })
 }
 
-/// Writes the bytes where they are not there already. Of two classes for the same bytes the stricter one stays, of two
-/// types the first; bytes that were gone are stored again, which is what the flag says.
+/// Writes the bytes if they are not there already. Of two classes for the same bytes the stricter one stays, of two types
+/// the first. Bytes that were gone are stored again, and the flag says so.
 pub(crate) fn keep(
     transaction: &mut dyn WriteTransaction,
     source: &mut Source<'_>,
@@ -160,7 +160,7 @@ pub(crate) fn keep(
     })?;
     let fact = if held.is_some() { store::blob_fact(transaction, &source.hash, false) } else { BlobFact::Missing };
     let (mut held_class, mut held_type) = held.unwrap_or_default();
-    // What only imported runs have put is kept from here on as it is put here.
+    // A blob that only imported runs have put has the class and the type of this put from here on.
     let other =
         held_class.is_some_and(|class| class != own_class) || held_type.as_deref().is_some_and(|it| it != own_type);
     if other && transaction.setting(IMPORTS)?.is_some() && !is_own(transaction, &source.hash)? {

@@ -78,7 +78,7 @@ pub(super) struct Whole {
     pub(super) named: Vec<BlobHash>,
     /// The blobs that have their bytes today.
     pub(super) blobs: Vec<BlobHash>,
-    /// What the rows say of those blobs. It only selects what is read.
+    /// How the rows say that those blobs lie. It only selects the blobs that are read.
     lens: HashMap<BlobHash, PartRow>,
 }
 

@@ -50,7 +50,7 @@ impl Joined {
         self.ends[index]
     }
 
-    /// What of each text lies in a range of the whole.
+    /// The share of each text in a range of the whole.
     pub(super) fn shares(&self, range: Range<u64>) -> impl Iterator<Item = (usize, Range<u64>)> {
         let first = self.ends.partition_point(|end| *end <= range.start);
         (first..self.ends.len())

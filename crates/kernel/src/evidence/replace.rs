@@ -15,7 +15,7 @@ use crate::read::imports::Imports;
 use crate::read::maintenance::Kind;
 use crate::store::{self, Erasure, ReadTransaction, Scope};
 use crate::write::maintenance::End;
-use crate::write::{Clean, OpenRun, PARTS_TYPE, Pieces, Source, Spool};
+use crate::write::{Clean, OpenRun, PART, PARTS_TYPE, Pieces, Source, Spool};
 use receipt_core::canonical;
 use receipt_core::envelope::{Actor, EventType};
 use receipt_core::evidence::{BlobFact, BlobRecord, BlobState, EvidenceClass};
@@ -25,9 +25,6 @@ use receipt_core::payload::{BlobExpire, Cause};
 use receipt_core::stage::Stage;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Range;
-
-/// The size of the parts that redacted evidence is put in; a recorder's have the same.
-const PART: usize = 4 << 20;
 
 /// A blob whose bytes were replaced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -364,7 +361,7 @@ fn say_replaced(run: &mut OpenRun<'_>, old: &Old, stored: &super::Stored) -> Res
     Ok(stored.record.clone())
 }
 
-/// Puts redacted evidence in parts, under a new list.
+/// Puts redacted evidence in parts as large as a recorder's, under a new list.
 fn put_parts(
     run: &mut OpenRun<'_>,
     ledger: &Ledger,

@@ -238,7 +238,7 @@ impl Scan<'_> {
                 self.part(whole, index).found.add(share);
             }
         }
-        // The others are counted, and not counted again where a part is read alone.
+        // The others are counted, and not counted again when a part is read alone.
         if report.more_hits > 0 {
             let listed = report.hits.last().map_or(0, |hit| range_of(hit).end);
             for (index, share) in joined.shares(listed..joined.len()) {

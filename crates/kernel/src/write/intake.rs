@@ -327,11 +327,11 @@ pub(crate) struct Pieces {
     piece: Vec<u8>,
     left: u64,
     offset: u64,
-    size: usize,
+    size: u64,
 }
 
 impl Pieces {
-    pub(crate) fn of(source: Source<'static>, size: usize) -> Self {
+    pub(crate) fn of(source: Source<'static>, size: u64) -> Self {
         Self { piece: Vec::new(), left: source.len, offset: 0, size, source }
     }
 
@@ -340,7 +340,7 @@ impl Pieces {
         if self.left == 0 {
             return Ok(None);
         }
-        let want = self.left.min(self.size as u64);
+        let want = self.left.min(self.size);
         self.piece.clear();
         match &mut self.source.bytes {
             Bytes::Memory(bytes) => {

@@ -16,6 +16,7 @@ pub(crate) use gate::policy_ref;
 pub use gate::{Clean, Gate, Place};
 pub use intake::{PARTS_TYPE, Part, Source, Spool};
 pub(crate) use intake::{Pieces, Taken, take};
+pub(crate) use recording::PART;
 pub use recording::{Left, Recorded, Recording, Saved};
 pub(crate) use run::OpenRun;
 pub use run::RunWriter;

@@ -25,7 +25,7 @@ use std::path::PathBuf;
 pub(super) const SEGMENT: usize = 1 << 20;
 /// The largest evidence that is put in one piece. SQLite lays out a whole row in memory, more than once: this size, and not
 /// that of the stream, sets how much memory a recording takes.
-const PART: u64 = 4 << 20;
+pub(crate) const PART: u64 = 4 << 20;
 
 /// Evidence that is coming in.
 #[derive(Debug)]

@@ -318,6 +318,18 @@ fn evidence(path: &Path) -> Verdict {
     Ledger::open_read_only(path).unwrap().audit().unwrap().check(Check::Evidence).unwrap().verdict
 }
 
+/// No maintenance run of this kind was left open.
+fn assert_none_open(path: &Path, kind: &str) {
+    let mut open = Vec::new();
+    let ledger = Ledger::open_read_only(path).unwrap();
+    let read = ledger.runs(&mut |run, facts| {
+        open.extend((run.as_str().starts_with(kind) && !facts.finalized).then(|| run.clone()));
+        std::ops::ControlFlow::Continue(())
+    });
+    read.unwrap();
+    assert_eq!(open, []);
+}
+
 /// Lets an operation fail at its first statement, its second, and so on until it ends; gives how many there were.
 fn at_every_statement(fault: Fault, operation: &mut dyn FnMut(&Plan) -> Result<(), Error>) -> u64 {
     let mut plan = Plan::new(fault, 1);
@@ -341,6 +353,7 @@ fn retention_that_fails_at_any_statement_removes_no_bytes_without_a_receipt() {
             let (gone, unreceipted, receipts) = gone(&path);
             assert_eq!((unreceipted, receipts), (0, gone), "{fault:?} at {}", plan.at);
             assert_eq!(evidence(&path), Verdict::Pass);
+            assert_none_open(&path, "retain-");
             seen.push(gone);
             // Whoever comes next makes up for it, and receipts nothing twice.
             let again = Ledger::open(&path).unwrap().with_clock(clock(31)).retain(&actor(), &mut |_, _| {}).unwrap();
@@ -425,6 +438,8 @@ fn a_shredded_key_is_receipted_or_still_there_to_be_shredded() {
         let sealed = Put::text().of_class(receipt_kernel::EvidenceClass::Sealed);
         run.put("k", b"secret", sealed).unwrap();
         let done = failing(&path, plan, 1).shred(RECIPIENT, "over", &actor());
+        assert!(ledger.recipients().unwrap().is_some() || done.is_ok(), "the recipient goes with the receipt");
+        assert_none_open(&path, "shred-");
         let again = ledger.shred(RECIPIENT, "over", &actor()).unwrap();
         assert_eq!(again.lost, 1);
         assert_eq!(ledger.recipients().unwrap().map(|_| ()), None, "nothing more is sealed to it");

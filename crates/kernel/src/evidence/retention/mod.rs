@@ -1,8 +1,9 @@
 //! Retention: how long evidence is kept, and its removal with a receipt for each blob.
 //!
-//! What is to be kept how long is data in the ledger ([`Retention`]). [`Ledger::retain`] removes what is due, in batches:
-//! in one transaction the bytes go, the state changes, and a BLOB_EXPIRE event of a maintenance run says so. Whoever is
-//! killed at any point leaves bytes that are there, or bytes that are gone and receipted; never anything between.
+//! The time for which evidence is kept is data in the ledger ([`Retention`]). [`Ledger::retain`] removes the blobs that are
+//! due, in batches: in one transaction the bytes go, the state changes, and a BLOB_EXPIRE event of a maintenance run says so.
+//! A process that is killed at any point leaves bytes that are there, or bytes that are gone and receipted; never anything
+//! between.
 
 mod plan;
 pub(crate) mod policy;
@@ -34,10 +35,10 @@ const SETTING: &str = "retention";
 /// How many blobs the first transaction removes.
 const BATCH: usize = 256;
 
-/// What was removed.
+/// The result of a removal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Retained {
-    /// The maintenance run that has the receipts; `None` where nothing was due.
+    /// The maintenance run that has the receipts; `None` if nothing was due.
     pub run_id: Option<RunId>,
     /// How many blobs lost their bytes.
     pub expired: u64,
@@ -47,25 +48,25 @@ pub struct Retained {
     pub bytes: u64,
     /// Rows that were left alone, and why.
     pub problems: Vec<Reason>,
-    /// Whether no copy of what was removed is left in the ledger's files. Where somebody still reads what was before, a
+    /// Whether no copy of what was removed is left in the ledger's files. If somebody still reads the state before, a
     /// later [`Ledger::retain`] makes up for it.
     pub scrubbed: bool,
 }
 
 impl Ledger {
-    /// How long this ledger keeps its evidence, where somebody has said so.
+    /// How long this ledger keeps its evidence, if that was set.
     ///
     /// # Errors
-    /// [`Error::RetentionInvalid`] where what is stored is no retention; where the store cannot be read.
+    /// [`Error::RetentionInvalid`] if the setting is no retention; if the store cannot be read.
     pub fn retention(&self) -> Result<Option<Retention>> {
         read_retention(self.look()?.view().as_ref())
     }
 
-    /// Sets how long this ledger keeps its evidence: `change` is given what is set, or the default. Where it fails
+    /// Sets how long this ledger keeps its evidence: `change` is given what is set, or the default. If it fails,
     /// nothing is changed. The reasons of holds are redacted.
     ///
     /// # Errors
-    /// What `change` fails with; [`Error::SecretName`] for a key; as [`Self::retention`]; where the store cannot be written.
+    /// The error of `change`; [`Error::SecretName`] for a key; as [`Self::retention`]; if the store cannot be written.
     pub fn set_retention<E: From<Error>>(
         &self,
         change: impl FnOnce(&mut Retention) -> Result<(), E>,
@@ -87,10 +88,10 @@ impl Ledger {
         })?
     }
 
-    /// What will be due at an instant, were nothing put until then. Nothing is changed.
+    /// The blobs that will be due at an instant if nothing is put until then. Nothing is changed.
     ///
     /// # Errors
-    /// [`Error::RetentionUnset`]; where the store cannot be read.
+    /// [`Error::RetentionUnset`]; if the store cannot be read.
     pub fn plan_retention(&self, now: Timestamp) -> Result<Plan> {
         let snapshot = self.look()?;
         let transaction = snapshot.view();
@@ -98,11 +99,11 @@ impl Ledger {
         plan(transaction.as_ref(), &retention, now)
     }
 
-    /// Removes what is due now, with a receipt for each blob in a maintenance run of its own. `progress` is told how many
+    /// Removes the blobs that are due now, with a receipt for each blob in a maintenance run of its own. `progress` is told how many
     /// blobs are done, of how many.
     ///
     /// # Errors
-    /// [`Error::RetentionUnset`]; where the store cannot be read or written: what was removed until then is receipted.
+    /// [`Error::RetentionUnset`]; if the store cannot be read or written: the blobs removed until then are receipted.
     pub fn retain(&self, actor: &Actor, progress: &mut dyn FnMut(u64, u64)) -> Result<Retained> {
         let now = self.now();
         let plan = self.plan_retention(now)?;
@@ -122,13 +123,13 @@ fn read_retention(store: &dyn ReadTransaction) -> Result<Option<Retention>> {
     Retention::from_value(&json::parse(text.as_bytes(), Limits::READ)?).map(Some)
 }
 
-/// The removal of what is due, batch by batch.
+/// The removal of the blobs that are due, batch by batch.
 struct Sweep<'s> {
     now: Timestamp,
     done: &'s mut Retained,
     /// The maintenance run commits to it: if it is set anew meanwhile, the rest is left for another run.
     retention: Retention,
-    /// What was left alone, as it stays due.
+    /// The blobs that were left alone: they stay due.
     left: HashSet<BlobHash>,
     /// How many blobs the next transaction removes. Each reads the ledger again, so that each does more than the one before.
     most: usize,

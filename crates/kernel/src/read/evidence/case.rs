@@ -1,6 +1,6 @@
-//! The one judgement of evidence: what follows from what a run says of a blob, and from what lies where it should lie.
+//! The one judgement of evidence: the verdict that follows from the run's words about a blob and from the bytes that lie there.
 //!
-//! Whoever judges gathers the facts of a [`Case`]; nothing here reads a store, a bundle or a clock. The table of all cases is
+//! The callers gather the facts of a [`Case`]; nothing here reads a store, a bundle or a clock. The table of all cases is
 //! a test, `tests/suite/cases/table.rs`, which runs each through a ledger, a bundle and the replay of both.
 
 use super::Evidence;
@@ -24,7 +24,7 @@ pub(crate) enum Form {
     Bundle,
 }
 
-/// What lies where a blob should lie.
+/// The bytes in the place of a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lies {
     /// As it was found.
@@ -33,7 +33,7 @@ pub(crate) enum Lies {
     LeftOut { sealed: bool },
 }
 
-/// What the row or the record of a blob says of it.
+/// The columns of a blob's row, or the members of its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Held<T> {
     pub(crate) bytes_len: Option<u64>,
@@ -41,7 +41,7 @@ pub(crate) struct Held<T> {
     pub(crate) content_type: Option<T>,
 }
 
-/// What a file shows that was given for evidence whose bytes are not at hand.
+/// The comparison with a file that was given for evidence whose bytes are not at hand.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum File {
     #[default]
@@ -51,7 +51,7 @@ pub(crate) enum File {
 }
 
 impl File {
-    /// What those of `files` show that were given for a key.
+    /// The comparison with those of `files` that were given for a key.
     pub(crate) fn of(files: &[(String, Digest256)], key: Option<&str>, hash: &BlobHash, bytes_len: u64) -> Self {
         let given = || files.iter().filter(|(name, _)| Some(name.as_str()) == key).map(|(_, file)| file);
         match given().next() {
@@ -62,7 +62,7 @@ impl File {
     }
 }
 
-/// What an event says of the blob that it put, or what several say together.
+/// The words of an event about the blob that it put, or of several together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Said<T> {
     pub(crate) bytes_len: u64,
@@ -74,7 +74,7 @@ pub(crate) struct Said<T> {
 }
 
 impl<T: PartialEq> Said<T> {
-    /// What one event says. The class and the type bind nothing in a run without a commitment, nor if the blob was recorded
+    /// The words of one event. The class and the type bind nothing in a run without a commitment, nor if the blob was recorded
     /// by its digest alone: such an event leaves no row.
     pub(crate) fn of<'p>(put: &'p Evidence, bytes_len: u64, committed: bool, as_type: impl Fn(&'p str) -> T) -> Self {
         let binds = committed && !put.by_digest;
@@ -100,7 +100,7 @@ impl<T: PartialEq> Said<T> {
     }
 }
 
-/// What is wrong with an event that says another length than the first that put the same bytes.
+/// The finding for an event that says another length than the first that put the same bytes.
 pub(crate) fn other_length(first: u64, said: u64) -> Option<Found> {
     let msg = "the event says another length than one before it that put the same bytes";
     (first != said).then_some((Verdict::Fail, "EVIDENCE_LENGTH_MISMATCH", msg.into()))
@@ -123,11 +123,11 @@ pub(crate) struct Case<'c, T> {
     pub(crate) file: File,
 }
 
-/// What follows.
+/// The judgement of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Judged {
     pub(crate) found: Vec<Found>,
-    /// What invariants are told of the blob.
+    /// The fact that invariants are told of the blob.
     pub(crate) fact: BlobFact,
     /// The row is not what the event says, and other runs may have it so.
     pub(crate) doubt: bool,
@@ -189,7 +189,7 @@ impl<T: PartialEq> Case<'_, T> {
         self.receipt.is_some_and(|receipt| row().is_none_or(|class| receipt.is_of_class(class)))
     }
 
-    /// What the bytes show, or their absence.
+    /// The finding about the bytes, or about their absence.
     fn bytes(&self) -> Option<Found> {
         if self.is_away() && self.file == File::Other {
             return Some((Verdict::Fail, "EVIDENCE_FILE_MISMATCH", "the file given is not the one recorded".into()));
@@ -218,7 +218,7 @@ impl<T: PartialEq> Case<'_, T> {
         }
     }
 
-    /// What lies there has as many bytes as were put.
+    /// The finding for a blob that has more or fewer bytes than were put.
     fn length(&self) -> Option<Found> {
         let said = self.said.as_ref()?.bytes_len;
         let real = match &self.lies {
@@ -296,7 +296,7 @@ impl<T: PartialEq> Case<'_, T> {
     }
 }
 
-/// What is wrong with bytes that are not what was put, whoever looks at them.
+/// The finding for bytes that are not those that were put, whoever looks at them.
 pub(crate) fn wrong(fact: &BlobFact) -> Option<Found> {
     let (verdict, code, msg) = match fact {
         BlobFact::Intact { .. } | BlobFact::TooLarge { .. } | BlobFact::Expired | BlobFact::Elsewhere => return None,

@@ -54,7 +54,7 @@ struct Put<'p> {
 /// Until a row is not what an event says, nobody asks whether the run was imported.
 const OWN: Form = Form::Ledger { imported: false };
 
-/// What a blob's row says of it.
+/// The columns of a blob's row.
 pub(crate) struct Row {
     /// As [`store::blob_state`] has it.
     fact: BlobFact,
@@ -88,13 +88,13 @@ impl<'a> Judge<'a> {
         kept.unwrap_or_default()
     }
 
-    /// The same for some runs, with these receipts and no others.
+    /// A judge of some runs, with these receipts and no others.
     pub(crate) fn knowing(removals: Arc<Removals>) -> Self {
         let judge = Self::new(false, &[]);
         Self { removals: Mutex::new(Some(removals)), ..judge }
     }
 
-    /// What the events of a run say that they put.
+    /// Judges the evidence that the events of a run say they put.
     pub(crate) fn puts(
         &self,
         store: &dyn ReadTransaction,
@@ -206,7 +206,7 @@ impl<'a> Judge<'a> {
         Ok((form, self.removals(store)?.excuse(store, hash, put.map(|put| put.said.by(put.run)))?))
     }
 
-    /// What the files show that were given for the key of evidence whose bytes are not here.
+    /// The comparison with the files that were given for the key of evidence whose bytes are not here.
     fn file(&self, hash: &BlobHash, put: Put<'_>) -> File {
         let key = put.said.key();
         if let Some(key) = key.filter(|_| !self.files.is_empty()) {
@@ -243,7 +243,7 @@ impl<'a> Judge<'a> {
         Ok(Arc::clone(removals.insert(Arc::new(read?))))
     }
 
-    /// What only shows once everything was looked at.
+    /// Finds problems that only show once everything was looked at.
     pub(crate) fn end(&self, store: &dyn ReadTransaction, found: &mut Findings) -> Result<()> {
         for key in &*self.unused.lock().unwrap_or_else(PoisonError::into_inner) {
             let msg = format!("a file was given for the key {key:?}, and nothing of that key is missing here");
@@ -324,7 +324,7 @@ impl Seen {
     /// Bounded: a run that puts more blobs than this has some of them looked at again.
     const MOST: usize = 65_536;
 
-    /// What the first event that put a blob says of its length; `None` if this is the first.
+    /// The length in the first event that put a blob; `None` if this is the first.
     fn first(&self, hash: BlobHash, bytes_len: u64) -> Option<u64> {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= Self::MOST && !seen.contains_key(&hash) {
@@ -360,7 +360,7 @@ fn evidence_verifies(store: &dyn ReadTransaction, judge: &Judge<'_>, run: &RunId
     Ok(found.entry(Check::Evidence).verdict != Verdict::Fail)
 }
 
-/// What is known of a blob by itself, whatever events say of it.
+/// The fact about a blob by itself, whatever events say of it.
 pub(crate) fn fact(store: &dyn ReadTransaction, hash: &BlobHash) -> Result<BlobFact> {
     let fact = store::blob_fact(store, hash, false);
     if fact != BlobFact::Removed {

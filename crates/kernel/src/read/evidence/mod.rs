@@ -1,6 +1,6 @@
-//! Evidence, judged: what the events of a run say that they put, against what lies there.
+//! Evidence, judged: the words of a run's events are held against the bytes that lie there.
 //!
-//! [`case`] alone says what follows from the facts. [`ledger`] gathers them from a ledger, `bundle/told.rs` from a bundle,
+//! [`case`] alone judges the facts. [`ledger`] gathers them from a ledger, `bundle/told.rs` from a bundle,
 //! and [`of_run`] for the invariants of one run. [`removals`] says which [`receipt`] counts.
 
 pub(crate) mod case;
@@ -47,7 +47,7 @@ impl Evidence {
         Self { seq: envelope.seq.get(), ts: store::instant(envelope), said }
     }
 
-    /// What is wrong with what the event claims, if something is.
+    /// The flaw in the event's claim, if it has one.
     pub(crate) fn malformed(&self, committed: bool) -> Option<Reason> {
         self.said.claim_flaw(committed).map(|flaw| Reason::new("EVIDENCE_MALFORMED", flaw.msg))
     }

@@ -1,4 +1,4 @@
-//! What the invariants of one run are told of its blobs.
+//! The facts that the invariants of one run are told of its blobs.
 
 use super::Evidence;
 use super::case::{Case, Form, Lies, Said};
@@ -13,13 +13,13 @@ use receipt_core::id::{BlobHash, RunId};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What is known of the blobs of one run whose bytes are gone; read when the first of them is met.
+/// The facts about the blobs of one run; receipts are read when the first blob is met whose bytes are gone.
 pub(crate) struct OfRun<'r> {
     store: &'r dyn ReadTransaction,
     run: &'r RunId,
     removals: Option<Removals>,
     puts: Option<HashMap<BlobHash, Vec<Evidence>>>,
-    /// What is known without bytes. A replay asks for each evaluation, and hashing a blob each time would have no limit.
+    /// The facts without bytes. A replay asks for each evaluation, and hashing a blob each time would have no limit.
     known: HashMap<BlobHash, BlobFact>,
 }
 
@@ -28,7 +28,7 @@ impl<'r> OfRun<'r> {
         Self { store, run, removals: None, puts: None, known: HashMap::new() }
     }
 
-    /// What invariants are told of a blob, by each of the run's events, whose texts these are, that put it.
+    /// The fact that invariants are told of a blob, by each of the run's events, whose texts these are, that put it.
     pub(crate) fn fact<'e>(
         &mut self,
         hash: &BlobHash,
@@ -84,7 +84,7 @@ impl<'r> OfRun<'r> {
     }
 }
 
-/// What each blob was put by.
+/// The events that put each blob.
 fn puts_of<'e>(events: impl IntoIterator<Item = &'e [u8]>) -> HashMap<BlobHash, Vec<Evidence>> {
     let (mut puts, mut scratch) = (HashMap::<_, Vec<_>>::new(), Scratch::default());
     for text in events {

@@ -11,7 +11,7 @@ use receipt_core::payload::BlobExpire;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What a BLOB_EXPIRE says.
+/// A BLOB_EXPIRE event, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Receipt {
     pub(crate) hash: BlobHash,
@@ -58,7 +58,7 @@ impl Receipt {
         kept.until(key.unwrap_or_default(), class, put).is_some_and(|wanted| wanted <= until)
     }
 
-    /// Whether it is of a blob of this class. What retention removes hangs on the class.
+    /// Whether it is of a blob of this class. Retention goes by the class.
     pub(crate) fn is_of_class(&self, class: Option<EvidenceClass>) -> bool {
         self.retention.is_none() || self.class == class
     }
@@ -85,7 +85,7 @@ impl Receipts {
         self.0.get(hash)
     }
 
-    /// Adds those of somewhere else.
+    /// Adds receipts from somewhere else.
     pub fn extend(&mut self, others: &Self) {
         others.0.values().for_each(|receipt| self.add(receipt.clone()));
     }

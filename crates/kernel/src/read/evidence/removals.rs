@@ -126,7 +126,7 @@ impl Removals {
     }
 }
 
-/// What a run holds that was read to its end and found good.
+/// The receipts of a run that was read to its end and verifies.
 struct Held {
     receipts: Vec<Receipt>,
     /// Whether it puts evidence of its own.

@@ -1,9 +1,9 @@
-//! What all events together say of the class and the type of a blob.
+//! The class and the type of a blob by all events together.
 
 use receipt_core::evidence::EvidenceClass;
 use receipt_core::payload::EvidencePut;
 
-/// What all events together say of a blob: runs that were recorded here, and only if there are none, imported ones.
+/// The class and the type of a blob by the events of all runs recorded here; only if there are none, of imported runs.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Together {
     /// The strictest class of runs recorded here, and of imported ones.
