@@ -173,7 +173,7 @@ fn no_output_of_a_run_is_a_file_of_a_recorder() {
         fs::create_dir(place.path().join("links")).unwrap();
         std::os::unix::fs::symlink("../.receipt/ledger.db", place.path().join("links/l.db")).unwrap();
         let args = ["--ledger", ledger, "exec", "--run", "r", "--output", ".", "--", "sh", "-c"];
-        let script = "echo shown; until grep -q shown .receipt/*-rest0; do sleep 0.1; done";
+        let script = "echo shown; for n in $(seq 600); do grep -qs shown .receipt/*-rest0 && break; sleep 0.1; done";
         place.ok(&[&args[..], &[script]].concat());
         let list = place.recorded("output:.");
         let entries = list.get("entries").and_then(Value::as_array).unwrap();
