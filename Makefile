@@ -132,7 +132,9 @@ bench: reference
 	RECEIPT_BIN="$$(realpath target/release/receipt)" SPEED_DIR="$$(realpath target/bench)" \
 	$(CARGO) bench --locked -p receipt-kernel --bench speed
 	$(CARGO) bench --locked -p receipt-kernel --bench log
-	$(CARGO) bench --locked -p receipt-kernel --bench redact
+	$(PYTHON) tools/corpus.py target/corpus
+	CORPUS="$$(realpath target/corpus)" $(CARGO) bench --locked -p receipt-kernel --bench redact
+	$(PYTHON) tools/scanners.py --receipt target/release/receipt --folder target/scanners
 
 # Sixty seconds on each parser; needs cargo-fuzz and a nightly toolchain.
 fuzz:

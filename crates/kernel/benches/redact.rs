@@ -2,8 +2,11 @@
 //! tables and fails where a limit is not kept.
 //!
 //! Speeds are those of one core, the best of some rounds. `EVERY=25` floods with a sample of what the rules give, not with
-//! all of it. `CORPUS` names a folder of real texts, by default the sources
-//! that cargo has unpacked on this machine; `SHOW` a rule whose findings there are to be shown.
+//! all of it. False findings are counted in the crates of `Cargo.lock` as cargo has unpacked them, and in the folders under
+//! `CORPUS`, which `tools/corpus.py` makes; `SHOW` is a rule whose findings there are to be shown.
+//!
+//! `cargo bench --bench redact -- examples FOLDER` writes a file for each example of each rule, with a line around it, and
+//! says how many of them are found here: what `tools/scanners.py` holds other scanners against.
 
 #![allow(clippy::print_stdout, clippy::cast_precision_loss)] // it prints tables
 
@@ -22,6 +25,11 @@ type Bench = fn() -> Outcome<u32>;
 
 fn main() -> Outcome<()> {
     let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    if let [verb, folder] = &only[..]
+        && verb == "examples"
+    {
+        return write_examples(Path::new(folder));
+    }
     let benches: [(&str, Bench); 3] = [("speed", speeds), ("hostile", worst), ("findings", findings)];
     let mut missed = 0;
     for (name, bench) in benches {
@@ -231,21 +239,56 @@ fn is_key(rule: &str, path: &Path) -> bool {
     material || ["age_secret_key", "private_key_block", "json_web_key", "json_web_key_prime"].contains(&rule)
 }
 
-/// What is found in real sources, nearly all of it no secret.
-fn findings() -> Outcome<u32> {
+/// The folders of the crates of Cargo.lock, as cargo has unpacked them, and those of the corpus; each with its name.
+fn corpora() -> Vec<(String, Vec<PathBuf>)> {
     let home = std::env::var_os("CARGO_HOME")
         .map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cargo"), PathBuf::from);
-    let corpus = std::env::var_os("CORPUS").map_or_else(|| home.join("registry/src"), PathBuf::from);
-    let show = std::env::var("SHOW").unwrap_or_default();
-    let mut paths = Vec::new();
-    files(&corpus, &mut paths);
-    if paths.is_empty() {
-        println!("SKIPPED: findings in real sources: there is nothing in {}", corpus.display());
-        return Ok(0);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let lock = std::fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
+    let quoted = |line: &str| line.split('"').nth(1).unwrap_or_default().to_owned();
+    let mut names = Vec::new();
+    for line in lock.lines() {
+        if line.starts_with("name = ") {
+            names.push(quoted(line));
+        } else if let (true, Some(name)) = (line.starts_with("version = "), names.last_mut()) {
+            name.push('-');
+            name.push_str(&quoted(line));
+        }
     }
+    let registries = std::fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
+    let crates = registries.flat_map(|registry| names.iter().map(move |name| registry.path().join(name)));
+    let mut all = vec![("crates of Cargo.lock".to_owned(), crates.filter(|path| path.is_dir()).collect::<Vec<_>>())];
+    let corpus = std::env::var_os("CORPUS").map_or_else(|| root.join("target/corpus"), PathBuf::from);
+    for name in ["logs", "locks", "minified"] {
+        all.push((name.to_owned(), vec![corpus.join(name)]));
+    }
+    all
+}
+
+/// What is found in real texts, nearly all of it no secret.
+fn findings() -> Outcome<u32> {
+    let mut missed = 0;
+    for (name, folders) in corpora() {
+        let mut paths = Vec::new();
+        for folder in &folders {
+            files(folder, &mut paths);
+        }
+        if paths.is_empty() {
+            println!(
+                "SKIPPED: findings in {name}: there is nothing of it here (tools/corpus.py FOLDER makes a corpus)"
+            );
+            continue;
+        }
+        missed += findings_in(&name, &paths)?;
+    }
+    Ok(missed)
+}
+
+fn findings_in(name: &str, paths: &[PathBuf]) -> Outcome<u32> {
+    let show = std::env::var("SHOW").unwrap_or_default();
     let (mut bytes, mut empty, mut true_ones, mut by_rule) = (0, 0, 0, BTreeMap::<String, u64>::new());
     for path in paths {
-        let Ok(data) = std::fs::read(&path) else { continue };
+        let Ok(data) = std::fs::read(path) else { continue };
         bytes += data.len();
         for hit in Redactor::builtin().redact(&data).1.hits {
             if show == "all" || *show == *hit.pattern_name {
@@ -255,7 +298,7 @@ fn findings() -> Outcome<u32> {
             }
             if hit.length == 0 {
                 empty += 1;
-            } else if is_key(&hit.pattern_name, &path) {
+            } else if is_key(&hit.pattern_name, path) {
                 true_ones += 1;
             } else {
                 *by_rule.entry(hit.pattern_name.to_string()).or_default() += 1;
@@ -265,12 +308,61 @@ fn findings() -> Outcome<u32> {
     let (megabytes, total) = (bytes as f64 / 1e6, by_rule.values().sum::<u64>());
     let rate = total as f64 / megabytes;
     let mark = if rate < 1.0 { "ok    " } else { "MISSED" };
-    println!("{mark} found in {megabytes:.0} MB of real sources: {total}, {rate:.3} per MB, wanted < 1");
-    println!("       beside {true_ones} keys that these sources do have, and {empty} empty values; by rule:");
+    println!("{mark} {name}: {total} found in {megabytes:.1} MB, {rate:.3} a MB, wanted < 1");
+    println!("       beside {true_ones} keys that these texts do have, and {empty} empty values; by rule:");
     let mut rules: Vec<(&String, &u64)> = by_rule.iter().collect();
     rules.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     for (rule, count) in rules {
-        println!("       {rule:<48} {count:>8}");
+        println!("       {rule:<48} {count:>6} {:>8.3} a MB", *count as f64 / megabytes);
     }
     Ok(u32::from(rate >= 1.0))
+}
+
+/// A file for each example of each rule, filled with characters that look random and are the same each time.
+fn write_examples(folder: &Path) -> Outcome<()> {
+    std::fs::create_dir_all(folder)?;
+    let (rules, mut seed, mut found, mut all) = (Rules::builtin()?, 0x5EED_u64, 0, 0);
+    for rule in rules.iter() {
+        for (index, example) in rule.examples().iter().enumerate() {
+            let value = filled(example, &mut seed);
+            let line = rule.name().map_or_else(|| format!("{value}\n"), |name| format!("{name} = \"{value}\"\n"));
+            all += 1;
+            found += usize::from(!Redactor::builtin().redact(line.as_bytes()).1.hits.is_empty());
+            std::fs::write(folder.join(format!("{}-{index}.txt", rule.id())), line)?;
+        }
+    }
+    println!("{found} of {all}");
+    Ok(())
+}
+
+fn filled(example: &str, seed: &mut u64) -> String {
+    let (mut out, mut rest) = (String::new(), example);
+    while let Some((before, after)) = rest.split_once('<') {
+        out.push_str(before);
+        let class = after.split_once('>').and_then(|(inside, rest)| {
+            let (class, count) = inside.split_once(':').filter(|(class, _)| !class.contains('<'))?;
+            Some((class, count.parse::<usize>().ok()?, rest))
+        });
+        let Some((class, count, after)) = class else {
+            out.push('<');
+            rest = after;
+            continue;
+        };
+        let letters: &[u8] = match class {
+            "d" => b"0123456789",
+            "h" => b"0123456789abcdef",
+            "H" => b"0123456789ABCDEF",
+            "l" => b"abcdefghijklmnopqrstuvwxyz",
+            "u" => b"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+            "b" => b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
+            _ => b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+        };
+        for _ in 0..count {
+            *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let place = usize::try_from(*seed >> 33).unwrap_or_default() % letters.len();
+            out.push(char::from(letters[place]));
+        }
+        rest = after;
+    }
+    out + rest
 }

@@ -39,7 +39,7 @@ impl Random {
         while let Some((before, after)) = rest.split_once('<') {
             out.push_str(before);
             let filler = after.split_once('>').and_then(|(inside, rest)| {
-                let (class, count) = inside.split_once(':')?;
+                let (class, count) = inside.split_once(':').filter(|(class, _)| !class.contains('<'))?;
                 Some((class, count.parse().ok()?, rest))
             });
             if let Some((class, count, after)) = filler {

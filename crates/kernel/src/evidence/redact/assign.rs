@@ -1,28 +1,87 @@
 //! Names and values: the syntaxes in which a value is assigned to a name.
 
-use super::escapes;
 use super::rules::marker;
-use super::{CONTEXT, LONGEST};
+use super::{CONTEXT, LONGEST, escapes, pairs};
 
 pub(super) const DOUBLE: u8 = b'"';
 pub(super) const SINGLE: u8 = b'\'';
 
 /// Names that end in `key` and hold an identifier, not a secret.
-const IDENTIFIERS: [&str; 9] = [
+const IDENTIFIERS: [&str; 40] = [
     "evidence_key",
     "idempotency_key",
     "public_key",
     "primary_key",
     "foreign_key",
     "cache_key",
+    "cachekey",
     "sort_key",
     "partition_key",
     "object_key",
+    "row_key",
+    "hash_key",
+    "range_key",
+    "group_key",
+    "lookup_key",
+    "routing_key",
+    "translation_key",
+    "i18n_key",
+    "message_key",
+    "config_key",
+    "registry_key",
+    "restore_key",
+    "dedup_key",
+    "query_key",
+    "event_key",
+    "issue_key",
+    "project_key",
+    "projectkey",
+    "s3_key",
+    "file_key",
+    "index_key",
+    "sorting_key",
+    "item_key",
+    "map_key",
+    "host_key",
+    "publickey",
+    "key_id",
+    "next_token",
+    "nexttoken",
+    "continuation_token",
+];
+
+/// What a value may be wrapped in, which is no part of it: `Some("…")`, `SecretString("…")`, `b"…"`.
+const WRAPPERS: [&str; 22] = [
+    "some",
+    "ok",
+    "just",
+    "optional",
+    "secret",
+    "secretstring",
+    "secretstr",
+    "secretbox",
+    "string",
+    "str",
+    "text",
+    "password",
+    "owned",
+    "borrowed",
+    "cow",
+    "stringval",
+    "cty.stringval",
+    "newsecret",
+    "zeroizing",
+    "box",
+    "plain",
+    "literal",
 ];
 
 /// What makes a secret's name of `key` when written in one word with it. Other words (`monkey`) do not.
 const COMPOUNDS: [&str; 11] =
     ["api", "access", "secret", "private", "auth", "master", "signing", "encryption", "shared", "account", "ssh"];
+
+/// What may stand before the quote of a text of some kind.
+const PREFIXES: [&str; 9] = ["b", "r", "u", "f", "n", "e", "l", "rb", "br"];
 
 /// How long the white space is that begins here; 0 if none does. Python's idea of it: Unicode's and four controls.
 pub(super) fn space(rest: &[u8]) -> usize {
@@ -65,6 +124,10 @@ pub(super) enum How {
     Argument,
     /// `<name>` …
     Element,
+    /// A member that holds the value, beside one that holds the name.
+    Pair,
+    /// `[name] => `, to the end of the line.
+    Index,
 }
 
 /// Where a value is that is assigned to a name.
@@ -83,10 +146,17 @@ pub(super) struct Assigned {
 pub(super) fn assigned(data: &[u8], tail: usize) -> Option<Assigned> {
     let backslashes = data[tail..].iter().take_while(|&&byte| byte == b'\\').count();
     let named = matches!(data.get(tail + backslashes), Some(&(DOUBLE | SINGLE)));
-    let at = skip_space(data, if named { tail + backslashes + 1 } else { tail });
+    let closed = if named { tail + backslashes + 1 } else { tail };
+    if let Some(value) = pairs::beside(data, tail, closed) {
+        return Some(Assigned { value, named, how: How::Pair, array: false });
+    }
+    let index = data.get(closed) == Some(&b']') && is_index(data, tail);
+    let at = skip_space(data, closed + usize::from(index));
     let flag = || is_flag(data, tail);
     let (next, how) = match (data.get(at)?, data.get(at + 1)) {
+        (b'=', Some(b'>')) if index && !named => (at + 2, How::Index),
         (b'=', Some(b'>')) => (at + 2, How::Equals),
+        _ if index && !named => return None,
         (b':', Some(b'=')) => (at + 2, How::Colon),
         (b'=', _) => (at + 1, How::Equals),
         (b':', _) => (at + 1, How::Colon),
@@ -104,11 +174,49 @@ pub(super) fn assigned(data: &[u8], tail: usize) -> Option<Assigned> {
         _ => return None,
     };
     let value = skip_space(data, next);
+    // What begins the next line is no value of a name that ends this one, as after a prompt.
+    if !named && value > next && matches!(data[value - 1], b'\n' | b'\r') {
+        return None;
+    }
+    let value = unwrapped(data, value);
     // The values of a header are often in an array; without a quoted name it may be an index, but for what is quoted.
     let first = || skip_space(data, value + 1);
     let quoted = || matches!(data.get(first()), Some(&(DOUBLE | SINGLE)));
     let array = data.get(value) == Some(&b'[') && (named || quoted());
     Some(Assigned { value: if array { first() } else { value }, named, how, array })
+}
+
+/// Whether the name that ends here is an index: `["name"]`, `[name]`.
+fn is_index(data: &[u8], tail: usize) -> bool {
+    let before = &data[..tail - name_before(data, tail).len()];
+    let quotes = before.iter().rev().take(8).take_while(|byte| matches!(byte, b'"' | b'\'' | b'\\')).count();
+    before[..before.len() - quotes].ends_with(b"[")
+}
+
+/// Where a value begins that stands in what may be around one, where something of that begins here.
+fn unwrapped(data: &[u8], mut at: usize) -> usize {
+    for _ in 0..2 {
+        let near = &data[at..data.len().min(at + 24)];
+        let length = near.iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')).count();
+        let (word, rest) = near.split_at(length);
+        at = match rest {
+            // A literal of bytes, or of another kind of text: b"…", r'…', N'…', @"…".
+            [b'"' | b'\'' | b'\\', ..] if PREFIXES.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word)) => {
+                return at + length;
+            }
+            [b'@' | b'&', b'"' | b'\\', ..] if length == 0 => return at + 1,
+            [b'(' | b'[', ..] if WRAPPERS.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(word)) => {
+                // `string(7) "…"` says how long it is.
+                let digits = rest[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                match &rest[1 + digits..] {
+                    [b')', b' ', b'"', ..] if digits > 0 => return at + length + digits + 3,
+                    _ => at + length + 1,
+                }
+            }
+            _ => return at,
+        };
+    }
+    at
 }
 
 /// Whether the name that ends here is one of a flag.
@@ -210,6 +318,33 @@ pub(super) fn ends_value(data: &[u8], at: usize) -> bool {
     let Some(byte) = data.get(at) else { return true };
     matches!(byte, b',' | b':' | b';' | b'}' | b']' | b')' | b'>' | b'\\' | 0) || space(&data[at..]) > 0
 }
+
+/// Where a header ends that goes on behind its line: lines that are indented and hold one more word of it, or parameters.
+pub(super) fn folded_end(data: &[u8], mut end: usize) -> usize {
+    for _ in 0..FOLDS {
+        let rest = &data[end..data.len().min(end + FOLD)];
+        let gap = match rest {
+            [b'\n', b' ' | b'\t', ..] => 1,
+            [b'\r', b'\n', b' ' | b'\t', ..] => 2,
+            _ => return end,
+        };
+        let line = &rest[gap..];
+        let line = &line[..line.iter().position(|byte| matches!(byte, b'\n' | b'\r' | 0)).unwrap_or(line.len())];
+        let text = line.trim_ascii();
+        let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=._~-,\"".contains(byte);
+        let word = !text.is_empty() && text.iter().all(token);
+        let parameters = text.windows(2).any(|two| two == b"=\"") && !text.contains(&b':');
+        if !(word || parameters) {
+            return end;
+        }
+        end += gap + line.len();
+    }
+    end
+}
+
+/// How many lines a header may go on for, and how long each may be.
+const FOLDS: usize = 8;
+const FOLD: usize = 2 << 10;
 
 /// Where a word ends: at white space, or at a quote that closes a string around it.
 pub(super) fn word_end(data: &[u8], at: usize) -> usize {
@@ -336,6 +471,17 @@ pub(super) fn name_before(data: &[u8], tail: usize) -> &[u8] {
 pub(super) fn is_identifier(name: &[u8]) -> bool {
     let plain: Vec<u8> = name.iter().map(|&byte| if byte == b'-' { b'_' } else { byte }).collect();
     plain.eq_ignore_ascii_case(b"key") || IDENTIFIERS.iter().any(|known| ends_with(&plain, known))
+}
+
+/// Whether a value is a path of words, which no key is: `projects/foo/bar`.
+pub(super) fn is_path(value: &[u8]) -> bool {
+    let word = |part: &[u8]| {
+        part.first().is_none_or(u8::is_ascii_alphabetic)
+            && part.len() <= 24
+            && part.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(byte))
+            && part.iter().filter(|byte| byte.is_ascii_digit()).count() <= 2
+    };
+    value.contains(&b'/') && value.len() <= 256 && value.split(|byte| *byte == b'/').all(word)
 }
 
 /// Whether a value says that it is the SHA-256 of something. Bare digits do not: a random key looks the same.

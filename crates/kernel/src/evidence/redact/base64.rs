@@ -231,9 +231,12 @@ fn encode(
     replacement: &str,
 ) -> Vec<u8> {
     let mut bytes = text[first..group.start].to_vec();
+    if let Then::Quoted(from, to) = &group.then {
+        bytes.extend_from_slice(&text[*from..*to]);
+    }
     encoding.write(replacement, &mut bytes);
     match &group.then {
-        Then::Again(from, to) => bytes.extend_from_slice(&text[*from..*to]),
+        Then::Again(from, to) | Then::Quoted(from, to) => bytes.extend_from_slice(&text[*from..*to]),
         Then::Text(close) => encoding.write(close, &mut bytes),
         _ => {}
     }

@@ -1,4 +1,4 @@
-//! How data holds its text: as bytes that have ASCII in them, or as UTF-16; and the letters beyond ASCII that are a case
+//! How data holds its text: as bytes that have ASCII in them, as UTF-16 or UTF-32; and the letters beyond ASCII that are a case
 //! of one.
 
 /// Letters outside ASCII that are a case of an ASCII letter, and which.
@@ -12,15 +12,27 @@ pub(super) enum Encoding {
     Bytes,
     /// UTF-16, the high byte first or last.
     Utf16 { big: bool },
+    /// UTF-32, the same.
+    Utf32 { big: bool },
 }
 
 impl Encoding {
-    /// By byte order mark; without one, UTF-16 is what alternates with NUL from its beginning.
+    /// By byte order mark; without one, UTF-16 and UTF-32 are what alternates with NUL from its beginning.
     pub(super) fn of(data: &[u8]) -> Self {
         let sample = &data[..data.len().min(32) & !1];
         let wide =
             |low: usize| sample.len() >= 8 && sample.chunks_exact(2).all(|unit| unit[low] != 0 && unit[1 - low] == 0);
+        let quad = &data[..data.len().min(32) & !3];
+        let of_32 = |unit: &[u8], big: bool| {
+            let unit = [unit[0], unit[1], unit[2], unit[3]];
+            let point = if big { u32::from_be_bytes(unit) } else { u32::from_le_bytes(unit) };
+            // Small numbers side by side are no text.
+            char::from_u32(point).is_some_and(|letter| !letter.is_control() || letter.is_whitespace())
+        };
+        let wide32 = |big: bool| quad.len() >= 8 && quad.chunks_exact(4).all(|unit| of_32(unit, big));
         match data {
+            _ if wide32(false) => Self::Utf32 { big: false },
+            _ if wide32(true) => Self::Utf32 { big: true },
             [0xFF, 0xFE, ..] => Self::Utf16 { big: false },
             [0xFE, 0xFF, ..] => Self::Utf16 { big: true },
             _ if wide(0) => Self::Utf16 { big: false },
@@ -29,11 +41,26 @@ impl Encoding {
         }
     }
 
-    pub(super) fn units(self, data: &[u8]) -> impl Iterator<Item = u16> + '_ {
-        let big = matches!(self, Self::Utf16 { big: true });
-        data.chunks_exact(2).map(move |unit| {
-            if big { u16::from_be_bytes([unit[0], unit[1]]) } else { u16::from_le_bytes([unit[0], unit[1]]) }
+    /// How many bytes a unit has.
+    pub(super) const fn width(self) -> usize {
+        match self {
+            Self::Bytes => 1,
+            Self::Utf16 { .. } => 2,
+            Self::Utf32 { .. } => 4,
+        }
+    }
+
+    pub(super) fn units(self, data: &[u8]) -> impl Iterator<Item = u32> + '_ {
+        let big = matches!(self, Self::Utf16 { big: true } | Self::Utf32 { big: true });
+        data.chunks_exact(self.width()).map(move |unit| {
+            let add = |number: u32, byte: &u8| number << 8 | u32::from(*byte);
+            if big { unit.iter().fold(0, add) } else { unit.iter().rev().fold(0, add) }
         })
+    }
+
+    /// Whether data in this encoding begins with a byte order mark, which is no character of it.
+    pub(super) fn is_marked(self, data: &[u8]) -> bool {
+        self != Self::Bytes && self.units(&data[..data.len().min(4)]).next() == Some(0xFEFF)
     }
 
     pub(super) fn write(self, text: &str, out: &mut Vec<u8>) {
@@ -41,6 +68,8 @@ impl Encoding {
             Self::Bytes => out.extend_from_slice(text.as_bytes()),
             Self::Utf16 { big: true } => out.extend(text.encode_utf16().flat_map(u16::to_be_bytes)),
             Self::Utf16 { big: false } => out.extend(text.encode_utf16().flat_map(u16::to_le_bytes)),
+            Self::Utf32 { big: true } => out.extend(text.chars().flat_map(|letter| u32::from(letter).to_be_bytes())),
+            Self::Utf32 { big: false } => out.extend(text.chars().flat_map(|letter| u32::from(letter).to_le_bytes())),
         }
     }
 
@@ -50,7 +79,11 @@ impl Encoding {
                 Ok(text) => text.chars().count(),
                 Err(_) => data.utf8_chunks().map(|chunk| chunk.valid().chars().count() + chunk.invalid().len()).sum(),
             },
-            Self::Utf16 { .. } => char::decode_utf16(self.units(data)).count() + data.len() % 2,
+            Self::Utf16 { .. } => {
+                let units = self.units(data).map(|unit| u16::try_from(unit).unwrap_or_default());
+                char::decode_utf16(units).count() + data.len() % 2
+            }
+            Self::Utf32 { .. } => data.len().div_ceil(4),
         };
         count as u64
     }
@@ -67,13 +100,14 @@ impl Encoding {
                 let low = data.get(even..).and_then(|rest| self.units(rest).next());
                 if even >= 2 && low.is_some_and(|unit| unit & 0xFC00 == 0xDC00) { even - 2 } else { even }
             }
+            Self::Utf32 { .. } => at & !3,
         }
     }
 }
 
 /// One byte for a code unit: itself if ASCII, a space for white space, and 0xFF for what no rule asks for.
-pub(super) fn narrow(unit: u16) -> u8 {
-    let Some(letter) = char::from_u32(u32::from(unit)) else { return 0xFF };
+pub(super) fn narrow(unit: u32) -> u8 {
+    let Some(letter) = char::from_u32(unit) else { return 0xFF };
     let folded = FOLDED.iter().find(|(from, _)| *from == letter).map(|(_, to)| *to);
     match u8::try_from(unit) {
         Ok(byte) if byte.is_ascii() => byte,

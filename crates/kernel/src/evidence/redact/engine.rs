@@ -2,16 +2,20 @@
 
 use super::LONGEST;
 use super::assign::{
-    Assigned, DOUBLE, How, SINGLE, assigned, element, ends_value, follows_letter, is_digest, is_flag, is_identifier,
-    is_secret_name, name_before, name_rest, next_of_array, past_marker, quoted, unquoted_end, weight, word_end,
+    Assigned, DOUBLE, How, SINGLE, assigned, element, ends_value, folded_end, follows_letter, is_digest, is_flag,
+    is_identifier, is_path, is_secret_name, name_before, name_rest, next_of_array, past_marker, quoted, unquoted_end,
+    weight, word_end,
 };
+use super::changes;
 use super::data::{bare_end, data_end, is_query, query_end};
 use super::encoding::FOLDED;
 use super::escapes::{self, ESCAPES};
 use super::keywords::Keywords;
 use super::pattern::Pattern;
+use super::references::is_reference;
 use super::rules::{Bare, Boundary, Form, Named, Quotes, Rules, Shape, is_marker, marker};
 use super::steps::Match;
+use super::tables::Column;
 use std::collections::HashMap;
 
 /// How much of a match may stand before its keyword.
@@ -101,7 +105,17 @@ impl Engine {
     pub(super) fn is_secret(&self, rule: usize, value: &[u8]) -> bool {
         let Shape::Value(named) = &self.rules.rules[rule].shape else { return false };
         let harmless = named.guarded && is_digest(value);
-        !value.is_empty() && !harmless && !is_marker(value) && fits(named, value) && self.is_random(rule, value)
+        !value.is_empty()
+            && !harmless
+            && !is_reference(value)
+            && !is_marker(value)
+            && fits(named, value)
+            && self.is_random(rule, value)
+    }
+
+    /// The rule for the values of cookies.
+    pub(super) fn rule_of_cookies(&self) -> Option<usize> {
+        self.rules.rules.iter().position(|rule| matches!(rule.shape, Shape::Cookies))
     }
 
     fn is_random(&self, rule: usize, secret: &[u8]) -> bool {
@@ -134,7 +148,7 @@ fn entropy(text: &[u8]) -> f64 {
 }
 
 impl Quotes {
-    fn list(self) -> &'static [u8] {
+    pub(super) fn list(self) -> &'static [u8] {
         match self {
             Self::Either => &[DOUBLE, SINGLE],
             Self::Double => &[DOUBLE],
@@ -163,28 +177,32 @@ pub(super) enum Close {
     Nothing,
     /// What opened it, which is all that lies between here and its start.
     Opener(usize),
+    /// Quotes, as they stand here: without them what is around it would not be JSON.
+    Quotes(usize, usize),
     Bytes(&'static str),
 }
 
 /// What a rule found.
-type Found = (usize, usize, Close);
+pub(super) type Found = (usize, usize, Close);
 
 /// One search: the data, and what has been learned on the way that keeps it linear.
 pub(super) struct Scan<'s> {
-    engine: &'s Engine,
+    pub(super) engine: &'s Engine,
     pub(super) data: &'s [u8],
     /// Where each rule goes on.
     resume: Vec<usize>,
     /// No PEM end line starts between a begin line that was tried and here.
     pub(super) pem_searched: usize,
     /// The last words that were measured, which end at delimiters and at white space.
-    bare: Measured,
-    word: Measured,
+    pub(super) bare: Measured,
+    pub(super) word: Measured,
     /// The name, whether it is one of a secret, and the string in either kind of quotes, that were looked at last: several
     /// rules look at each.
-    name: Known<usize, Option<Assigned>>,
+    pub(super) name: Known<usize, Option<Assigned>>,
     secret: Known<(usize, usize), bool>,
-    strings: [Known<usize, Option<(usize, usize)>>; 2],
+    pub(super) strings: [Known<usize, Option<(usize, usize)>>; 2],
+    /// The column of a table that was read last.
+    pub(super) table: Column,
     spans: Vec<Span>,
     /// Texts with escapes in them, not yet searched as what they stand for.
     escaped: Vec<(usize, usize)>,
@@ -194,13 +212,13 @@ pub(super) struct Scan<'s> {
 
 /// A run of characters, so that it is not measured again from each place in it.
 #[derive(Clone, Copy, Debug, Default)]
-struct Measured {
+pub(super) struct Measured {
     start: usize,
     end: usize,
 }
 
 impl Measured {
-    fn end(&mut self, at: usize, measure: impl FnOnce(usize) -> usize) -> usize {
+    pub(super) fn end(&mut self, at: usize, measure: impl FnOnce(usize) -> usize) -> usize {
         if at < self.start || at >= self.end {
             *self = Self { start: at, end: measure(at) };
         }
@@ -210,12 +228,12 @@ impl Measured {
 
 /// An answer, and what it is the answer to.
 #[derive(Clone, Copy, Debug)]
-struct Known<Q, A>(Option<(Q, A)>);
+pub(super) struct Known<Q, A>(Option<(Q, A)>);
 
 impl<Q: Copy + PartialEq, A: Copy> Known<Q, A> {
     const NOTHING: Self = Self(None);
 
-    fn ask(&mut self, question: Q, answer: impl FnOnce() -> A) -> A {
+    pub(super) fn ask(&mut self, question: Q, answer: impl FnOnce() -> A) -> A {
         match self.0 {
             Some((known, answer)) if known == question => answer,
             _ => self.0.insert((question, answer())).1,
@@ -249,7 +267,7 @@ impl<'s> Scan<'s> {
                 let (head, start, end) = (at(span.head), at(span.start), at(span.end));
                 Span { head, start, end, close: Close::Nothing, ..span }
             });
-            scan.spans.extend(mapped.filter(|span| span.head >= from && !is_marker(&data[span.start..span.end])));
+            scan.spans.extend(mapped.filter(|span| span.head >= from && is_text(&data[span.start..span.end])));
         }
         Ok(scan.spans)
     }
@@ -266,6 +284,7 @@ impl<'s> Scan<'s> {
             name: Known::NOTHING,
             secret: Known::NOTHING,
             strings: [Known::NOTHING; 2],
+            table: Column::default(),
             spans,
             escaped,
             folded: false,
@@ -305,7 +324,7 @@ impl<'s> Scan<'s> {
         }
     }
 
-    fn add(&mut self, head: usize, rule: usize, (start, end, close): Found) {
+    pub(super) fn add(&mut self, head: usize, rule: usize, (start, end, close): Found) {
         let past = past_marker(self.data, start);
         if past > start && past >= end {
             return;
@@ -325,6 +344,11 @@ impl<'s> Scan<'s> {
             Shape::Value(named) => return self.value(rule, named, head, tail).map(|found| (head, found)),
             Shape::Address => self.address(rule, head, tail)?,
             Shape::Pem => self.pem(head, tail)?,
+            Shape::Pair => return self.pair(head).map(|found| (head, found)),
+            Shape::Cookies => {
+                self.resume[rule] = self.cookies(rule, head, tail);
+                return None;
+            }
         };
         self.resume[rule] = end;
         Some((head, (start, end, Close::Nothing)))
@@ -377,16 +401,22 @@ impl<'s> Scan<'s> {
 
     fn value(&mut self, rule: usize, named: &Named, head: usize, tail: usize) -> Option<Found> {
         let tail = if named.ends { tail } else { tail + name_rest(self.data, tail) };
-        let at = self.name.ask(tail, || assigned(self.data, tail))?;
+        let Some(at) = self.name.ask(tail, || assigned(self.data, tail)) else {
+            self.column(rule, named, head, tail);
+            return None;
+        };
         if named.guarded && !self.secret.ask((head, tail), || is_secret_name(self.data, head, tail)) {
             return None;
+        }
+        if self.data.get(at.value) == Some(&b'{') {
+            self.members(rule, named, head, tail, at);
         }
         if at.array {
             self.rest_of_array(rule, named, head, tail, at);
         }
         if at.how == How::Element {
             let (start, end) = element(self.data, at.value)?;
-            return self.fitting(named, &at, tail, start, end).then_some((start, end, Close::Nothing));
+            return self.fitting(named, tail, start, end).then_some((start, end, Close::Nothing));
         }
         for &quote in named.quotes.list() {
             let string = &mut self.strings[usize::from(quote == SINGLE)];
@@ -396,18 +426,25 @@ impl<'s> Scan<'s> {
             if matches!(named.bare, Bare::Word | Bare::Line) {
                 self.glued(rule, head, at.value, (start, end), quote);
             }
+            self.changed(rule, named, head, tail, end + (start - at.value));
             // Not resumed after: a rule that reads escapes otherwise may see another value inside of this one.
-            return self.fitting(named, &at, tail, start, end).then_some((start, end, Close::Opener(at.value)));
+            return self.fitting(named, tail, start, end).then_some((start, end, Close::Opener(at.value)));
         }
         if matches!(named.bare, Bare::Plain | Bare::Data)
             && matches!(self.data.get(at.value), Some(b'"' | b'\'' | b'\\'))
         {
             return None;
         }
-        let (end, close) = self.bare_value(named, tail, &at)?;
+        if let Some(found) = self.number(named, &at, tail) {
+            return Some(found);
+        }
+        if let Some(end) = changes::side(self.data, at.value) {
+            self.changed(rule, named, head, tail, end);
+        }
+        let (end, close) = self.bare_value(named, (head, tail), &at)?;
         let start = at.value;
         self.resume[rule] = end;
-        self.fitting(named, &at, tail, start, end).then_some((start, end, Close::Bytes(close)))
+        self.fitting(named, tail, start, end).then_some((start, end, Close::Bytes(close)))
     }
 
     /// The values of an array after the first one.
@@ -417,7 +454,7 @@ impl<'s> Scan<'s> {
             at.value = next;
             for quote in named.quotes.list() {
                 if let Some((start, end)) = quoted(self.data, next, *quote)
-                    && self.fitting(named, &at, tail, start, end)
+                    && self.fitting(named, tail, start, end)
                 {
                     self.add(head, rule, (start, end, Close::Opener(next)));
                 }
@@ -435,32 +472,36 @@ impl<'s> Scan<'s> {
     }
 
     /// Where a word that begins here ends.
-    fn word_end(&mut self, at: usize) -> usize {
+    pub(super) fn word_end(&mut self, at: usize) -> usize {
         let data = self.data;
         self.word.end(at, |at| unquoted_end(data, at, false))
     }
 
-    fn fitting(&self, named: &Named, at: &Assigned, tail: usize, start: usize, end: usize) -> bool {
+    pub(super) fn fitting(&self, named: &Named, tail: usize, start: usize, end: usize) -> bool {
         let text = &self.data[start..end];
         let harmless =
-            named.guarded && (at.named || named.bare != Bare::None) && is_identifier(name_before(self.data, tail))
-                || named.guarded && is_digest(text);
-        !harmless && fits(named, text)
+            named.guarded && (is_identifier(name_before(self.data, tail)) || is_digest(text) || is_path(text));
+        !harmless && !is_reference(text) && fits(named, text)
     }
 
     /// Where a value without quotes ends, and what it needs after it.
-    fn bare_value(&mut self, named: &Named, tail: usize, at: &Assigned) -> Option<(usize, &'static str)> {
+    fn bare_value(
+        &mut self,
+        named: &Named,
+        (head, tail): (usize, usize),
+        at: &Assigned,
+    ) -> Option<(usize, &'static str)> {
         let (data, value) = (self.data, at.value);
         let bare = self.bare.end(value, |at| bare_end(data, at));
         let (end, close) = match named.bare {
             Bare::None => return None,
             Bare::Plain => (bare, " "),
-            Bare::Data => (data_end(data, tail, at, bare, || self.word_end(value))?, " "),
+            Bare::Data => (data_end(data, (head, tail), at, bare, || self.word_end(value))?, " "),
             Bare::Word | Bare::Line if at.named => return None,
             Bare::Word | Bare::Line if is_query(data, tail, at) => (query_end(data, value, bare), " "),
             // A flag's value is one word, and so is what stands on a line of its own.
             Bare::Line if !is_flag(data, tail) && !matches!(data.get(value - 1), Some(b'\n' | b'\r')) => {
-                (unquoted_end(data, value, true), "\n")
+                (folded_end(data, unquoted_end(data, value, true)), "\n")
             }
             Bare::Word | Bare::Line => (self.word_end(value), " "),
         };
@@ -478,6 +519,12 @@ impl<'s> Scan<'s> {
         let end = end.min(unquoted_end(self.data, at, false));
         Some((head, end))
     }
+}
+
+/// Whether what escapes stand in is no reference as it is written, as `%DB_PASSWORD%` is, and begins with no mark: what
+/// follows one was looked at when the mark was made.
+fn is_text(source: &[u8]) -> bool {
+    marker(source).is_none() && !is_reference(source)
 }
 
 /// Whether a match goes on from a longer word; a digit that ends an escape is none of a word.

@@ -1,12 +1,15 @@
-//! Secrets whose characters are written as escapes: `%2D` of URLs, `\u002d`, `\x2d` and `\/` of strings, or which have the
-//! colours of a terminal between them. They are searched for in
-//! the text that the escapes stand for, one level deep, and found in the text as it is.
+//! Secrets whose characters are written as escapes: `%2D` of URLs, encoded once or more, `\u002d`, `\x2d` and `\/` of strings,
+//! the entities of HTML; or which have the colours and links of a terminal or a line break of a shell between them. They are
+//! searched for in the text that the escapes stand for, one level deep, and found in the text as it is.
 
 use super::rules;
 use super::{CONTEXT, LONGEST};
 
 /// What escapes begin with: first those that two hexadecimal digits follow.
-pub(super) const ESCAPES: [&str; 5] = ["%", "\\u00", "\\x", "\\/", "\u{1b}["];
+pub(super) const ESCAPES: [&str; 17] = [
+    "%", "\\u00", "\\x", "\\/", "\u{1b}[", "\u{1b}]", "\u{1b}(", "\\033[", "\\e[", "\\\n", "\\\r\n", "&quot;",
+    "&apos;", "&amp;", "&#", "&lt;", "&gt;",
+];
 
 /// How many of them are followed by two hexadecimal digits.
 const DIGITS: usize = 3;
@@ -15,20 +18,86 @@ const DIGITS: usize = 3;
 fn escape(text: &[u8]) -> Option<(Option<u8>, usize)> {
     match text {
         [b'\\', b'/', ..] => return Some((Some(b'/'), 2)),
-        [0x1B, ..] => return colour(text).map(|length| (None, length)),
+        // A line that a shell goes on with.
+        [b'\\', b'\n', ..] => return Some((None, 2)),
+        [b'\\', b'\r', b'\n', ..] => return Some((None, 3)),
+        [0x1B, ..] => return sequence(text).map(|length| (None, length)),
+        // A colour as a program logs it, which has the escape character as an escape itself.
+        [b'\\', b'0', b'3', b'3', b'[', ..] => return Some((None, 4 + parameters(&text[4..])?)),
+        [b'\\', b'e', b'[', ..] => return Some((None, 2 + parameters(&text[2..])?)),
+        [b'&', ..] => return entity(text),
         _ => {}
     }
     let begin = ESCAPES[..DIGITS].iter().find(|begin| text.starts_with(begin.as_bytes()))?.len();
-    let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
-    let value = digit(begin)? * 16 + digit(begin + 1)?;
-    Some((Some(u8::try_from(value).ok()?), begin + 2))
+    // Of a text that was encoded more than once, `%2541` is a letter as `%41` is.
+    let again = if text[0] == b'%' { text[1..].chunks(2).take(4).take_while(|two| *two == b"25").count() } else { 0 };
+    let of = |begin: usize| {
+        let digit = |at: usize| char::from(*text.get(at)?).to_digit(16);
+        let value = digit(begin)? * 16 + digit(begin + 1)?;
+        Some((u8::try_from(value).ok()?, begin + 2))
+    };
+    let (value, length) = (0..=again).rev().find_map(|again| of(begin + 2 * again))?;
+    if value == 0x1B
+        && let Some(more) = parameters(&text[length..])
+    {
+        return Some((None, length + more));
+    }
+    Some((Some(value), length))
 }
+
+/// The character that an entity of HTML stands for, itself encoded once more or not, and how long it is.
+fn entity(text: &[u8]) -> Option<(Option<u8>, usize)> {
+    let again = text[1..].chunks(4).take(3).take_while(|four| *four == b"amp;").count();
+    let of = |again: usize| {
+        let rest = text.get(1 + 4 * again..)?;
+        let near = &rest[..rest.len().min(8)];
+        let end = near.iter().position(|byte| *byte == b';')?;
+        let letter = match &near[..end] {
+            b"quot" => b'"',
+            b"apos" => b'\'',
+            b"amp" => b'&',
+            b"lt" => b'<',
+            b"gt" => b'>',
+            [b'#', b'x' | b'X', digits @ ..] => u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?,
+            [b'#', digits @ ..] => std::str::from_utf8(digits).ok()?.parse().ok()?,
+            _ => return None,
+        };
+        Some((Some(letter), 1 + 4 * again + end + 1))
+    };
+    (0..=again).rev().find_map(of)
+}
+
+/// How long the parameters and the end of a control sequence are that begin here: `[1;31m`.
+fn parameters(text: &[u8]) -> Option<usize> {
+    let numbers = text.strip_prefix(b"[")?.iter().take(32);
+    let length = 1 + numbers.take_while(|byte| byte.is_ascii_digit() || matches!(byte, b';' | b':' | b'?')).count();
+    text.get(length).filter(|byte| byte.is_ascii_alphabetic()).map(|_| length + 1)
+}
+
+/// How long a sequence of a terminal is that begins here: a colour, a link (OSC 8), a set of characters.
+fn sequence(text: &[u8]) -> Option<usize> {
+    match text {
+        [0x1B, b'[', ..] => colour(text),
+        [0x1B, b'(' | b')', _, ..] => Some(3),
+        [0x1B, b']', ..] => {
+            let near = &text[1..text.len().min(LINK)];
+            let end = 1 + near.iter().position(|byte| matches!(byte, 0x07 | 0x1B | b'\n'))?;
+            match &text[end..] {
+                [0x07, ..] => Some(end + 1),
+                [0x1B, b'\\', ..] => Some(end + 2),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// How long a link of a terminal may be.
+const LINK: usize = 2 << 10;
 
 /// How long the colour of a terminal is that begins here: ESC [ numbers m, or K as grep writes it.
 pub(super) fn colour(text: &[u8]) -> Option<usize> {
-    let numbers = text.strip_prefix(b"\x1b[")?.iter().take(24);
-    let length = 2 + numbers.take_while(|byte| byte.is_ascii_digit() || **byte == b';').count();
-    matches!(text.get(length), Some(b'm' | b'K')).then_some(length + 1)
+    Some(1 + parameters(text.strip_prefix(b"\x1b")?)?)
 }
 
 pub(super) fn is_escape(text: &[u8]) -> bool {
@@ -46,7 +115,8 @@ pub(super) fn ends_with_one(text: &[u8]) -> bool {
 
 /// Whether what already stands in the place of a secret was written with escapes later.
 pub(super) fn is_marker(text: &[u8]) -> bool {
-    text.len() <= 3 * 64 && text.starts_with(b"%5") && rules::is_marker(&decode(text).0)
+    let encoded = text.starts_with(b"%5") || text.starts_with(b"%25");
+    text.len() <= 9 * 64 && encoded && rules::is_marker(&decode(text).0)
 }
 
 /// The word that an escape is in, with a little of its line before it; where it is a colour, all of its line.
@@ -60,9 +130,20 @@ pub(super) fn around(data: &[u8], at: usize) -> (usize, usize) {
     let line = memchr::memrchr3(b'\n', b'\r', 0, &data[near..word]).map_or(near, |place| near + place + 1);
     let cut = line > 0 && !parts(&data[line - 1]);
     let skipped = if cut { data[line..word].iter().position(parts).map_or(word - line, |place| place + 1) } else { 0 };
-    let after = &data[at..data.len().min(at + LONGEST)];
-    let end = if data[at] == 0x1B { after.iter().position(ends_line) } else { after.iter().position(parts) };
-    (line + skipped, at + end.unwrap_or(after.len()))
+    let limit = data.len().min(at + LONGEST);
+    let whole = matches!(data[at], 0x1B | b'&') || data[at..].starts_with(b"\\033") || data[at..].starts_with(b"\\e");
+    let ends = |from: usize| {
+        let after = &data[from..limit];
+        let end = if whole { after.iter().position(ends_line) } else { after.iter().position(parts) };
+        from + end.unwrap_or(after.len())
+    };
+    let mut end = ends(at);
+    // A word goes on behind a line break that a shell does not see.
+    while end < limit && data[..end].ends_with(b"\\") && matches!(data[end], b'\n' | b'\r') {
+        let next = end + if data[end..].starts_with(b"\r\n") { 2 } else { 1 };
+        end = ends(next.min(limit));
+    }
+    (line + skipped, end)
 }
 
 /// From where on in a shortened text places have moved to the left, and by how much.
@@ -122,7 +203,8 @@ pub(super) fn without_slashes(data: &[u8]) -> Option<(Vec<u8>, Moves)> {
 pub(super) fn decode(text: &[u8]) -> (Vec<u8>, Moves) {
     let (mut bytes, mut moves, mut at) = (Vec::with_capacity(text.len()), Vec::new(), 0);
     while at < text.len() {
-        let plain = text[at..].iter().position(|byte| matches!(byte, b'%' | b'\\' | 0x1B)).unwrap_or(text.len() - at);
+        let plain =
+            text[at..].iter().position(|byte| matches!(byte, b'%' | b'\\' | 0x1B | b'&')).unwrap_or(text.len() - at);
         bytes.extend_from_slice(&text[at..at + plain]);
         at += plain;
         let Some(&byte) = text.get(at) else { break };

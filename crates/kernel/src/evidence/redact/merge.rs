@@ -21,6 +21,8 @@ pub(super) enum Then {
     Replacement,
     /// The same, and these bytes of the data again.
     Again(usize, usize),
+    /// The same between quotes, as they stand in these bytes of the data.
+    Quoted(usize, usize),
     /// The same, and this.
     Text(&'static str),
     /// These bytes, which have the replacement in an encoding.
@@ -34,7 +36,7 @@ pub(super) fn merge(mut spans: Vec<Span>) -> Vec<Group> {
     if spans.is_empty() {
         return Vec::new();
     }
-    spans.sort_by_key(|span| (span.allow.is_some(), span.start, Reverse(span.end), span.head, span.rule));
+    spans.sort_unstable_by_key(|span| (span.allow.is_some(), span.start, Reverse(span.end), span.head, span.rule));
     let allowed = spans.split_off(spans.partition_point(|span| span.allow.is_none()));
     let mut groups: Vec<Group> = Vec::new();
     // What the first span of the group at hand needs if the group ends behind it.
@@ -48,15 +50,19 @@ pub(super) fn merge(mut spans: Vec<Span>) -> Vec<Group> {
                 if end > group.end {
                     group.end = end;
                     group.then = match needed {
-                        Close::Nothing => Then::Replacement,
                         Close::Opener(open) => Then::Again(open, group.start),
                         Close::Bytes(text) => Then::Text(text),
+                        Close::Nothing | Close::Quotes(..) => Then::Replacement,
                     };
                 }
             }
             _ => {
                 needed = close;
-                groups.push(Group { head, start, end, rule, then: Then::Replacement });
+                let then = match close {
+                    Close::Quotes(from, to) => Then::Quoted(from, to),
+                    _ => Then::Replacement,
+                };
+                groups.push(Group { head, start, end, rule, then });
             }
         }
     }
@@ -84,7 +90,7 @@ pub(super) fn join(mut groups: Vec<Group>, encoded: Vec<Group>) -> Vec<Group> {
         return groups;
     }
     groups.extend(encoded);
-    groups.sort_by_key(|group| (group.start, Reverse(group.end), group.head, group.rule));
+    groups.sort_unstable_by_key(|group| (group.start, Reverse(group.end), group.head, group.rule));
     let mut joined: Vec<Group> = Vec::with_capacity(groups.len());
     for group in groups {
         match joined.last_mut() {

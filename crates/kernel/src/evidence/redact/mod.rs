@@ -15,21 +15,26 @@
 mod allow;
 mod assign;
 mod base64;
+mod changes;
 mod data;
 mod encoding;
 mod engine;
 mod escapes;
 mod fields;
 mod keywords;
+mod members;
 mod merge;
+mod pairs;
 mod pattern;
 mod payload;
 mod pem;
+mod references;
 mod report;
 mod rules;
 mod sniff;
 mod steps;
 mod stream;
+mod tables;
 mod write;
 
 pub use pattern::MAX_COMPILED;
@@ -184,8 +189,9 @@ impl Redactor {
         };
         if encoding != Encoding::Bytes {
             let narrowed: Vec<u8> = encoding.units(data).map(narrow).collect();
-            let spans = Scan::run(engine, &narrowed, from / 2).unwrap_or_default();
-            return merge(moved(spans, |place| place * 2));
+            let width = encoding.width();
+            let spans = Scan::run(engine, &narrowed, from / width).unwrap_or_default();
+            return merge(moved(spans, |place| place * width));
         }
         if let Ok(spans) = Scan::run(engine, data, from) {
             return merge(spans);
@@ -200,8 +206,10 @@ impl Redactor {
 fn moved(mut spans: Vec<Span>, to: impl Fn(usize) -> usize) -> Vec<Span> {
     for span in &mut spans {
         (span.head, span.start, span.end) = (to(span.head), to(span.start), to(span.end));
-        if let Close::Opener(open) = &mut span.close {
-            *open = to(*open);
+        match &mut span.close {
+            Close::Opener(open) => *open = to(*open),
+            Close::Quotes(from, until) => (*from, *until) = (to(*from), to(*until)),
+            Close::Nothing | Close::Bytes(_) => {}
         }
     }
     spans

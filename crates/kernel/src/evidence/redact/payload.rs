@@ -1,18 +1,22 @@
 //! Payloads: the strings of a JSON object, redacted by what they hold and by the name they stand under.
 
-use super::Redactor;
 use super::encoding::Encoding;
 use super::merge::{Group, Then};
-use receipt_core::json::{Object, Text, Value};
+use super::references::is_reference;
+use super::rules::is_marker;
+use super::{Redactor, pairs};
+use receipt_core::canonical;
+use receipt_core::json::{Limits, Object, Text, Value};
 use std::sync::Arc;
 
 impl Redactor {
     /// Replaces every secret in the strings of a payload, and says how many.
     ///
     /// A string under the name of a secret (`password`, `client_secret`, `api-key`, …) is replaced whole, and so is
-    /// each string of an array under one, and the string behind a flag (`--password`) in an array. An array with a flag in it
-    /// is read as a line of a shell as well. A key is replaced where
-    /// it is itself a secret.
+    /// each string of an array under one, and the string behind a flag (`--password`) in an array. So is the `value` beside a
+    /// `name` of one, each side of a change and each `value` in an object below one, and each value of a cookie. A number in
+    /// such a place becomes a string. An array with a flag in it is read as a line of a shell as well. A key is replaced
+    /// where it is itself a secret.
     pub fn redact_object(&self, payload: &mut Object) -> usize {
         self.redact_object_by(payload, &mut |_| {})
     }
@@ -26,7 +30,7 @@ impl Redactor {
         };
         let mut open: Vec<(Option<Arc<[usize]>>, &mut Value)> = Vec::new();
         self.redact_keys(payload, &mut count);
-        open.extend(payload.iter_mut().map(|(key, value)| (self.rules_of_name(key), value)));
+        self.open_members(payload, None, &mut count, &mut open);
         while let Some((rules, value)) = open.pop() {
             match value {
                 Value::String(text) => self.redact_string(rules.as_deref().unwrap_or_default(), text, &mut count),
@@ -43,12 +47,76 @@ impl Redactor {
                 }
                 Value::Object(object) => {
                     self.redact_keys(object, &mut count);
-                    open.extend(object.iter_mut().map(|(key, value)| (self.rules_of_name(key), value)));
+                    self.open_members(object, rules.as_ref(), &mut count, &mut open);
                 }
-                Value::Null | Value::Bool(_) | Value::Number(_) => {}
+                Value::Number(_) => {
+                    let text = canonical::to_bytes(value, Limits::READ).unwrap_or_default();
+                    let secret = self.secret(rules.as_deref().unwrap_or_default(), &text);
+                    if let Some(rule) = secret.filter(|_| text.len() > 1) {
+                        count(rule);
+                        *value = Value::from(&**self.rule(rule).1);
+                    }
+                }
+                Value::Null | Value::Bool(_) => {}
             }
         }
         hits
+    }
+
+    /// Opens the members of an object, each with the rules under which it is a secret: because of its own name, of the name
+    /// that stands beside it, or of that of the object.
+    fn open_members<'v>(
+        &self,
+        object: &'v mut Object,
+        above: Option<&Arc<[usize]>>,
+        count: &mut dyn FnMut(usize),
+        open: &mut Vec<(Option<Arc<[usize]>>, &'v mut Value)>,
+    ) {
+        let beside = object.iter().find_map(|(key, value)| {
+            let name = value.as_text().filter(|_| pairs::holds_name(key.as_bytes()))?;
+            self.rules_of_name(name)
+        });
+        let cookie = object.iter().any(|(key, _)| pairs::is_of_cookie(key.as_bytes()));
+        for (key, value) in object.iter_mut() {
+            let bytes = key.as_bytes();
+            if cookie && pairs::holds_value(bytes) {
+                self.redact_cookie(value, count);
+            } else if bytes.eq_ignore_ascii_case(b"cookies") {
+                self.redact_cookies(value, count);
+            }
+            let own = self.rules_of_name(key);
+            let other = || beside.clone().filter(|_| pairs::holds_value(bytes));
+            let above = || above.cloned().filter(|_| pairs::belongs_to_name(bytes));
+            open.push((own.or_else(other).or_else(above), value));
+        }
+    }
+
+    /// The values of what is called cookies: of a map all, of a list those of each of its members.
+    fn redact_cookies(&self, cookies: &mut Value, count: &mut dyn FnMut(usize)) {
+        match cookies {
+            Value::Object(map) => map.iter_mut().for_each(|(_, value)| self.redact_cookie(value, count)),
+            Value::Array(list) => {
+                let members = list.iter_mut().filter_map(|item| match item {
+                    Value::Object(cookie) => Some(cookie.iter_mut()),
+                    _ => None,
+                });
+                let values = members.flatten().filter(|(key, _)| pairs::holds_value(key.as_bytes()));
+                values.for_each(|(_, value)| self.redact_cookie(value, count));
+            }
+            _ => {}
+        }
+    }
+
+    fn redact_cookie(&self, value: &mut Value, count: &mut dyn FnMut(usize)) {
+        let rule = self.engine.as_ref().and_then(|engine| engine.rule_of_cookies());
+        if let (Some(rule), Value::String(text)) = (rule, &mut *value)
+            && text.as_bytes().len() >= 8
+            && !is_marker(text.as_bytes())
+            && !is_reference(text.as_bytes())
+        {
+            count(rule);
+            *value = Value::from(&**self.rule(rule).1);
+        }
     }
 
     /// Replaces the secrets in a list of arguments that show only where they stand in a line: `-u bob:…`, `sshpass -p …`.
@@ -84,14 +152,18 @@ impl Redactor {
         (!found.is_empty()).then(|| found.into())
     }
 
+    /// The first of these rules by which a value is a secret.
+    fn secret(&self, rules: &[usize], value: &[u8]) -> Option<usize> {
+        let engine = self.engine.as_ref()?;
+        let found = |rule: &&usize| engine.is_secret(**rule, value) && engine.allowed(**rule, value).is_none();
+        rules.iter().find(found).copied()
+    }
+
     fn redact_string(&self, rules: &[usize], text: &mut Text, count: &mut dyn FnMut(usize)) {
         let value = text.as_bytes();
-        let secret = self.engine.as_ref().and_then(|engine| {
-            rules.iter().find(|rule| engine.is_secret(**rule, value) && engine.allowed(**rule, value).is_none())
-        });
-        if let Some(rule) = secret {
-            count(*rule);
-            *text = (&**self.rule(*rule).1).into();
+        if let Some(rule) = self.secret(rules, value) {
+            count(rule);
+            *text = (&**self.rule(rule).1).into();
             return;
         }
         let groups = self.groups(value, Encoding::Bytes, 0);
@@ -132,12 +204,17 @@ impl Redactor {
         for point in text.code_points().map(Some).chain([None]) {
             while let Some(group) = groups.next_if(|group| group.end <= at) {
                 let replacement = self.rule(group.rule).1;
+                if let Then::Quoted(from, to) = &group.then {
+                    push(&mut out, &String::from_utf8_lossy(&text.as_bytes()[*from..*to]));
+                }
                 match &group.then {
                     Then::Encoded(bytes) => push(&mut out, &String::from_utf8_lossy(bytes)),
                     _ => push(&mut out, replacement),
                 }
                 match &group.then {
-                    Then::Again(from, to) => push(&mut out, &String::from_utf8_lossy(&text.as_bytes()[*from..*to])),
+                    Then::Again(from, to) | Then::Quoted(from, to) => {
+                        push(&mut out, &String::from_utf8_lossy(&text.as_bytes()[*from..*to]));
+                    }
                     Then::Text(close) => push(&mut out, close),
                     _ => {}
                 }

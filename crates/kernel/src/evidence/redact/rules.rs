@@ -75,6 +75,10 @@ pub(super) enum Shape {
     Pem,
     /// An address with an `@` in it, keyword included, up to white space.
     Address,
+    /// A member `value` before the member that names what it is of.
+    Pair,
+    /// The values of what is called cookies.
+    Cookies,
 }
 
 /// A secret that is known by its own form.
@@ -280,7 +284,7 @@ impl Rule {
                     + form.again.as_ref().map_or(0, |it| it.text().len())
             }
             Shape::Value(named) => named.pattern.as_ref().map_or(0, |it| it.text().len()),
-            Shape::Pem | Shape::Address => 0,
+            Shape::Pem | Shape::Address | Shape::Pair | Shape::Cookies => 0,
         }
     }
 
@@ -326,6 +330,8 @@ impl Rule {
         match &self.shape {
             Shape::Pem => object.insert("block", "pem"),
             Shape::Address => object.insert("block", "address"),
+            Shape::Pair => object.insert("block", "pair"),
+            Shape::Cookies => object.insert("block", "cookies"),
             Shape::Pattern(form) => {
                 object.insert("pattern", form.pattern.whole.text());
                 object.insert("group", form.pattern.group);
@@ -354,12 +360,12 @@ impl Rule {
             return Err(invalid(&id, "an id is 1 to 48 of a-z, 0-9 and _"));
         }
         let keywords = fields.strings("keywords")?.unwrap_or_default();
-        let sound = |word: &String| {
-            (3..=MAX_KEYWORD).contains(&word.len()) && word.is_ascii() && *word == word.to_ascii_lowercase()
-        };
+        let sound = |word: &String| (3..=MAX_KEYWORD).contains(&word.len()) && *word == word.to_ascii_lowercase();
         if keywords.is_empty() || !keywords.iter().all(sound) {
-            return Err(fields
-                .invalid("keywords", "expected some of at least 3 and at most 128 ASCII characters in lower case"));
+            return Err(fields.invalid(
+                "keywords",
+                "expected some of at least 3 and at most 128 bytes, ASCII letters in lower case",
+            ));
         }
         let replacement = fields.string("replacement")?.unwrap_or_else(|| format!("{}{id}{}", MARKER.0, MARKER.1));
         if marker(replacement.as_bytes()) != Some(replacement.len()) {
@@ -404,9 +410,13 @@ pub(super) fn marker(text: &[u8]) -> Option<usize> {
     ends.then_some(MARKER.0.len() + name + MARKER.1.len())
 }
 
-/// Whether a value already stands in the place of a secret, filled up with blanks or not.
+/// Whether a value already stands in the place of a secret, or of several side by side, filled up with blanks or not.
 pub(super) fn is_marker(value: &[u8]) -> bool {
-    marker(value).is_some_and(|length| value[length..].iter().all(|byte| *byte == b' '))
+    let mut rest = value;
+    while let Some(length) = marker(rest) {
+        rest = &rest[length..];
+    }
+    rest.len() < value.len() && rest.iter().all(|byte| *byte == b' ')
 }
 
 /// The tables of an array of them, taken out.
@@ -434,7 +444,9 @@ impl Fields<'_> {
             (None, Some(value), None) => self.named(&value, room).map(Shape::Value),
             (None, None, Some("pem")) => Ok(Shape::Pem),
             (None, None, Some("address")) => Ok(Shape::Address),
-            (None, None, Some(_)) => Err(self.invalid("block", "expected pem or address")),
+            (None, None, Some("pair")) => Ok(Shape::Pair),
+            (None, None, Some("cookies")) => Ok(Shape::Cookies),
+            (None, None, Some(_)) => Err(self.invalid("block", "expected pem, address, pair or cookies")),
             _ => Err(self.invalid("pattern", "expected one of pattern, value and block")),
         }
     }

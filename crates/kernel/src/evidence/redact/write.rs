@@ -66,9 +66,12 @@ impl Writer {
                 }
                 Then::Encoded(bytes) => out.extend_from_slice(bytes),
                 then => {
+                    if let Then::Quoted(from, to) = then {
+                        out.extend_from_slice(&data[*from..*to]);
+                    }
                     self.encoding.write(&replacement, out);
                     match then {
-                        Then::Again(from, to) => out.extend_from_slice(&data[*from..*to]),
+                        Then::Again(from, to) | Then::Quoted(from, to) => out.extend_from_slice(&data[*from..*to]),
                         Then::Text(close) => self.encoding.write(close, out),
                         _ => {}
                     }
@@ -81,8 +84,7 @@ impl Writer {
     }
 
     fn pass(&mut self, data: &[u8]) {
-        let mark =
-            self.bytes == 0 && self.encoding != Encoding::Bytes && matches!(data, [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..]);
+        let mark = self.bytes == 0 && self.encoding.is_marked(data);
         self.characters += self.encoding.characters(data) - u64::from(mark);
         self.bytes += data.len() as u64;
     }
