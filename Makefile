@@ -135,11 +135,14 @@ bench: reference
 	$(PYTHON) tools/corpus.py target/corpus
 	CORPUS="$$(realpath target/corpus)" $(CARGO) bench --locked -p receipt-kernel --bench redact
 	$(PYTHON) tools/scanners.py --receipt target/release/receipt --folder target/scanners
+	tools/instructions.sh target/release/receipt
 
-# Sixty seconds on each parser; needs cargo-fuzz and a nightly toolchain.
+# Sixty seconds on each parser, or as many as FUZZ_SECONDS says; needs cargo-fuzz and a nightly toolchain.
+FUZZ_SECONDS ?= 60
 fuzz:
-	cd fuzz && for target in json canonical envelope note policy bundle redactor; do \
-	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=60 -dict=dictionaries/json.dict || exit 1; done
+	cd fuzz && python3 seed.py && for target in json canonical envelope note policy bundle redactor; do \
+	  dictionary=json; test $$target != redactor || dictionary=redactor; \
+	  $(CARGO) +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) -dict=dictionaries/$$dictionary.dict || exit 1; done
 
 clean:
 	$(CARGO) clean

@@ -163,6 +163,7 @@ codes! {
     PROOF_MISMATCH, "log", "The proof does not lead to the checkpoint's root.";
     PROOF_PARTIAL, "log", "The proof covers the run up to an event that is not its last.";
     READ_FAILURE, "content, columns, evidence, path, tail, runs, rollback, any invariant, retain", "Something could not be read, so nothing is said of it.";
+    REDACTION_FAILED, "any invariant", "Something was withheld from the run because redaction itself failed: a fault of the recorder.";
     REFS_OUTSIDE_RUN, "refs.closed_world", "Claims cite blobs that this run did not put.";
     REPLAY_DRIFT, "replay", "Computed again, an evaluation is another; another version of the evaluator made it.";
     REPLAY_EVIDENCE_EXPIRED, "replay", "Computed again, an evaluation is the same if evidence that was removed with a receipt was as it was put.";

@@ -4,6 +4,12 @@ use crate::id::{BlobHash, BlobRef};
 use crate::json::{Object, Value};
 use std::sync::Arc;
 
+/// The member in which an event says why something was not looked into for secrets: of its payload, or of the meta of
+/// evidence.
+pub const UNSCANNED: &str = "unscanned";
+/// It was withheld: to redact it failed, by a fault of the program that recorded it.
+pub const REDACTION_FAILED: &str = "REDACTION_FAILED";
+
 /// How evidence is stored and how long it lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EvidenceClass {

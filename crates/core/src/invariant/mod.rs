@@ -44,6 +44,8 @@ pub use unjudged::Unjudged;
 
 use crate::commitment::{Commitment, Listed};
 use crate::error::Error;
+use crate::evidence::REDACTION_FAILED;
+use crate::id::EventRef;
 use crate::json::Object;
 use crate::run::Snapshot;
 use crate::verdict::{InvariantResult, Reason, Verdict};
@@ -78,7 +80,8 @@ pub trait Invariant: Debug + Send + Sync {
 ///
 /// UNKNOWN with `READ_FAILURE` if the snapshot could not be taken, and with `NO_EVENTS` if an answer would be a
 /// success about a run that is not there. No answer but that of `ledger.chain_valid` is better than FAIL if a row of
-/// the run could not be read as an event (`EVENT_MALFORMED`): it might have been the one that mattered.
+/// the run could not be read as an event (`EVENT_MALFORMED`): it might have been the one that mattered. For the same
+/// reason no answer is better than UNKNOWN if something was withheld (`REDACTION_FAILED`).
 pub fn evaluate(invariant: &dyn Invariant, run: &Snapshot) -> InvariantResult {
     if let Some(problem) = run.read_failure() {
         let reason = Reason::new("READ_FAILURE", format!("the run could not be read: {problem}"));
@@ -89,6 +92,11 @@ pub fn evaluate(invariant: &dyn Invariant, run: &Snapshot) -> InvariantResult {
     if unreadable > 0 && result.verdict != Verdict::Fail {
         let msg = format!("{unreadable} rows of the run cannot be read as events; ledger.chain_valid says which");
         result.find(Verdict::Fail, Reason::new("EVENT_MALFORMED", msg));
+    }
+    if let Some(seq) = run.withheld().filter(|_| result.verdict.is_success()) {
+        let msg = "something was withheld from the run, as redaction itself failed: a fault of the recorder";
+        let reason = Reason::new(REDACTION_FAILED, msg).at(EventRef { run_id: run.run_id().clone(), seq });
+        result.find(Verdict::Unknown, reason);
     }
     if run.facts().events == 0 && result.verdict.is_success() {
         let msg = format!("No events found for run_id={}", run.run_id());

@@ -3,6 +3,7 @@
 use super::refs::references;
 use crate::envelope::{Envelope, EventType};
 use crate::error::Error;
+use crate::evidence::{REDACTION_FAILED, UNSCANNED};
 use crate::id::{EventHash, Seq};
 use crate::json::{self, Limits, Object, Text, Value};
 use crate::stage::Stage;
@@ -77,6 +78,18 @@ fn object(json: &[u8]) -> Result<Object, Error> {
 }
 
 impl Event {
+    /// Whether it says that something was withheld because redaction failed.
+    pub(super) fn says_withheld(&self) -> bool {
+        // Values are built only of what may say so.
+        let code = REDACTION_FAILED.as_bytes();
+        if !self.payload.json().windows(code.len()).any(|text| text == code) {
+            return false;
+        }
+        let says = |object: &Object| object.get(UNSCANNED).is_some_and(|why| why.as_str() == Some(REDACTION_FAILED));
+        says(&self.payload)
+            || self.payload.get("meta").is_some_and(|meta| matches!(meta, Value::Object(meta) if says(meta)))
+    }
+
     /// An event of an envelope that was read.
     pub fn from_envelope(envelope: &Envelope<'_>) -> Self {
         let mut event = Self::at(0, envelope, envelope.stage());

@@ -22,6 +22,8 @@ pub struct Snapshot {
     events: Vec<Event>,
     /// The place of the first event of each seq, once somebody has asked.
     places: OnceLock<BTreeMap<Seq, usize>>,
+    /// The first event that says that something was withheld, once somebody has asked.
+    withheld: OnceLock<Option<Seq>>,
     blobs: BTreeMap<BlobHash, BlobFact>,
     unreadable: Option<String>,
     strictness: Strictness,
@@ -84,6 +86,7 @@ impl SnapshotBuilder {
             facts,
             events: self.events.end(),
             places: OnceLock::new(),
+            withheld: OnceLock::new(),
             blobs: BTreeMap::new(),
             unreadable: None,
             strictness,
@@ -109,6 +112,7 @@ impl Snapshot {
             facts: RunFacts::default(),
             events: Vec::new(),
             places: OnceLock::new(),
+            withheld: OnceLock::new(),
             blobs: BTreeMap::new(),
             unreadable: Some(problem.into()),
             strictness: Strictness::Native,
@@ -130,6 +134,11 @@ impl Snapshot {
     /// The reason why it could not be taken, if it could not.
     pub fn read_failure(&self) -> Option<&str> {
         self.unreadable.as_deref()
+    }
+
+    /// The first event which says that something was withheld from the run because redaction failed.
+    pub fn withheld(&self) -> Option<Seq> {
+        *self.withheld.get_or_init(|| self.events.iter().find(|event| event.says_withheld()).map(|event| event.seq))
     }
 
     /// The facts that reading the run showed.

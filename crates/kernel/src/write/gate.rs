@@ -58,11 +58,11 @@
 
 use crate::error::{Error, Result};
 use crate::evidence::Put;
-use crate::evidence::redact::Redactor;
+use crate::evidence::redact::{Redactor, withheld};
 use crate::ledger::MAX_EVENT;
 use receipt_core::chain::Link;
 use receipt_core::envelope::{Actor, Draft, EventType, PolicyRef, Sealed};
-use receipt_core::evidence::BlobRecord;
+use receipt_core::evidence::{BlobRecord, REDACTION_FAILED, UNSCANNED};
 use receipt_core::id::{BlobRef, EventRef, Timestamp};
 use receipt_core::json::{Object, Value};
 use receipt_core::payload::{EvidencePut, RunStart};
@@ -70,6 +70,7 @@ use receipt_core::policy::Policy;
 use receipt_core::stage::Stage;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A value without secrets that the rules know. It can be read, and not changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -197,12 +198,14 @@ pub struct Place<'p> {
 #[derive(Clone, Debug)]
 pub struct Gate {
     redactor: Redactor,
+    /// Whether redaction itself failed since the last event: the next one says so.
+    failed: Arc<AtomicBool>,
 }
 
 impl Gate {
     /// The gate of these rules.
     pub fn new(redactor: Redactor) -> Self {
-        Self { redactor }
+        Self { redactor, failed: Arc::default() }
     }
 
     /// The rules.
@@ -212,13 +215,20 @@ impl Gate {
 
     /// A text with its secrets replaced.
     pub fn text(&self, text: &str) -> Clean<String> {
-        Clean(self.redactor.redact_text(text).unwrap_or_else(|| text.to_owned()))
+        let redacted = self.redactor.redact_text(text).unwrap_or_else(|| text.to_owned());
+        self.note(redacted == withheld::TEXT);
+        Clean(redacted)
     }
 
     /// An object with its secrets replaced, in its keys too.
     pub fn object(&self, mut object: Object) -> Clean<Object> {
         self.redactor.redact_object(&mut object);
+        self.note(object.get(UNSCANNED).is_some_and(|why| why.as_str() == Some(REDACTION_FAILED)));
         Clean(object)
+    }
+
+    fn note(&self, failed: bool) {
+        self.failed.fetch_or(failed, Ordering::Relaxed);
     }
 
     /// An actor with its secrets replaced.
@@ -263,9 +273,12 @@ impl Gate {
         Ok(Clean(RunStart { commitment: Some(policy.commitment()?), meta: self.object(meta).0 }))
     }
 
-    /// An event that says this. It names the rules in its member `redaction_rules` if they are not the built-in ones.
+    /// An event that says this, and that something before it was withheld because redaction failed. It names the rules in its
+    /// member `redaction_rules` if they are not the built-in ones.
     pub fn draft(&self, event_type: EventType, place: Place<'_>, payload: Clean<Object>) -> Clean<Draft> {
         let Place { stage, policy, actor, ts, clock } = place;
+        let failed = self.failed.swap(false, Ordering::Relaxed);
+        let payload = if failed { payload.with(UNSCANNED, Clean::ours(REDACTION_FAILED)) } else { payload };
         let mut extra = Object::new();
         if let Some(clock) = clock {
             extra.insert("clock_ts", clock.to_string());

@@ -242,6 +242,11 @@ impl Recorded {
         self.len() == 0
     }
 
+    /// Why not all of it was looked into for secrets.
+    pub fn unscanned(&self) -> Option<&'static str> {
+        self.report.scanned.why()
+    }
+
     /// Removes the files of evidence that is on record, or that nobody wants.
     pub fn discard(mut self) {
         self.files.remove();

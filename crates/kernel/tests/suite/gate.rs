@@ -269,3 +269,49 @@ fn no_caller_says_for_the_kernel_what_was_done_to_evidence() {
         assert!(text.contains("mine") && !text.contains("claimed"), "{text}");
     }
 }
+
+/// Something that is done to a ledger.
+type Act<'a> = &'a dyn Fn(&Ledger);
+
+#[test]
+fn a_fault_in_the_redaction_loses_no_run_and_shows_no_secret() {
+    let fault = "the fault is here";
+    let redactor = || Redactor::builtin().clone().with_planted_fault(fault);
+    let secret = format!("hunter2hunter2 {fault}");
+    let withheld: [(&str, Act<'_>); 6] = [
+        ("evidence", &|ledger| drop(start(ledger, "r").put("log", secret.as_bytes(), Put::text()).unwrap())),
+        ("a stream", &|ledger| {
+            let mut spool = ledger.spool(EvidenceClass::Public).unwrap();
+            spool.push(b"before, ").unwrap();
+            spool.push(secret.as_bytes()).unwrap();
+            spool.push(&vec![b'x'; 4 << 20]).unwrap();
+            start(ledger, "r").put_source("log", spool.finish().unwrap(), Put::text()).unwrap();
+        }),
+        ("a payload", &|ledger| drop(start(ledger, "r").append(decision(secret.as_str())).unwrap())),
+        ("a reason", &|ledger| drop(start(ledger, "r").advance("COLLECT", &secret).unwrap())),
+        ("meta", &|ledger| {
+            let mut put = Put::text();
+            put.meta.insert("note", secret.as_str());
+            start(ledger, "r").put("log", b"all is well", put).unwrap();
+        }),
+        ("an actor", &|ledger| {
+            let actor = Actor::new("system", secret.as_str());
+            ledger.start("r", Policy::structural().unwrap(), actor, Object::new()).unwrap();
+        }),
+    ];
+    for (what, record) in withheld {
+        let (folder, path) = new_path();
+        let ledger = Ledger::create(&path).unwrap().with_redactor(redactor());
+        record(&ledger);
+        let evaluation = ledger.evaluate("r", None).unwrap();
+        assert_eq!(evaluation.overall_verdict, Verdict::Unknown, "{what}");
+        assert!(evaluation.complaints().any(|(_, reason)| reason.code == "REDACTION_FAILED"), "{what}");
+        assert!(!holds(&everything_in(folder.path()), "hunter2"), "{what}");
+        assert!(ledger.audit().unwrap().overall_verdict().is_success(), "{what}");
+    }
+    // Without the text at which it fails it does not.
+    let ledger = Ledger::in_memory().with_redactor(redactor());
+    start(&ledger, "r").put("log", b"all is well", Put::text()).unwrap();
+    let evaluation = ledger.evaluate("r", None).unwrap();
+    assert!(evaluation.complaints().all(|(_, reason)| reason.code != "REDACTION_FAILED"));
+}

@@ -86,6 +86,11 @@ impl Kept {
         self.recorded.leave()
     }
 
+    /// Why not all of it was looked into for secrets.
+    pub(super) fn unscanned(&self) -> Option<&'static str> {
+        self.recorded.unscanned()
+    }
+
     fn content_type(&self) -> &'static str {
         if self.is_text { "text/plain; charset=utf-8" } else { "application/octet-stream" }
     }

@@ -5,8 +5,9 @@ use super::keep::Kept;
 use super::streams::not_whole;
 use super::{intent, outputs, walk};
 use crate::term::escape;
+use receipt_kernel::core::evidence::{REDACTION_FAILED, UNSCANNED};
 use receipt_kernel::write::{Gate, Left, Part};
-use receipt_kernel::{Evaluation, EvidenceClass, Ledger, Object, RunWriter, Verdict};
+use receipt_kernel::{Evaluation, EvidenceClass, Ledger, Object, RunWriter, Value, Verdict};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -73,6 +74,7 @@ impl Record {
     pub(super) fn intend(&mut self, command: &[OsString], terminals: &[&str]) -> receipt_kernel::Result<()> {
         // Here it is still known that these are arguments; as text only the lines of JSON would be.
         let intended = self.ledger.gate()?.object(intent::command(command, terminals));
+        self.limit_withheld("command", intended.get(UNSCANNED).and_then(Value::as_str));
         outputs::put_json(self, "command", intended.into_inner())
     }
 
@@ -93,6 +95,13 @@ impl Record {
         self.not_kept.get_or_insert(why);
     }
 
+    /// Of what was withheld nothing can be said.
+    fn limit_withheld(&mut self, key: &str, unscanned: Option<&str>) {
+        if unscanned == Some(REDACTION_FAILED) {
+            self.limit(Verdict::Unknown, &format!("REDACTION_FAILED: {key} was withheld, as redaction itself failed"));
+        }
+    }
+
     pub(super) fn put(&mut self, key: &str, object: Object) {
         let done = outputs::put_json(self, key, object);
         self.settle(key, done);
@@ -103,6 +112,7 @@ impl Record {
         if let Some(error) = &kept.cut {
             self.not_kept(not_whole(key, error));
         }
+        self.limit_withheld(key, kept.unscanned());
         let done = kept.put(&mut self.writer, key, (kind, self.class), &mut self.items);
         if done.is_ok() {
             self.kept.push(kept);

@@ -1,7 +1,7 @@
 //! Names and values: the syntaxes in which a value is assigned to a name.
 
 use super::rules::marker;
-use super::{CONTEXT, LONGEST, escapes, pairs};
+use super::{CONTEXT, LONGEST, escapes, pairs, work};
 
 pub(super) const DOUBLE: u8 = b'"';
 pub(super) const SINGLE: u8 = b'\'';
@@ -270,15 +270,20 @@ pub(super) fn quoted(data: &[u8], at: usize, quote: u8) -> Option<(usize, usize)
     opens.then_some(())?;
     let limit = data.len().min(start.saturating_add(LONGEST));
     let (mut first, mut same_line, mut backslashes) = (None, true, 0);
+    work::looked(opening + 1);
     for (offset, &byte) in data[start..limit].iter().enumerate() {
         let here = start + offset;
         match byte {
             b'\\' => backslashes += 1,
-            b'\n' | b'\r' if first.is_some() => break,
+            b'\n' | b'\r' if first.is_some() => {
+                work::looked(offset);
+                return first.map(|end| (start, end));
+            }
             b'\n' | b'\r' => same_line = false,
             _ if byte == quote => {
                 let end = here - opening.min(backslashes);
                 if !same_line || closes(backslashes, opening) {
+                    work::looked(offset);
                     return Some((start, end));
                 }
                 first = first.or(Some(here));
@@ -289,6 +294,7 @@ pub(super) fn quoted(data: &[u8], at: usize, quote: u8) -> Option<(usize, usize)
             backslashes = 0;
         }
     }
+    work::looked(limit - start);
     Some((start, first.unwrap_or_else(|| unquoted_end(data, start, true).min(limit))))
 }
 
@@ -356,7 +362,13 @@ pub(super) fn unquoted_end(data: &[u8], at: usize, line: bool) -> usize {
     run_end(data, at, line, true)
 }
 
-fn run_end(data: &[u8], mut at: usize, line: bool, escapes: bool) -> usize {
+fn run_end(data: &[u8], at: usize, line: bool, escapes: bool) -> usize {
+    let end = end_of_run(data, at, line, escapes);
+    work::looked(end - at + 1);
+    end
+}
+
+fn end_of_run(data: &[u8], mut at: usize, line: bool, escapes: bool) -> usize {
     while let Some(&byte) = data.get(at) {
         if line
             && matches!(byte, DOUBLE | SINGLE | b'\\')
@@ -481,7 +493,7 @@ pub(super) fn is_path(value: &[u8]) -> bool {
             && part.iter().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(byte))
             && part.iter().filter(|byte| byte.is_ascii_digit()).count() <= 2
     };
-    value.contains(&b'/') && value.len() <= 256 && value.split(|byte| *byte == b'/').all(word)
+    value.len() <= 256 && value.contains(&b'/') && value.split(|byte| *byte == b'/').all(word)
 }
 
 /// Whether a value says that it is the SHA-256 of something. Bare digits do not: a random key looks the same.

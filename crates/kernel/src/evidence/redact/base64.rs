@@ -2,9 +2,11 @@
 //! replaced in the encoding, so that what is around it still decodes.
 
 use super::encoding::Encoding;
-use super::merge::{Group, Then};
+use super::merge::{Found, Then, What};
+use super::scan::Part;
 use super::sniff::is_control;
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding as Alphabet};
+use std::cmp::Ordering;
 
 /// The shortest word that is looked at: it has two blocks in it, wherever it begins.
 pub(super) const SHORTEST: usize = 24;
@@ -43,14 +45,9 @@ fn run(data: &[u8], at: usize, most: usize) -> usize {
     sure + data[sure..].iter().take_while(|byte| is_base64(**byte)).count()
 }
 
-/// How many characters of base64 stand directly before a place, in what there is of the data, so that it can be cut
-/// between the fours that belong together.
-pub(super) fn before(data: &[u8], at: usize) -> usize {
-    if data.get(at).is_none_or(|byte| !is_base64(*byte)) {
-        return 0;
-    }
-    data[..at].iter().rev().take_while(|byte| is_base64(**byte)).count()
-}
+/// How many characters before a place are read again where a word goes on from one part of the data to the next. They make
+/// whole threes of bytes, and hold the name that a secret may have.
+const AGAIN: usize = 512;
 
 /// Base64 that stands in some data.
 struct Word {
@@ -97,6 +94,19 @@ impl Word {
         place + (at - first)
     }
 
+    /// How many of its characters stand before a place of the data.
+    fn before(&self, place: usize) -> usize {
+        let line = self.lines.partition_point(|(_, begin)| *begin <= place).saturating_sub(1);
+        let (first, begin) = self.lines[line];
+        let next = self.lines.get(line + 1).map_or(self.text.len(), |(first, _)| *first);
+        next.min(first + place.saturating_sub(begin))
+    }
+
+    /// Where in the data a part of the word begins that goes on at a place.
+    fn resumed(&self, place: usize) -> usize {
+        self.place(self.before(place).saturating_sub(AGAIN) / 4 * 4)
+    }
+
     fn alphabet(&self) -> Alphabet {
         let url = self.text.iter().any(|byte| matches!(byte, b'-' | b'_'));
         if url { BASE64URL_NOPAD } else { BASE64_NOPAD }
@@ -111,32 +121,49 @@ impl Word {
     }
 }
 
-/// What base64 in the data has, from `from` on; `search` finds the groups of a decoded text.
-pub(super) fn groups(
-    data: &[u8],
-    from: usize,
-    replacement: &dyn Fn(usize) -> String,
-    search: &dyn Fn(&[u8], Encoding) -> Vec<Group>,
-) -> Vec<Group> {
-    let (mut found, mut past) = (Vec::new(), 0);
-    for at in full_blocks(data) {
-        if at < past {
+/// How a text is searched: the text, its encoding, between which of its places, and whether it ends where it ends.
+pub(super) type Search<'a> = &'a dyn Fn(&[u8], Encoding, (usize, usize), bool) -> Vec<Found>;
+
+/// What the words of base64 hold that begin in a part of the data; first the one that went on from what came before, if
+/// there is a place where it is to be `resumed`. Gives that place for the part that follows.
+pub(super) fn found(
+    part: Part<'_>,
+    resumed: Option<usize>,
+    search: Search<'_>,
+) -> (Vec<Found>, Option<usize>) {
+    let Part { text: data, from, to, .. } = part;
+    let (mut found, mut behind, mut next) = (Vec::new(), from, None);
+    let mut read = |start: usize| {
+        let word = Word::read(data, start);
+        in_word(&word, part, search, &mut found);
+        next = (word.end > to).then(|| word.resumed(to));
+        word.end
+    };
+    match resumed {
+        Some(start) => behind = read(start),
+        // A word that began before and does not go on was seen to be none of text.
+        None if from > 0 && is_base64(data[from - 1]) => behind += run(data, from, LONG),
+        None => {}
+    }
+    for at in full_blocks(&data[..data.len().min(to + WIDE)]) {
+        if at < behind {
             continue;
         }
-        let mut start = at - data[past..at].iter().rev().take(BLOCK).take_while(|byte| is_base64(**byte)).count();
+        let mut start = at - data[behind..at].iter().rev().take(BLOCK).take_while(|byte| is_base64(**byte)).count();
         // The letter of an escaped line break is none of the word.
         if start > 0 && data[start - 1] == b'\\' && matches!(data[start], b'n' | b'r' | b't') {
             start += 1;
         }
+        if start >= to {
+            break;
+        }
         let length = run(data, start, LONG);
-        past = start + length;
+        behind = start + length;
         if length == LONG || length >= SHORTEST && begins_text(&data[start..start + SHORTEST]) {
-            let word = Word::read(data, start);
-            past = word.end;
-            found.extend(in_word(&word, replacement, search).into_iter().filter(|group| group.head >= from));
+            behind = read(start);
         }
     }
-    found
+    (found, next)
 }
 
 /// Where two blocks begin that are all base64.
@@ -192,60 +219,81 @@ fn sextet(byte: u8) -> u8 {
     }
 }
 
-fn in_word(
-    word: &Word,
-    replacement: &dyn Fn(usize) -> String,
-    search: &dyn Fn(&[u8], Encoding) -> Vec<Group>,
-) -> Vec<Group> {
-    let Some(text) = word.decode() else { return Vec::new() };
+fn in_word(word: &Word, part: Part<'_>, search: Search<'_>, found: &mut Vec<Found>) {
+    let Some(text) = word.decode() else { return };
     let encoding = Encoding::of(&text);
-    let mut found: Vec<Group> = Vec::new();
-    let mut groups = search(&text, encoding).into_iter().peekable();
-    while let Some(mut group) = groups.next() {
-        let (first, mut last) = (group.start / 3 * 3, group.end.div_ceil(3) * 3);
-        // Two secrets in the same three bytes are replaced as one.
-        while let Some(next) = groups.next_if(|next| next.start < last) {
-            group.end = group.end.max(next.end);
-            (group.then, last) = (Then::Replacement, group.end.div_ceil(3) * 3);
-        }
-        let last = last.min(text.len());
+    let decoded = |place: usize| (word.before(place) / 4 * 3).min(text.len());
+    let range = (decoded(part.from), if part.to < word.end { decoded(part.to) } else { text.len() });
+    let ends = part.ends || word.end < part.text.len();
+    let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(text.len());
+    for Found { head, start, end, rule, what } in search(&text, encoding, range, ends) {
+        let (begin, mut stop) = (at(start), at(end));
+        let (then, close) = match what {
+            What::Secret { close, until } => {
+                stop += until.map_or(0, |until| until.length(&text[stop..], encoding).0);
+                (Ok(Then::Replacement(Box::default())), close)
+            }
+            What::Quoted(quotes) => (Ok(Then::Quoted(quotes)), Box::default()),
+            kept @ (What::Kept(_) | What::Encoded { .. }) => (Err(kept), Box::default()),
+        };
+        // Whole threes are replaced.
+        let (first, last) = (begin / 3 * 3, (stop.div_ceil(3) * 3).min(text.len()));
         let start = word.place(first / 3 * 4);
         let end = if last == text.len() { word.end + word.padding } else { word.place(last / 3 * 4) };
-        let head = word.place(group.head / 3 * 4).min(start);
-        let then = match group.then {
-            Then::Kept(allow) => Then::Kept(allow),
-            _ => Then::Encoded(encode(word, &text, (first, last), &group, encoding, &replacement(group.rule))),
-        };
-        found.push(Group { head, start, end, rule: group.rule, then });
+        let head = word.place(at(head) / 3 * 4).min(start);
+        let what = then.map_or_else(
+            |kept| kept,
+            |then| {
+                // What comes last may be of any length only where the word has no padding and needed some.
+                let unpadded = last == text.len() && word.padding == 0 && !word.text.len().is_multiple_of(4);
+                let (before, after) = (text[first..begin].into(), text[stop..last].into());
+                let alphabet = word.alphabet();
+                What::Encoded { encoded: Box::new(Encoded { before, then, after, encoding, alphabet, unpadded }), close }
+            },
+        );
+        found.push(Found { head: head as u64, start: start as u64, end: end as u64, rule, what });
     }
-    found
 }
 
-/// Some threes of the text with a secret in them replaced, in base64 of the same length modulo four.
-fn encode(
-    word: &Word,
-    text: &[u8],
-    (first, last): (usize, usize),
-    group: &Group,
+/// Some threes of a text with a secret in them, to be replaced in base64 of the same length modulo four.
+#[derive(Clone, Debug)]
+pub(super) struct Encoded {
+    /// What is left of the first three bytes.
+    before: Box<[u8]>,
+    then: Then,
+    /// What is left of the last ones.
+    after: Box<[u8]>,
     encoding: Encoding,
-    replacement: &str,
-) -> Vec<u8> {
-    let mut bytes = text[first..group.start].to_vec();
-    if let Then::Quoted(from, to) = &group.then {
-        bytes.extend_from_slice(&text[*from..*to]);
+    alphabet: Alphabet,
+    unpadded: bool,
+}
+
+impl Encoded {
+    /// Takes in a secret that overlaps this one and does not begin before it, in the same word. `close` must follow the first
+    /// of them if that loses its end.
+    pub(super) fn join(&mut self, other: Self, together: bool, ends: Ordering, close: &[u8]) {
+        // Both have a beginning or an end of the same three bytes: less is left of them.
+        if together && other.before.len() < self.before.len() {
+            self.before = other.before;
+        }
+        match ends {
+            Ordering::Less => {}
+            Ordering::Equal if other.after.len() >= self.after.len() => {}
+            Ordering::Equal | Ordering::Greater => {
+                (self.after, self.unpadded) = (other.after, other.unpadded);
+                self.then = Then::Replacement(close.into());
+            }
+        }
     }
-    encoding.write(replacement, &mut bytes);
-    match &group.then {
-        Then::Again(from, to) | Then::Quoted(from, to) => bytes.extend_from_slice(&text[*from..*to]),
-        Then::Text(close) => encoding.write(close, &mut bytes),
-        _ => {}
+
+    /// Writes it with this replacement in the place of the secret.
+    pub(super) fn write(&self, replacement: &str, out: &mut Vec<u8>) {
+        let mut bytes = self.before.to_vec();
+        self.then.write(replacement, self.encoding, &mut bytes);
+        while !(bytes.len() + self.after.len()).is_multiple_of(3) && !self.unpadded {
+            self.encoding.write(" ", &mut bytes);
+        }
+        bytes.extend_from_slice(&self.after);
+        out.extend_from_slice(self.alphabet.encode(&bytes).as_bytes());
     }
-    let rest = &text[group.end..last];
-    // What comes last may be of any length only where the word has no padding and needed some.
-    let unpadded = last == text.len() && word.padding == 0 && !word.text.len().is_multiple_of(4);
-    while !(bytes.len() + rest.len()).is_multiple_of(3) && !unpadded {
-        encoding.write(" ", &mut bytes);
-    }
-    bytes.extend_from_slice(rest);
-    word.alphabet().encode(&bytes).into_bytes()
 }

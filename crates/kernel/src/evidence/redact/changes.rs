@@ -2,8 +2,8 @@
 
 use super::assign::{DOUBLE, SINGLE, quoted, skip_space};
 use super::data::is_literal;
-use super::engine::{Close, Scan};
 use super::rules::{Bare, Named};
+use super::scan::{Close, Scan};
 
 /// What stands between the two sides.
 const ARROWS: [&[u8]; 9] =

@@ -3,7 +3,7 @@
 
 use super::assign::{Assigned, How, name_before, space};
 use super::rules::is_marker;
-use super::{LONGEST, changes};
+use super::{LONGEST, changes, work};
 
 /// How far from a name its line may begin, in what is kept of the text before.
 const INDENT: usize = 60;
@@ -72,6 +72,7 @@ pub(super) fn bare_end(data: &[u8], value: usize) -> usize {
         }
         at += 1;
     }
+    work::looked(at - value + 1);
     at
 }
 
@@ -110,7 +111,7 @@ pub(super) fn data_end(
         How::Equals if tight && begins_word(before) => (bare, !is_code(data, value, bare) && other(bare)),
         // A query string that is a value of another one.
         How::Equals if tight && before.ends_with(b"=") => {
-            (bare, is_mixed(&data[value..bare]) && (data.get(bare) == Some(&b'&') || ends_line(data, bare)))
+            (bare, (data.get(bare) == Some(&b'&') || ends_line(data, bare)) && is_mixed(&data[value..bare]))
         }
         How::Equals if tight && matches!(before.last(), Some(b',' | b'[' | b'{')) => {
             (bare, is_delimited(data, bare) && is_mixed(&data[value..bare]))
@@ -206,6 +207,7 @@ fn spaced(data: &[u8], start: usize, value: usize, bare: usize, other: bool) -> 
 /// Where the text of a line ends, without a comment behind it.
 fn line_end(data: &[u8], value: usize) -> usize {
     let near = &data[value..data.len().min(value + LINE)];
+    work::looked(near.len());
     let stops = |place: &usize| matches!(&near[*place..], [b'\n' | b'\r' | 0, ..] | [b'\\', b'n' | b'r', ..]);
     let line = &near[..(0..near.len()).find(stops).unwrap_or(near.len())];
     let opens = |place: &usize| {
@@ -313,6 +315,7 @@ const CODE: [&[u8]; 44] = [
 fn in_section(data: &[u8], start: usize) -> bool {
     let far = start.saturating_sub(SECTION);
     let before = &data[far..start];
+    work::looked(before.len());
     let Some(line) = memchr::memrchr(b'\n', before) else { return false };
     for line in before[..line].rsplit(|byte| *byte == b'\n').take(LINES) {
         match line.trim_ascii() {
@@ -445,9 +448,14 @@ fn is_delimited(data: &[u8], end: usize) -> bool {
     matches!(data.get(end), Some(b')' | b']' | b'}' | b',' | b';'))
 }
 
+/// How much of a word says what kind of word it is.
+const HEAD: usize = 256;
+
 /// Whether a word is hardly the name of a variable: letters and digits, and a digit within. A number with an exponent is
 /// one of JSON, where no mark could stand in its place.
 fn is_mixed(text: &[u8]) -> bool {
+    let text = &text[..text.len().min(HEAD)];
+    work::looked(text.len());
     if text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'e' | b'E' | b'+' | b'-' | b'.')) {
         return false;
     }
@@ -478,7 +486,8 @@ fn is_filler(text: &[u8]) -> bool {
 
 /// Whether a word is no word of a language or a program: letters and digits mixed, and nothing that joins names.
 fn looks_random(text: &[u8]) -> bool {
-    let head = &text[..text.len().min(256)];
+    let head = &text[..text.len().min(HEAD)];
+    work::looked(head.len());
     head.len() >= 8
         && head.iter().any(u8::is_ascii_digit)
         && head.iter().any(u8::is_ascii_alphabetic)

@@ -2,8 +2,7 @@
 //! of one.
 
 /// Letters outside ASCII that are a case of an ASCII letter, and which.
-pub(super) const FOLDED: [(char, u8); 4] =
-    [('\u{17F}', b's'), ('\u{212A}', b'k'), ('\u{130}', b'i'), ('\u{131}', b'i')];
+const FOLDED: [(char, u8); 4] = [('\u{17F}', b's'), ('\u{212A}', b'k'), ('\u{130}', b'i'), ('\u{131}', b'i')];
 
 /// How data holds its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +40,8 @@ impl Encoding {
         }
     }
 
-    /// How many bytes a unit has.
-    pub(super) const fn width(self) -> usize {
+    /// How many bytes the shortest character has.
+    pub(super) const fn unit(self) -> usize {
         match self {
             Self::Bytes => 1,
             Self::Utf16 { .. } => 2,
@@ -52,7 +51,7 @@ impl Encoding {
 
     pub(super) fn units(self, data: &[u8]) -> impl Iterator<Item = u32> + '_ {
         let big = matches!(self, Self::Utf16 { big: true } | Self::Utf32 { big: true });
-        data.chunks_exact(self.width()).map(move |unit| {
+        data.chunks_exact(self.unit()).map(move |unit| {
             let add = |number: u32, byte: &u8| number << 8 | u32::from(*byte);
             if big { unit.iter().fold(0, add) } else { unit.iter().rev().fold(0, add) }
         })
@@ -114,6 +113,15 @@ pub(super) fn narrow(unit: u32) -> u8 {
         _ if letter.is_whitespace() => b' ',
         _ => folded.unwrap_or(0xFF),
     }
+}
+
+/// Whether there is a letter of [`FOLDED`].
+pub(super) fn is_folded(data: &[u8]) -> bool {
+    let mut buffer = [0; 4];
+    let is_one =
+        |at: usize| FOLDED.iter().any(|(letter, _)| data[at..].starts_with(letter.encode_utf8(&mut buffer).as_bytes()));
+    // What their letters begin with.
+    memchr::memchr3_iter(0xC4, 0xC5, 0xE2, data).any(is_one)
 }
 
 /// Data with each letter of [`FOLDED`] made ASCII, and by how much, from where on, places moved to the left.

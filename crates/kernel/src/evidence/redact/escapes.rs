@@ -5,14 +5,8 @@
 use super::rules;
 use super::{CONTEXT, LONGEST};
 
-/// What escapes begin with: first those that two hexadecimal digits follow.
-pub(super) const ESCAPES: [&str; 17] = [
-    "%", "\\u00", "\\x", "\\/", "\u{1b}[", "\u{1b}]", "\u{1b}(", "\\033[", "\\e[", "\\\n", "\\\r\n", "&quot;",
-    "&apos;", "&amp;", "&#", "&lt;", "&gt;",
-];
-
-/// How many of them are followed by two hexadecimal digits.
-const DIGITS: usize = 3;
+/// What escapes begin with that two hexadecimal digits follow.
+const ESCAPES: [&str; 3] = ["%", "\\u00", "\\x"];
 
 /// The character that an escape stands for, if for any, and how long it is, if one begins here.
 fn escape(text: &[u8]) -> Option<(Option<u8>, usize)> {
@@ -28,7 +22,7 @@ fn escape(text: &[u8]) -> Option<(Option<u8>, usize)> {
         [b'&', ..] => return entity(text),
         _ => {}
     }
-    let begin = ESCAPES[..DIGITS].iter().find(|begin| text.starts_with(begin.as_bytes()))?.len();
+    let begin = ESCAPES.iter().find(|begin| text.starts_with(begin.as_bytes()))?.len();
     // Of a text that was encoded more than once, `%2541` is a letter as `%41` is.
     let again = if text[0] == b'%' { text[1..].chunks(2).take(4).take_while(|two| *two == b"25").count() } else { 0 };
     let of = |begin: usize| {
@@ -100,8 +94,39 @@ pub(super) fn colour(text: &[u8]) -> Option<usize> {
     Some(1 + parameters(text.strip_prefix(b"\x1b")?)?)
 }
 
-pub(super) fn is_escape(text: &[u8]) -> bool {
-    escape(text).is_some()
+/// Where escapes are, from left to right.
+fn all(text: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let mut signs = memchr::memchr3_iter(b'%', b'\\', 0x1B, text).peekable();
+    let mut entities = memchr::memchr_iter(b'&', text).peekable();
+    let next = move || match (signs.peek(), entities.peek()) {
+        (Some(sign), Some(entity)) if sign > entity => entities.next(),
+        (None, _) => entities.next(),
+        _ => signs.next(),
+    };
+    std::iter::from_fn(next).filter(|at| escape(&text[*at..]).is_some())
+}
+
+pub(super) fn are_in(text: &[u8]) -> bool {
+    all(text).next().is_some()
+}
+
+/// The texts with escapes in them, as far as they reach into what lies between two places. What is around both of two
+/// escapes is one text.
+pub(super) fn regions(text: &[u8], from: usize, to: usize) -> Vec<(usize, usize)> {
+    let mut regions: Vec<(usize, usize)> = Vec::new();
+    for at in all(text) {
+        if regions.last().is_some_and(|(_, end)| at < *end) {
+            continue;
+        }
+        let (start, end) = around(text, at);
+        match regions.last_mut() {
+            Some(last) if start <= last.1 => last.1 = end,
+            _ if start >= to => break,
+            _ => regions.push((start, end)),
+        }
+    }
+    regions.retain(|(_, end)| *end > from);
+    regions
 }
 
 /// Whether a text ends with an escape.
@@ -110,7 +135,7 @@ pub(super) fn ends_with_one(text: &[u8]) -> bool {
         let length = begin.len() + 2;
         text.len() >= length && escape(&text[text.len() - length..]).is_some_and(|(_, found)| found == length)
     };
-    ESCAPES[..DIGITS].iter().any(|begin| ends(begin))
+    ESCAPES.iter().any(|begin| ends(begin))
 }
 
 /// Whether what already stands in the place of a secret was written with escapes later.
@@ -120,7 +145,7 @@ pub(super) fn is_marker(text: &[u8]) -> bool {
 }
 
 /// The word that an escape is in, with a little of its line before it; where it is a colour, all of its line.
-pub(super) fn around(data: &[u8], at: usize) -> (usize, usize) {
+fn around(data: &[u8], at: usize) -> (usize, usize) {
     let ends_line = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0);
     let parts = |byte: &u8| *byte <= b' ' && *byte != 0x1B || *byte == 0x7F;
     let far = at.saturating_sub(LONGEST);
@@ -152,6 +177,14 @@ pub(super) type Moves = Vec<(usize, usize)>;
 /// Where a place of a shortened text was before.
 pub(super) fn source(moves: &[(usize, usize)], place: usize) -> usize {
     Places { moves, passed: 0 }.source(place)
+}
+
+/// The first place of a shortened text that was not before one of the text as it was.
+pub(super) fn place(moves: &[(usize, usize)], at: usize) -> usize {
+    let passed = moves.partition_point(|(from, by)| from + by <= at);
+    let shifted = at - passed.checked_sub(1).map_or(0, |index| moves[index].1);
+    // Inside of what was shortened: what comes next.
+    moves.get(passed).map_or(shifted, |(from, _)| shifted.min(*from))
 }
 
 /// The same for one place after the other, which are mostly near each other.

@@ -3,10 +3,10 @@
 use super::LONGEST;
 use super::assign::{Assigned, DOUBLE, How, SINGLE, assigned, quoted, skip_space};
 use super::data::{bare_end, is_literal};
-use super::engine::{Close, Found, Scan};
 use super::pairs;
 use super::references::is_reference;
 use super::rules::{Named, is_marker};
+use super::scan::{Close, Found, Scan};
 
 /// How long a number may be, how long `value` is, and how long a value before its name may be.
 const NUMBER: usize = 64;

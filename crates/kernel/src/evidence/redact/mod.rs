@@ -2,8 +2,9 @@
 //!
 //! What a secret looks like is data ([`Rules`]): `rules.toml`, and what a user adds. Whatever its content type says, data
 //! is scanned as bytes; UTF-16 is recognised and scanned by code unit; base64 and escapes are looked into, one level deep.
-//! One pass of a keyword automaton finds the places where a rule could begin, and each rule then looks at its own place
-//! only, so that clean data costs one pass and hostile data stays linear.
+//! One pass finds the keywords at which a rule could begin, and each rule then looks at its own place only, so that clean
+//! data costs one pass and hostile data stays linear. Data is searched window by window, whether it comes in pieces or not:
+//! `flow` cuts the windows, `scan` searches one, `merge` joins what overlaps, and `write` replaces it.
 //!
 //! What a rule finds is a *span*: the secret itself, without the name in front of it and the quotes around it, so
 //! that JSON stays JSON. Spans that overlap become one, replaced once: nothing of a reported secret is left, and
@@ -14,13 +15,18 @@
 
 mod allow;
 mod assign;
+mod automaton;
 mod base64;
+mod builtin;
 mod changes;
 mod data;
 mod encoding;
 mod engine;
 mod escapes;
 mod fields;
+mod flow;
+#[cfg(test)]
+mod hostile;
 mod keywords;
 mod members;
 mod merge;
@@ -31,10 +37,14 @@ mod pem;
 mod references;
 mod report;
 mod rules;
+mod scan;
 mod sniff;
 mod steps;
 mod stream;
 mod tables;
+mod view;
+pub(crate) mod withheld;
+mod work;
 mod write;
 
 pub use pattern::MAX_COMPILED;
@@ -46,13 +56,13 @@ pub use sniff::Scanned;
 pub use stream::StreamRedactor;
 
 use crate::error::Result;
-use encoding::{Encoding, fold, narrow};
-use engine::{Close, Engine, Scan, Span};
-use escapes::source;
-use merge::{Group, Then, join, merge};
+use encoding::Encoding;
+use engine::Engine;
+use flow::{Flow, Sizes};
+use merge::{Group, Then};
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
-use write::Writer;
+use write::{Sink, Writer};
 
 /// The longest quoted string, block or match that is taken for one secret.
 const LONGEST: usize = 32 << 10;
@@ -81,13 +91,16 @@ pub struct Redactor {
     digest: Arc<str>,
     /// What a rule that is not there is called, and what stands in the place of what it finds.
     all: (Arc<str>, Arc<str>),
+    /// The same where a search was given up.
+    costly: (Arc<str>, Arc<str>),
+    /// A text at which it fails.
+    fault: Option<Arc<str>>,
 }
 
 impl Redactor {
     /// The redactor of the built-in rules.
     pub fn builtin() -> &'static Self {
-        static BUILTIN: LazyLock<Redactor> =
-            LazyLock::new(|| Rules::builtin().and_then(Redactor::new).unwrap_or_else(|_| Redactor::of(None, "")));
+        static BUILTIN: LazyLock<Redactor> = LazyLock::new(|| Redactor::of(Some(Engine::builtin()), builtin::DIGEST));
         &BUILTIN
     }
 
@@ -97,12 +110,20 @@ impl Redactor {
     /// [`Error::RulesInvalid`](crate::Error::RulesInvalid) where they are more than can be searched for at once.
     pub fn new(rules: Rules) -> Result<Self> {
         let digest = rules.digest()?;
-        let engine = Engine::build(rules).ok_or_else(|| fields::invalid("the keywords", "they are too many"))?;
-        Ok(Self::of(Some(engine), &digest))
+        Ok(Self::of(Some(Engine::new(rules)), &digest))
     }
 
     fn of(engine: Option<Engine>, digest: &str) -> Self {
-        Self { engine: engine.map(Arc::new), digest: digest.into(), all: ("all".into(), "[REDACTED:all]".into()) }
+        let all = ("all".into(), "[REDACTED:all]".into());
+        let costly = ("too_costly".into(), "[REDACTED:too_costly]".into());
+        Self { engine: engine.map(Arc::new), digest: digest.into(), all, costly, fault: None }
+    }
+
+    /// The same, but it panics where this text stands: for tests of what a fault in the redaction itself does.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_planted_fault(self, text: &str) -> Self {
+        Self { fault: Some(text.into()), ..self }
     }
 
     /// The digest of the rules, as [`Rules::digest`] gives it.
@@ -116,103 +137,92 @@ impl Redactor {
     }
 
     /// Replaces every secret in data of any kind, in its own encoding. Clean data is given back as it is.
+    ///
+    /// If redaction itself fails, which is a fault of this program, the data is withheld, and the report says so.
     pub fn redact<'a>(&self, data: &'a [u8]) -> (Cow<'a, [u8]>, Report) {
+        withheld::guarded(|| self.redact_by(data, Sizes::USUAL)).unwrap_or_else(|| {
+            let mut report = Report { rules: Arc::clone(&self.digest), ..Report::default() };
+            withheld::note(&mut report);
+            (Cow::Borrowed(withheld::TEXT.as_bytes()), report)
+        })
+    }
+
+    fn redact_by<'a>(&self, data: &'a [u8], sizes: Sizes) -> (Cow<'a, [u8]>, Report) {
         let encoding = Encoding::of(data);
-        let groups = self.groups(data, encoding, 0);
-        let mut writer = Writer::new(self.clone(), encoding);
+        let (mut writer, mut out) = (Writer::new(self.clone(), encoding), Whole { data, same: 0, redacted: None });
         writer.notice(data);
-        if groups.is_empty() {
-            return (Cow::Borrowed(data), writer.finish());
-        }
-        let mut out = Vec::with_capacity(data.len());
-        writer.write(data, 0, data.len(), &groups, &mut out);
-        (Cow::Owned(out), writer.finish())
+        Flow::new(self.clone(), encoding, sizes).run(data, &mut |data, settled| writer.write(data, settled, &mut out));
+        (out.redacted.map_or(Cow::Borrowed(data), Cow::Owned), writer.finish(false))
     }
 
     /// Replaces every secret in a short text; `None` if there is none.
     pub fn redact_text(&self, text: &str) -> Option<String> {
-        let groups = self.groups(text.as_bytes(), Encoding::Bytes, 0);
-        let dirty = groups.iter().any(|group| !matches!(group.then, Then::Kept(_)));
-        dirty.then(|| self.replaced(&text.into(), &groups).to_string_lossy())
+        let redacted = withheld::guarded(|| {
+            let groups = self.groups(text.as_bytes());
+            let dirty = groups.iter().any(|group| !matches!(group.then, Then::Kept(_)));
+            dirty.then(|| self.replaced(&text.into(), &groups).to_string_lossy())
+        });
+        redacted.unwrap_or_else(|| Some(withheld::TEXT.to_owned()))
     }
 
     /// Starts redacting data that comes in pieces.
     pub fn stream(&self) -> StreamRedactor {
-        StreamRedactor::new(self.clone())
+        StreamRedactor::new(self.clone(), Sizes::USUAL)
+    }
+
+    /// The same, in windows that move on by so many bytes: for tests of what lies across them.
+    #[doc(hidden)]
+    pub fn stream_in_windows(&self, piece: usize) -> StreamRedactor {
+        StreamRedactor::new(self.clone(), Sizes { piece, ..Sizes::USUAL })
     }
 
     /// The id and the replacement of a rule.
     fn rule(&self, rule: usize) -> (&Arc<str>, &Arc<str>) {
-        let found = self.engine.as_ref().and_then(|engine| engine.rules.rules.get(rule));
+        let found = self.engine.as_ref().and_then(|engine| engine.rule(rule));
+        if rule == scan::TOO_COSTLY {
+            return (&self.costly.0, &self.costly.1);
+        }
         found.map_or((&self.all.0, &self.all.1), |rule| (&rule.id, &rule.replacement))
     }
 
     fn allow(&self, allow: usize) -> Arc<str> {
-        let found = self.engine.as_ref().and_then(|engine| engine.rules.allow.get(allow));
-        found.map_or_else(|| Arc::clone(&self.all.0), |entry| Arc::clone(&entry.id))
+        let found = self.engine.as_ref().and_then(|engine| engine.exception(allow));
+        Arc::clone(found.unwrap_or(&self.all.0))
     }
 
-    /// What is to be replaced, in order, none of it twice. `data` may have a little before `from`.
-    fn groups(&self, data: &[u8], encoding: Encoding, from: usize) -> Vec<Group> {
-        let groups = self.open_groups(data, encoding, from);
-        let Some(engine) = &self.engine else { return groups };
-        if encoding != Encoding::Bytes || data.len() < base64::SHORTEST {
-            return groups;
-        }
-        let replacement = |rule: usize| self.rule(rule).1.to_string();
-        let search = |text: &[u8], encoding| {
-            if encoding == Encoding::Bytes && engine.rules_out(text) {
-                Vec::new()
-            } else {
-                self.open_groups(text, encoding, 0)
-            }
-        };
-        let Some((text, moves)) = escapes::without_slashes(data) else {
-            return join(groups, base64::groups(data, from, &replacement, &search));
-        };
-        let mut encoded = base64::groups(&text, 0, &replacement, &search);
-        for group in &mut encoded {
-            let source = |place| source(&moves, place);
-            (group.head, group.start, group.end) = (source(group.head), source(group.start), source(group.end));
-            // The backslash before a slash goes with it.
-            group.start -= usize::from(data[..group.start].ends_with(b"\\") && data[group.start..].starts_with(b"/"));
-        }
-        encoded.retain(|group| group.head >= from);
-        join(groups, encoded)
-    }
-
-    /// The same without what lies in base64.
-    fn open_groups(&self, data: &[u8], encoding: Encoding, from: usize) -> Vec<Group> {
-        let Some(engine) = &self.engine else {
-            let rule = usize::MAX;
-            return vec![Group { head: from, start: from, end: data.len(), rule, then: Then::Replacement }];
-        };
-        if encoding != Encoding::Bytes {
-            let narrowed: Vec<u8> = encoding.units(data).map(narrow).collect();
-            let width = encoding.width();
-            let spans = Scan::run(engine, &narrowed, from / width).unwrap_or_default();
-            return merge(moved(spans, |place| place * width));
-        }
-        if let Ok(spans) = Scan::run(engine, data, from) {
-            return merge(spans);
-        }
-        let (folded, moves) = fold(data);
-        let spans = Scan::run(engine, &folded, 0).unwrap_or_default();
-        let spans = moved(spans, |place| source(&moves, place));
-        merge(spans.into_iter().filter(|span| span.head >= from).collect())
+    /// What is to be replaced in a text, in order, none of it twice.
+    fn groups(&self, text: &[u8]) -> Vec<Group> {
+        let mut groups = Vec::new();
+        let flow = Flow::new(self.clone(), Encoding::Bytes, Sizes::USUAL);
+        flow.run(text, &mut |_, settled| groups.extend_from_slice(&settled.groups));
+        groups
     }
 }
 
-fn moved(mut spans: Vec<Span>, to: impl Fn(usize) -> usize) -> Vec<Span> {
-    for span in &mut spans {
-        (span.head, span.start, span.end) = (to(span.head), to(span.start), to(span.end));
-        match &mut span.close {
-            Close::Opener(open) => *open = to(*open),
-            Close::Quotes(from, until) => (*from, *until) = (to(*from), to(*until)),
-            Close::Nothing | Close::Bytes(_) => {}
+/// Data that is redacted whole: it is copied once something in it is replaced.
+struct Whole<'d> {
+    data: &'d [u8],
+    /// How much of it was given before that.
+    same: usize,
+    redacted: Option<Vec<u8>>,
+}
+
+impl Sink for Whole<'_> {
+    fn same(&mut self, bytes: &[u8]) {
+        match &mut self.redacted {
+            Some(out) => out.extend_from_slice(bytes),
+            None => self.same += bytes.len(),
         }
     }
-    spans
+
+    fn other(&mut self, bytes: &[u8]) {
+        let copy = || {
+            let mut out = Vec::with_capacity(self.data.len());
+            out.extend_from_slice(&self.data[..self.same]);
+            out
+        };
+        self.redacted.get_or_insert_with(copy).extend_from_slice(bytes);
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! All of it is read forward from a keyword, over a bounded number of members of a bounded length.
 
 use super::assign::{DOUBLE, SINGLE, ends_with, name_before};
+use super::work;
 
 /// What a member is called that holds the name of something.
 const NAMES: [&str; 18] = [
@@ -146,6 +147,7 @@ fn member(data: &[u8], at: usize) -> Option<(&[u8], usize)> {
 /// Past a value that begins here and is short.
 fn past(data: &[u8], at: usize) -> Option<usize> {
     let limit = data.len().min(at + MEMBER);
+    work::looked(limit - at);
     if let Some(begin) = quote(data, at) {
         let (opening, byte) = (begin - at - 1, data[begin - 1]);
         let closes = |place: &usize| {
@@ -237,6 +239,7 @@ pub(super) fn below(data: &[u8], open: usize, all: bool) -> Vec<usize> {
             continue;
         }
         let Some((key, value)) = member(data, at) else { break };
+        work::looked(value - at);
         let counts = all || belongs_to_name(key);
         if counts && data[value] == b'{' && depth < 3 {
             (at, depth) = (value + 1, depth + 1);

@@ -1,5 +1,6 @@
 //! Expressions, compiled when they are first needed; and those with a group in them, found without the cost of groups.
 
+use super::automaton::Automaton;
 use super::fields::invalid;
 use super::steps::{Match, Steps, end_at_one_place};
 use crate::error::Result;
@@ -13,8 +14,6 @@ use std::sync::{Arc, OnceLock};
 
 /// How large an expression may become.
 const MAX_PATTERN: usize = 4 << 20;
-/// How many states and bytes one may have of which the automaton is made in advance, in less than a millisecond.
-const MADE_AT_ONCE: (usize, usize) = (200, 128 << 10);
 
 /// The most bytes that a user's expressions may take together when they are compiled.
 pub const MAX_COMPILED: usize = 128 << 20;
@@ -41,12 +40,14 @@ impl Room {
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     text: String,
+    automaton: Arc<OnceLock<Option<Automaton>>>,
+    /// For groups, and to check what a user wrote.
     compiled: Arc<OnceLock<Option<Regex>>>,
 }
 
 impl Pattern {
     pub(super) fn new(text: String) -> Self {
-        Self { text, compiled: Arc::default() }
+        Self { text, automaton: Arc::default(), compiled: Arc::default() }
     }
 
     pub(super) fn text(&self) -> &str {
@@ -75,9 +76,18 @@ impl Pattern {
         })
     }
 
+    fn automaton(&self) -> Option<&Automaton> {
+        self.automaton.get_or_init(|| Automaton::of(&self.text, MAX_PATTERN)).as_ref()
+    }
+
     /// Where a match ends that begins with the text.
     fn end(&self, text: &[u8]) -> Option<usize> {
-        end(self.regex()?, text)
+        self.automaton()?.end(text)
+    }
+
+    /// Whether a match begins with the text; what does not compile matches.
+    pub(super) fn begins(&self, text: &[u8]) -> bool {
+        self.automaton().is_none_or(|automaton| automaton.end(text).is_some())
     }
 
     /// The groups of a match that begins with the text, and ends at `stop` at the latest; what follows there is still seen.
@@ -90,13 +100,8 @@ impl Pattern {
 }
 
 fn config() -> Config {
-    let (states, bytes) = MADE_AT_ONCE;
-    let config = Config::new().utf8_empty(false).nfa_size_limit(Some(MAX_PATTERN));
-    config.dfa_state_limit(Some(states)).dfa_size_limit(Some(bytes))
-}
-
-fn end(regex: &Regex, text: &[u8]) -> Option<usize> {
-    Some(regex.search_half(&Input::new(text).anchored(Anchored::Yes))?.offset())
+    // What only finds groups need not be fast.
+    Config::new().utf8_empty(false).nfa_size_limit(Some(MAX_PATTERN)).dfa(false)
 }
 
 /// An expression for what begins a text, of which one group is the secret; group 0 is all of it.
@@ -204,7 +209,7 @@ impl Parts {
 #[derive(Debug)]
 enum Part {
     Steps(Steps),
-    Regex(Regex),
+    Automaton(Box<Automaton>),
 }
 
 impl Part {
@@ -213,14 +218,15 @@ impl Part {
             return Some(Self::Steps(steps));
         }
         // Not by way of a text: what is written for a repetition of a repetition is read as another one.
-        Regex::builder().configure(config()).build_from_hir(&Hir::concat(parts.to_vec())).ok().map(Self::Regex)
+        Automaton::of_hir(&Hir::concat(parts.to_vec()), MAX_PATTERN)
+            .map(|automaton| Self::Automaton(Box::new(automaton)))
     }
 
     /// Where a match ends that begins with the text.
     fn end(&self, text: &[u8]) -> Option<usize> {
         match self {
             Self::Steps(steps) => steps.find(text).map(|found| found.stop),
-            Self::Regex(regex) => end(regex, text),
+            Self::Automaton(automaton) => automaton.end(text),
         }
     }
 }

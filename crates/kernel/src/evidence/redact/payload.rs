@@ -4,7 +4,7 @@ use super::encoding::Encoding;
 use super::merge::{Group, Then};
 use super::references::is_reference;
 use super::rules::is_marker;
-use super::{Redactor, pairs};
+use super::{Redactor, pairs, withheld};
 use receipt_core::canonical;
 use receipt_core::json::{Limits, Object, Text, Value};
 use std::sync::Arc;
@@ -23,6 +23,15 @@ impl Redactor {
 
     /// The same; `found` is told the rule of each.
     pub fn redact_object_by(&self, payload: &mut Object, found: &mut dyn FnMut(&Arc<str>)) -> usize {
+        let hits = withheld::guarded(|| self.redact_members(payload, found));
+        hits.unwrap_or_else(|| {
+            *payload = withheld::object();
+            found(&withheld::RULE.into());
+            1
+        })
+    }
+
+    fn redact_members(&self, payload: &mut Object, found: &mut dyn FnMut(&Arc<str>)) -> usize {
         let mut hits = 0;
         let mut count = |rule: usize| {
             hits += 1;
@@ -124,16 +133,16 @@ impl Redactor {
         let texts: Option<Vec<&[u8]>> = items.iter().map(|item| item.as_text().map(Text::as_bytes)).collect();
         let Some(texts) = texts.filter(|texts| texts.iter().any(|text| text.starts_with(b"-"))) else { return };
         let line = texts.join(&b' ');
-        let groups = self.groups(&line, Encoding::Bytes, 0);
-        let mut begin = 0;
+        let groups = self.groups(&line);
+        let mut begin = 0_u64;
         for item in items {
             let Value::String(text) = item else { continue };
-            let end = begin + text.as_bytes().len();
+            let end = begin + text.as_bytes().len() as u64;
             let inside = groups.iter().filter(|group| is_replaced(group) && group.start < end && group.end > begin);
             let inside: Vec<Group> = inside
                 .map(|group| {
                     let (start, stop) = (group.start.max(begin) - begin, group.end.min(end) - begin);
-                    Group { head: start, start, end: stop, rule: group.rule, then: Then::Replacement }
+                    Group { head: start, start, end: stop, rule: group.rule, then: Then::Replacement(Box::default()) }
                 })
                 .collect();
             begin = end + 1;
@@ -166,7 +175,7 @@ impl Redactor {
             *text = (&**self.rule(rule).1).into();
             return;
         }
-        let groups = self.groups(value, Encoding::Bytes, 0);
+        let groups = self.groups(value);
         if groups.iter().any(is_replaced) {
             groups.iter().filter(|group| is_replaced(group)).for_each(|group| count(group.rule));
             *text = self.replaced(text, &groups);
@@ -175,13 +184,13 @@ impl Redactor {
 
     /// Replaces the secrets in an object's keys, keeping the keys distinct.
     fn redact_keys(&self, object: &mut Object, count: &mut dyn FnMut(usize)) {
-        let dirty = |key: &Text| self.groups(key.as_bytes(), Encoding::Bytes, 0).iter().any(is_replaced);
+        let dirty = |key: &Text| self.groups(key.as_bytes()).iter().any(is_replaced);
         if !object.iter().any(|(key, _)| dirty(key)) {
             return;
         }
         let (mut hits, mut kept) = (0_usize, Object::new());
         for (key, value) in std::mem::take(object) {
-            let groups = self.groups(key.as_bytes(), Encoding::Bytes, 0);
+            let groups = self.groups(key.as_bytes());
             for group in groups.iter().filter(|group| is_replaced(group)) {
                 hits += 1;
                 count(group.rule);
@@ -198,32 +207,19 @@ impl Redactor {
 
     /// A text with its secrets replaced, lone surrogates and all.
     pub(super) fn replaced(&self, text: &Text, groups: &[Group]) -> Text {
-        let (mut out, mut at) = (Text::default(), 0);
+        let (mut out, mut at) = (Text::default(), 0_u64);
         let mut groups = groups.iter().filter(|group| is_replaced(group)).peekable();
-        let push = |out: &mut Text, text: &str| text.chars().for_each(|letter| out.push(u32::from(letter)));
         for point in text.code_points().map(Some).chain([None]) {
             while let Some(group) = groups.next_if(|group| group.end <= at) {
-                let replacement = self.rule(group.rule).1;
-                if let Then::Quoted(from, to) = &group.then {
-                    push(&mut out, &String::from_utf8_lossy(&text.as_bytes()[*from..*to]));
-                }
-                match &group.then {
-                    Then::Encoded(bytes) => push(&mut out, &String::from_utf8_lossy(bytes)),
-                    _ => push(&mut out, replacement),
-                }
-                match &group.then {
-                    Then::Again(from, to) | Then::Quoted(from, to) => {
-                        push(&mut out, &String::from_utf8_lossy(&text.as_bytes()[*from..*to]));
-                    }
-                    Then::Text(close) => push(&mut out, close),
-                    _ => {}
-                }
+                let mut written = Vec::new();
+                group.then.write(self.rule(group.rule).1, Encoding::Bytes, &mut written);
+                String::from_utf8_lossy(&written).chars().for_each(|letter| out.push(u32::from(letter)));
             }
             let Some(point) = point else { break };
             if groups.peek().is_none_or(|group| at < group.start) {
                 out.push(point);
             }
-            at += char::from_u32(point).map_or(3, char::len_utf8);
+            at += char::from_u32(point).map_or(3, char::len_utf8) as u64;
         }
         out
     }

@@ -1,7 +1,7 @@
 //! PEM and PGP blocks: from their begin line to their end line, and what is left of one that was cut short.
 
 use super::assign::{DOUBLE, SINGLE, unquoted_end};
-use super::engine::Scan;
+use super::scan::Scan;
 use super::{CONTEXT, LONGEST};
 
 /// What stands between BEGIN or END and the end of such a line.
@@ -27,7 +27,7 @@ impl Scan<'_> {
         let (length, label) = pem_line(&self.data[tail..], b"")?;
         let body = tail + length;
         let limit = self.data.len().min(body + LONGEST);
-        let (mut at, mut open, mut last) = (body.max(self.pem_searched), 1_usize, None::<usize>);
+        let (mut at, mut open, mut last) = (body.max(self.carry.pem_searched), 1_usize, None::<usize>);
         let mut piece = at;
         while at < limit && open > 0 {
             let found = self.data[at..limit].iter().position(|&byte| byte == b'-').map_or(limit, |dash| at + dash);
@@ -48,11 +48,11 @@ impl Scan<'_> {
                     return Some((head, base64_end(self.data, body, limit).max(end)));
                 }
                 (open, last, piece) = (open - 1, Some(at + length), at + length);
-                self.pem_searched = found;
+                self.carry.pem_searched = found;
             }
         }
         if open > 0 {
-            self.pem_searched = limit.saturating_sub(CONTEXT).max(self.pem_searched);
+            self.carry.pem_searched = limit.saturating_sub(CONTEXT).max(self.carry.pem_searched);
         }
         Some((head, last.unwrap_or_else(|| base64_end(self.data, body, limit))))
     }

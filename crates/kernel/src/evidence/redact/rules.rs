@@ -4,6 +4,7 @@
 //! of an id that is there replaces it, another one is added, and `off = ["id"]` switches rules off.
 
 use super::allow::Allow;
+use super::builtin;
 use super::fields::{Fields, invalid};
 use super::pattern::{Grouped, MAX_COMPILED, Pattern, Room};
 use super::without_secrets;
@@ -14,9 +15,6 @@ use sha2::{Digest, Sha256};
 use std::collections::HashSet;
 use std::sync::Arc;
 use toml::{Table, Value as Toml};
-
-/// The built-in rules.
-const BUILTIN: &str = include_str!("../rules.toml");
 
 /// The most bytes of a file of rules.
 pub const MAX_FILE: usize = 4 << 20;
@@ -149,7 +147,7 @@ impl Rules {
     /// # Errors
     /// None in a build that was tested; the signature is that of [`Self::with`].
     pub fn builtin() -> Result<Self> {
-        Self::default().read(BUILTIN, false)
+        Self::default().read(builtin::TEXT, false)
     }
 
     /// These rules with a user's on top: rules added, replaced and switched off by id, and exceptions added. `text` is a
@@ -175,7 +173,7 @@ impl Rules {
         })
     }
 
-    fn read(mut self, text: &str, check: bool) -> Result<Self> {
+    pub(super) fn read(mut self, text: &str, check: bool) -> Result<Self> {
         at_most("bytes of the file", text.len(), MAX_FILE)?;
         let mut table: Table = text.parse().map_err(|error: toml::de::Error| {
             let line = error.span().map_or(0, |span| text[..span.start].matches('\n').count() + 1);

@@ -1,6 +1,7 @@
 //! Expressions that can be matched in one way only, which the next byte decides at each place: those are walked along the
 //! text, group and all, without an automaton.
 
+use super::work;
 use regex_syntax::hir::{Capture, Class, Hir, HirKind, Look, Repetition};
 
 /// Bytes, each of which may stand at a place.
@@ -93,11 +94,21 @@ impl Steps {
 
     /// The match that begins with the text, where one does and has a secret.
     pub(super) fn find(&self, text: &[u8]) -> Option<Match> {
-        let mut secret = None;
-        let stop = walk(&self.steps, text, 0, &mut secret)?;
-        let (start, end) = if self.all { (0, stop) } else { secret? };
+        let mut seen = Seen::default();
+        let stop = walk(&self.steps, text, 0, &mut seen);
+        work::looked(seen.far + 1);
+        let stop = stop?;
+        let (start, end) = if self.all { (0, stop) } else { seen.secret? };
         Some(Match { start, end, stop })
     }
+}
+
+/// What is seen on a walk.
+#[derive(Default)]
+struct Seen {
+    secret: Option<(usize, usize)>,
+    /// How far it went.
+    far: usize,
 }
 
 /// Whether these parts, which follow each other, can end at one place only if what follows them is to match.
@@ -272,8 +283,9 @@ fn is_of_word(byte: u8) -> bool {
 }
 
 /// Where the steps end that begin here.
-fn walk(steps: &[Step], text: &[u8], mut at: usize, secret: &mut Option<(usize, usize)>) -> Option<usize> {
+fn walk(steps: &[Step], text: &[u8], mut at: usize, seen: &mut Seen) -> Option<usize> {
     for step in steps {
+        seen.far = seen.far.max(at);
         match step {
             Step::Word(word) => {
                 let here = text.get(at..at + word.len())?;
@@ -283,21 +295,22 @@ fn walk(steps: &[Step], text: &[u8], mut at: usize, secret: &mut Option<(usize, 
             Step::Run(bytes, least, most) => {
                 let reach = &text[at..text.len().min(at.saturating_add(*most))];
                 let count = reach.iter().position(|byte| !bytes.has(*byte)).unwrap_or(reach.len());
+                seen.far = seen.far.max(at + count);
                 (count >= *least).then_some(())?;
                 at += count;
             }
             Step::Again(steps, begins, least, most) => {
                 let mut count = 0;
                 while count < *most && (count < *least || text.get(at).is_some_and(|byte| begins.has(*byte))) {
-                    at = walk(steps, text, at, secret)?;
+                    at = walk(steps, text, at, seen)?;
                     count += 1;
                 }
             }
             Step::Ways(ways) => {
-                let before = *secret;
+                let before = seen.secret;
                 at = ways.iter().find_map(|way| {
-                    *secret = before;
-                    walk(way, text, at, secret)
+                    seen.secret = before;
+                    walk(way, text, at, seen)
                 })?;
             }
             Step::End => (at == text.len()).then_some(())?,
@@ -307,8 +320,8 @@ fn walk(steps: &[Step], text: &[u8], mut at: usize, secret: &mut Option<(usize, 
             }
             Step::Secret(steps) => {
                 let start = at;
-                at = walk(steps, text, at, secret)?;
-                *secret = Some((start, at));
+                at = walk(steps, text, at, seen)?;
+                seen.secret = Some((start, at));
             }
         }
     }

@@ -6,8 +6,9 @@
 use super::LONGEST;
 use super::assign::{is_secret_name, name_before};
 use super::data::is_literal;
-use super::engine::{Close, Scan};
 use super::rules::{Bare, Named};
+use super::scan::{Close, Scan};
+use super::work;
 
 /// How long a row of names may be to either side of one.
 const ROW: usize = 512;
@@ -52,6 +53,7 @@ fn header(data: &[u8], start: usize, tail: usize) -> Option<Header> {
         return None;
     }
     let near = &data[tail..data.len().min(tail + ROW)];
+    work::looked(start - row + near.len());
     let end = tail + memchr::memchr(b'\n', near)?;
     let text = data[row..end].strip_suffix(b"\r").unwrap_or(&data[row..end]);
     let delimiter = [b'\t', b'|', b',', b';'].into_iter().find(|byte| text.contains(byte))?;
@@ -130,6 +132,7 @@ impl Header {
             }
             at = end + 1;
         }
+        work::looked(at - self.body);
         (found, at)
     }
 
