@@ -3,8 +3,8 @@
 
     tools/scanners.py --receipt target/release/receipt --folder target/scanners
 
-The others are ripsecrets (crates.io) and detect-secrets (PyPI), installed through cargo and pip into the folder. One that
-cannot be installed is named after SKIPPED. `cargo bench --bench redact -- examples FOLDER` writes the examples.
+The others are ripsecrets and detect-secrets, which cargo and pip install into the folder. One that cannot be installed is
+named after SKIPPED. `cargo bench --bench redact -- examples FOLDER` writes the examples.
 """
 
 import argparse

@@ -27,6 +27,11 @@ fn painted(record: Verdict) -> String {
     term::paint(term::style_of(record), &format!("{:<8}", word(record)))
 }
 
+/// An intact record may hold what nobody could settle but whoever looks into it, such as a removal that no anchor covers.
+const fn warned(record: Verdict) -> &'static str {
+    if matches!(record, Verdict::Warn) { ", with a warning" } else { "" }
+}
+
 /// How a run ended, for a sentence.
 pub(crate) const fn ended(outcome: Option<Verdict>) -> &'static str {
     match outcome {
@@ -80,7 +85,8 @@ pub(crate) fn ledger(context: &Context, report: &Report, only: &[RunId], pinning
     };
     let events = count(report.events, "event", "events");
     let named = if only.len() > 1 { names(only) } else { String::new() };
-    context.print(&format!("{} {what}, {events}, {}{named}", painted(verdict), evidence(report.blobs)))?;
+    let blobs = evidence(report.blobs);
+    context.print(&format!("{} {what}, {events}, {blobs}{}{named}", painted(verdict), warned(verdict)))?;
     if context.quiet {
         return Ok(());
     }
@@ -104,7 +110,7 @@ pub(crate) fn bundle(context: &Context, report: &BundleReport) -> Result<()> {
         None => "no run".to_owned(),
     };
     let (events, blobs) = (count(report.events, "event", "events"), evidence(report.blobs));
-    context.print(&format!("{} {what}, {events}, {blobs}", painted(verdict)))?;
+    context.print(&format!("{} {what}, {events}, {blobs}{}", painted(verdict), warned(verdict)))?;
     if context.quiet {
         return Ok(());
     }

@@ -23,7 +23,7 @@ Examples:
   receipt verify --proof proof.txt --event event.json --vkey KEY      with no ledger at hand
   receipt verify --proof grown.txt --checkpoint kept.note --vkey KEY  a proof from prove --from
 
-INTACT says that the record is what was written. It does not say that the runs in it ended well: `receipt gate` asks
+INTACT says that the record is what was written; with a warning, that the checks named below it need a look. It does not say that the runs in it ended well: `receipt gate` asks
 both. The exit status is 0 for INTACT, 1 for TAMPERED, 3 for UNKNOWN. Checks that the ledger alone cannot settle do not
 count, unless they are required. That several bundles are of one ledger only --vkey shows.")]
 pub(crate) struct Args {

@@ -5,6 +5,7 @@ use super::encoding::Encoding;
 use super::merge::{Found, Then, What};
 use super::scan::Part;
 use super::sniff::is_control;
+use super::work;
 use data_encoding::{BASE64_NOPAD, BASE64URL_NOPAD, Encoding as Alphabet};
 use std::cmp::Ordering;
 
@@ -126,11 +127,7 @@ pub(super) type Search<'a> = &'a dyn Fn(&[u8], Encoding, (usize, usize), bool) -
 
 /// What the words of base64 hold that begin in a part of the data; first the one that went on from what came before, if
 /// there is a place where it is to be `resumed`. Gives that place for the part that follows.
-pub(super) fn found(
-    part: Part<'_>,
-    resumed: Option<usize>,
-    search: Search<'_>,
-) -> (Vec<Found>, Option<usize>) {
+pub(super) fn found(part: Part<'_>, resumed: Option<usize>, search: Search<'_>) -> (Vec<Found>, Option<usize>) {
     let Part { text: data, from, to, .. } = part;
     let (mut found, mut behind, mut next) = (Vec::new(), from, None);
     let mut read = |start: usize| {
@@ -230,7 +227,9 @@ fn in_word(word: &Word, part: Part<'_>, search: Search<'_>, found: &mut Vec<Foun
         let (begin, mut stop) = (at(start), at(end));
         let (then, close) = match what {
             What::Secret { close, until } => {
-                stop += until.map_or(0, |until| until.length(&text[stop..], encoding).0);
+                let more = until.map_or(0, |until| until.length(&text[stop..], encoding).0);
+                work::looked(more);
+                stop += more;
                 (Ok(Then::Replacement(Box::default())), close)
             }
             What::Quoted(quotes) => (Ok(Then::Quoted(quotes)), Box::default()),
@@ -241,16 +240,14 @@ fn in_word(word: &Word, part: Part<'_>, search: Search<'_>, found: &mut Vec<Foun
         let start = word.place(first / 3 * 4);
         let end = if last == text.len() { word.end + word.padding } else { word.place(last / 3 * 4) };
         let head = word.place(at(head) / 3 * 4).min(start);
-        let what = then.map_or_else(
-            |kept| kept,
-            |then| {
-                // What comes last may be of any length only where the word has no padding and needed some.
-                let unpadded = last == text.len() && word.padding == 0 && !word.text.len().is_multiple_of(4);
-                let (before, after) = (text[first..begin].into(), text[stop..last].into());
-                let alphabet = word.alphabet();
-                What::Encoded { encoded: Box::new(Encoded { before, then, after, encoding, alphabet, unpadded }), close }
-            },
-        );
+        let encoded = |then| {
+            // What comes last may be of any length only where the word has no padding and needed some.
+            let unpadded = last == text.len() && word.padding == 0 && !word.text.len().is_multiple_of(4);
+            let (before, after) = (text[first..begin].into(), text[stop..last].into());
+            let encoded = Encoded { before, then, after, encoding, alphabet: word.alphabet(), unpadded };
+            What::Encoded { encoded: Box::new(encoded), close }
+        };
+        let what = then.map_or_else(|kept| kept, encoded);
         found.push(Found { head: head as u64, start: start as u64, end: end as u64, rule, what });
     }
 }
