@@ -139,7 +139,9 @@ pub(super) fn found(part: Part<'_>, resumed: Option<usize>, search: Search<'_>) 
     match resumed {
         Some(start) => behind = read(start),
         // A word that began before and does not go on was seen to be none of text.
-        None if from > 0 && is_base64(data[from - 1]) => behind += run(data, from, LONG),
+        None if from > 0 && is_base64(data[from - 1]) && !is_line_break(data, from - 1) => {
+            behind += run(data, from, LONG)
+        }
         None => {}
     }
     for at in full_blocks(&data[..data.len().min(to + WIDE)]) {
@@ -147,10 +149,7 @@ pub(super) fn found(part: Part<'_>, resumed: Option<usize>, search: Search<'_>) 
             continue;
         }
         let mut start = at - data[behind..at].iter().rev().take(BLOCK).take_while(|byte| is_base64(**byte)).count();
-        // The letter of an escaped line break is none of the word.
-        if start > 0 && data[start - 1] == b'\\' && matches!(data[start], b'n' | b'r' | b't') {
-            start += 1;
-        }
+        start += usize::from(is_line_break(data, start));
         if start >= to {
             break;
         }
@@ -161,6 +160,11 @@ pub(super) fn found(part: Part<'_>, resumed: Option<usize>, search: Search<'_>) 
         }
     }
     (found, next)
+}
+
+/// Whether the letter of an escaped line break stands here, which is none of a word.
+fn is_line_break(data: &[u8], at: usize) -> bool {
+    matches!(data[at], b'n' | b'r' | b't') && data[..at].ends_with(b"\\")
 }
 
 /// Where two blocks begin that are all base64.

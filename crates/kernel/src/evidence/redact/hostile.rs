@@ -160,6 +160,38 @@ proptest! {
     }
 }
 
+/// Texts of each kind of search, with secrets in them and what stands beside those.
+fn of_each_kind() -> Vec<Vec<u8>> {
+    let plain = "a line\npassword=\"hunter2 hunter2\" -> \"other2 other2\"\nDB_PASSWORD = a/b.c1;d # why\n";
+    let members = r#"{"name":"DB_PASSWORD","x":1,"value":"hunter2 hunter2","password":12345,"secret":{"type":"s","value":"abc"}}"#;
+    let table = "name,password,note\nbob,hunter2,hello\nann,hunter3,bye\n[section]\npassword = word\n";
+    let escaped = "a%3D1&password%3D%22hunter2%22 \\u0070assword=\\x22abc\\x22 &quot;token&quot;: &quot;Zq7Xk2Vm9Zq7Xk2Vm9&quot;\n";
+    let encoded = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
+    let words = [encoded("some text, password=\"b\" and more"), encoded(&format!("{members} and {plain}"))];
+    let [short, long] = words;
+    let encoded = format!("x\\n{short} \\n{long}\n(=password1pat\\n{short} \n\"A{short}\\/{short}");
+    let key = format!("-----BEGIN {0}-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQ==\n-----END {0}-----\nend\n", "PRIVATE KEY");
+    let texts = [plain, members, table, escaped, &encoded, &key];
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let quad = |text: &str| text.chars().flat_map(|letter| u32::from(letter).to_be_bytes()).collect();
+    let all = texts.iter().map(|text| text.as_bytes().to_vec());
+    all.chain([wide(plain), quad(members), wide(&key)]).collect()
+}
+
+#[test]
+fn a_window_that_ends_anywhere_changes_nothing() {
+    for data in of_each_kind() {
+        let whole = Redactor::builtin().redact(&data);
+        assert!(!whole.1.hits.is_empty());
+        for piece in 8..data.len() {
+            let (out, report) = streamed(&data, Sizes { piece, ..Sizes::USUAL }, &[]);
+            let [out, all] = [&out, &*whole.0].map(|text| String::from_utf8_lossy(text));
+            assert_eq!(out, all, "windows of {piece} bytes");
+            assert_eq!(report, whole.1, "windows of {piece} bytes");
+        }
+    }
+}
+
 /// How often each byte of a text was looked at.
 fn looks(redactor: &Redactor, text: &str) -> u64 {
     let before = work::so_far();
