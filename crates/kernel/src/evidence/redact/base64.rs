@@ -140,7 +140,7 @@ pub(super) fn found(part: Part<'_>, resumed: Option<usize>, search: Search<'_>) 
         Some(start) => behind = read(start),
         // A word that began before and does not go on was seen to be none of text.
         None if from > 0 && is_base64(data[from - 1]) && !is_line_break(data, from - 1) => {
-            behind += run(data, from, LONG)
+            behind += run(data, from, LONG);
         }
         None => {}
     }
