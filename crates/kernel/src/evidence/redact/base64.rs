@@ -47,7 +47,7 @@ fn run(data: &[u8], at: usize, most: usize) -> usize {
 }
 
 /// How many characters before a place are read again where a word goes on from one part of the data to the next. They make
-/// whole threes of bytes, and hold the name that a secret may have.
+/// whole threes of bytes, and hold the name that a secret may have. Fewer than a window sees of what is before it.
 const AGAIN: usize = 512;
 
 /// Base64 that stands in some data.
@@ -224,7 +224,8 @@ fn in_word(word: &Word, part: Part<'_>, search: Search<'_>, found: &mut Vec<Foun
     let Some(text) = word.decode() else { return };
     let encoding = Encoding::of(&text);
     let decoded = |place: usize| (word.before(place) / 4 * 3).min(text.len());
-    let range = (decoded(part.from), if part.to < word.end { decoded(part.to) } else { text.len() });
+    // From its beginning: a rule goes on where it went on in the window before. What is found twice is one.
+    let range = (0, if part.to < word.end { decoded(part.to) } else { text.len() });
     let ends = part.ends || word.end < part.text.len();
     let at = |place: u64| usize::try_from(place).unwrap_or(usize::MAX).min(text.len());
     for Found { head, start, end, rule, what } in search(&text, encoding, range, ends) {
