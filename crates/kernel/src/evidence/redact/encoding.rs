@@ -22,13 +22,24 @@ impl Encoding {
         let wide =
             |low: usize| sample.len() >= 8 && sample.chunks_exact(2).all(|unit| unit[low] != 0 && unit[1 - low] == 0);
         let quad = &data[..data.len().min(32) & !3];
-        let of_32 = |unit: &[u8], big: bool| {
-            let unit = [unit[0], unit[1], unit[2], unit[3]];
-            let point = if big { u32::from_be_bytes(unit) } else { u32::from_le_bytes(unit) };
-            // Small numbers side by side are no text.
-            char::from_u32(point).is_some_and(|letter| !letter.is_control() || letter.is_whitespace())
+        let points = |big: bool| {
+            let point = move |unit: &[u8]| {
+                let unit = [unit[0], unit[1], unit[2], unit[3]];
+                if big { u32::from_be_bytes(unit) } else { u32::from_le_bytes(unit) }
+            };
+            quad.chunks_exact(4).map(point)
         };
-        let wide32 = |big: bool| quad.len() >= 8 && quad.chunks_exact(4).all(|unit| of_32(unit, big));
+        let is_letter = |point| char::from_u32(point).is_some_and(|it| !it.is_control() || it.is_whitespace());
+        // Without a mark it must be letters: numbers of four bytes side by side are seldom that, and nothing would be seen
+        // that lies in bytes after them.
+        let is_latin = |big: bool| {
+            let letters = points(big).filter(|point| char::from_u32(*point).is_some_and(|it| it.is_ascii_alphabetic()));
+            points(big).all(|point| point < 0x100) && 2 * letters.count() >= quad.len() / 4
+        };
+        let wide32 = |big: bool| {
+            let marked = points(big).next() == Some(0xFEFF);
+            quad.len() >= 8 && points(big).all(is_letter) && (marked || is_latin(big))
+        };
         match data {
             _ if wide32(false) => Self::Utf32 { big: false },
             _ if wide32(true) => Self::Utf32 { big: true },

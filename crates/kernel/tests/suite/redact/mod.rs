@@ -239,6 +239,17 @@ fn all_that_decodes_as_text_is_scanned() {
     }
 }
 
+#[test]
+fn numbers_of_four_bytes_before_a_secret_hide_nothing() {
+    let secret = openai(20);
+    for unit in
+        [[0, 1, 2, 3], [3, 2, 1, 0], [0, 0, 4, 16], [16, 4, 0, 0], [0, 0, 1, 0], [0x41, 1, 0, 0], [0, 1, 0xF6, 0]]
+    {
+        let data = [unit.repeat(100), secret.clone().into_bytes()].concat();
+        assert_eq!(redact(&data).1.hits.len(), 1, "{unit:?}");
+    }
+}
+
 fn utf16(line: &str, big: bool) -> Vec<u8> {
     line.encode_utf16().flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect()
 }
