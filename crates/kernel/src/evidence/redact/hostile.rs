@@ -163,7 +163,7 @@ proptest! {
 /// Texts of each kind of search, with secrets in them and what stands beside those.
 fn of_each_kind() -> Vec<Vec<u8>> {
     let plain = "a line\npassword=\"hunter2 hunter2\" -> \"other2 other2\"\nDB_PASSWORD = a/b.c1;d # why\n";
-    let members = r#"{"name":"DB_PASSWORD","x":1,"value":"hunter2 hunter2","password":12345,"secret":{"type":"s","value":"abc"}}"#;
+    let members = r#"{"name":"db_password","x":1,"value":"hunter2 hunter2","password":12345,"secret":{"type":"s","value":"abc"}}"#;
     let table = "name,password,note\nbob,hunter2,hello\nann,hunter3,bye\n[section]\npassword = word\n";
     let escaped = "a%3D1&password%3D%22hunter2%22 \\u0070assword=\\x22abc\\x22 &quot;token&quot;: &quot;Zq7Xk2Vm9Zq7Xk2Vm9&quot;\n";
     let encoded = |text: &str| data_encoding::BASE64.encode(text.as_bytes());
