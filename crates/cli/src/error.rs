@@ -17,7 +17,7 @@ pub(crate) type Result<T, E = Error> = std::result::Result<T, E>;
 const BAD_INPUT: u8 = 2;
 /// The ledger could not be read or written.
 const BAD_LEDGER: u8 = 4;
-/// What a shell says of a program that was ended by the broken pipe.
+/// A shell gives this status of a program that the broken pipe has ended.
 const OUTPUT_CLOSED: u8 = 128 + 13;
 
 #[derive(Debug, ThisError)]

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         Err(error) => return error::usage(&error),
     };
     let context = context::Context::new(&args.global);
-    // What a buffer still holds is output too: at the end of a process nobody would learn that it could not be written.
+    // A buffer may still hold output. If it were written at the end of the process, nobody would learn that it could not be.
     let done = cmd::run(&args.verb, &context).and_then(|code| {
         std::io::stdout().flush().map_err(error::Error::output)?;
         context.all_written().map(|()| code)

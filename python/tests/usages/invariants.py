@@ -318,15 +318,20 @@ def a_run_without_events(store: SqliteReceiptStore) -> Any:
     return [[name, *judged(store, getattr(all_invariants, name)(*made.get(name, ())), "nobody")] for name in names]
 
 
+def by_all(store: SqliteReceiptStore) -> Any:
+    """The answer of each invariant of the package."""
+    made: dict[str, Any] = {"StageRequiredPathInvariant": (["START", "FINALIZE"],)}
+    names = sorted(all_invariants.__all__)
+    return [[name, *judged(store, getattr(all_invariants, name)(*made.get(name, ())))] for name in names]
+
+
 @usage
 def a_creative_run_is_asked_for_nothing(store: SqliteReceiptStore) -> Any:
     run = Recorder(store, mode="creative")
     run.put("final_output", b"a poem")
     run.evaluation()
     run.finalize()
-    made: dict[str, Any] = {"StageRequiredPathInvariant": (["START", "FINALIZE"],)}
-    names = sorted(all_invariants.__all__)
-    return [[name, *judged(store, getattr(all_invariants, name)(*made.get(name, ())))] for name in names]
+    return by_all(store)
 
 
 @usage
@@ -339,9 +344,7 @@ def a_mixed_run_with_tools(store: SqliteReceiptStore) -> Any:
     run.put("claims_map", {"claims": [claim], "output_ref": out.ref, "output_sha256": out.sha256})
     run.evaluation()
     run.finalize()
-    made: dict[str, Any] = {"StageRequiredPathInvariant": (["START", "FINALIZE"],)}
-    names = sorted(all_invariants.__all__)
-    return [[name, *judged(store, getattr(all_invariants, name)(*made.get(name, ())))] for name in names]
+    return by_all(store)
 
 
 @usage

@@ -86,16 +86,21 @@ def a_function_of_ones_own_is_used_in_sql(store: SqliteReceiptStore) -> Any:
     return sql(store, "select distinct stage_of(envelope_json) from events")
 
 
+def found_in(path: str) -> list[Any]:
+    """How many events a copy has, and whether its chain holds."""
+    store = SqliteReceiptStore(path)
+    answer = [store.event_count("r1"), judged(store, LedgerChainValidInvariant())]
+    store.close()
+    return answer
+
+
 @usage
 def a_ledger_is_backed_up_by_sqlite(store: SqliteReceiptStore) -> Any:
     factual(store)
     other = sqlite3.connect("copy.db")
     store._conn.backup(other)
     other.close()
-    copied = SqliteReceiptStore("copy.db")
-    answer = [copied.event_count("r1"), judged(copied, LedgerChainValidInvariant())]
-    copied.close()
-    return answer
+    return found_in("copy.db")
 
 
 @usage
@@ -104,10 +109,7 @@ def a_ledger_is_dumped_and_loaded(store: SqliteReceiptStore) -> Any:
     other = sqlite3.connect("loaded.db")
     other.executescript("\n".join(line for line in store._conn.iterdump() if "sqlite_sequence" not in line))
     other.close()
-    loaded = SqliteReceiptStore("loaded.db")
-    answer = [loaded.event_count("r1"), judged(loaded, LedgerChainValidInvariant())]
-    loaded.close()
-    return answer
+    return found_in("loaded.db")
 
 
 @usage

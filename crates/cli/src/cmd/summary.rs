@@ -22,7 +22,7 @@ pub(crate) const fn word(record: Verdict) -> &'static str {
     }
 }
 
-/// The same in its colour, as wide as the widest.
+/// The word in its colour, padded to the width of the widest.
 fn painted(record: Verdict) -> String {
     term::paint(term::style_of(record), &format!("{:<8}", word(record)))
 }

@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// A terminal that the command writes to.
 #[derive(Debug)]
 pub(super) struct Pty {
-    /// Where the command writes.
+    /// The end that the command writes to.
     pub(super) terminal: OwnedFd,
     /// Where that is read.
     pub(super) reader: File,

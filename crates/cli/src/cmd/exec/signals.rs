@@ -184,7 +184,8 @@ impl Drop for Dismissal {
     }
 }
 
-/// What the kernel tells a process about itself, such as that its processor time is over, is no message for another one.
+/// Whether a signal is for the command too. The kernel tells a process about itself, such as that its processor time is over,
+/// and that is no message for another one.
 fn is_for_the_command(origin: &Origin) -> bool {
     let by_terminal = matches!(origin.signal, SIGINT | SIGQUIT | SIGHUP | SIGTSTP | SIGCONT | SIGWINCH);
     by_terminal || !matches!(origin.cause, Cause::Kernel)

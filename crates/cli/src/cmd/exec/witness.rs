@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// What the witness is called, as its first argument and on the process list.
+/// The name of the witness, as its first argument and on the process list.
 const NAME: &str = "signal-witness";
 /// How long an answer may take on a machine that is busy; then the witness counts as gone.
 const PATIENCE: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
@@ -35,7 +35,7 @@ pub(super) struct Witness {
     process: Child,
     ask: Option<ChildStdin>,
     answer: ChildStdout,
-    /// What it heard last that nobody has asked about.
+    /// The signals that it heard last and that nobody has asked about.
     unclaimed: (Set, Instant),
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn is_asked() -> bool {
     std::env::args_os().next().is_some_and(|name| name == NAME)
 }
 
-/// What the witness does: it answers, until whoever asks is gone.
+/// Answers as the witness, until whoever asks is gone.
 pub(crate) fn run() -> ExitCode {
     match listen() {
         Ok(()) => ExitCode::SUCCESS,

@@ -45,8 +45,8 @@ pub(super) struct Flow {
     pub(super) sizes: Sizes,
     /// Up to where keywords were looked for.
     pub(super) from: u64,
-    /// What the last search left, in places of the data.
-    carry: Carry<u64>,
+    /// The state that the last search left, in places of the data: as text in the encoding, and as bytes.
+    carries: [Carry<u64>; 2],
     /// Where a word of base64 is read on.
     word: Option<u64>,
     merger: Merger,
@@ -54,7 +54,7 @@ pub(super) struct Flow {
 
 impl Flow {
     pub(super) fn new(redactor: Redactor, encoding: Encoding, sizes: Sizes) -> Self {
-        Self { redactor, encoding, sizes, from: 0, carry: Carry::default(), word: None, merger: Merger::default() }
+        Self { redactor, encoding, sizes, from: 0, carries: Default::default(), word: None, merger: Merger::default() }
     }
 
     /// Searches data that is at hand whole, and shows what is settled of it.
@@ -112,20 +112,25 @@ impl Flow {
     }
 
     fn search(&mut self, engine: &Engine, base: u64, part: Part<'_>) -> Vec<Found> {
-        let mut found = self.open(engine, base, part);
+        let mut found = self.open(engine, base, part, self.encoding);
+        if self.encoding != Encoding::Bytes {
+            // Its beginning says how a text is written, and a program may have appended to it in another way.
+            found.extend(self.open(engine, base, part, Encoding::Bytes));
+        }
         if self.encoding == Encoding::Bytes && (part.text.len() >= base64::SHORTEST || self.word.is_some()) {
             found.extend(self.hidden(engine, base, part));
         }
         found
     }
 
-    /// What lies open, or behind escapes.
-    fn open(&mut self, engine: &Engine, base: u64, part: Part<'_>) -> Vec<Found> {
-        let view = View::of(self.encoding, part.text);
-        let mut carry = self.carry.map(|at| view.place(within(*at, base)));
-        let spans = Scan::run(engine, view.part(part), &mut carry);
-        self.carry = carry.map(|at| base + view.source(*at) as u64);
-        of_spans(spans, &view, base, part.text, self.encoding)
+    /// Searches the text as it lies open, and behind its escapes.
+    fn open(&mut self, engine: &Engine, base: u64, part: Part<'_>, encoding: Encoding) -> Vec<Found> {
+        let view = View::of(encoding, part.text);
+        let carry = &mut self.carries[usize::from(encoding == Encoding::Bytes)];
+        let mut inside = carry.map(|at| view.place(within(*at, base)));
+        let spans = Scan::run(engine, view.part(part), &mut inside);
+        *carry = inside.map(|at| base + view.source(*at) as u64);
+        of_spans(spans, &view, base, part.text, encoding)
     }
 
     /// What lies in base64.

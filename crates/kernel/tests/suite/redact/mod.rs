@@ -240,8 +240,18 @@ fn all_that_decodes_as_text_is_scanned() {
 }
 
 #[test]
-fn numbers_of_four_bytes_before_a_secret_hide_nothing() {
+fn a_beginning_that_is_or_looks_like_wide_text_hides_nothing_that_follows_in_bytes() {
     let secret = openai(20);
+    for begin in
+        [vec![1, 0, 2, 0], vec![0, 1, 0, 2], vec![100, 0], utf16("a log, then more\r\n", false), vec![0x41, 0, 0, 0]]
+    {
+        for mark in [&[][..], &[0xFF, 0xFE], &[0xFE, 0xFF]] {
+            let data = [mark, &begin.repeat(40), secret.as_bytes(), b"\n"].concat();
+            assert_eq!(redact(&data).1.hits.len(), 1, "{mark:?} {begin:?}");
+            assert!(!leaks(&redact(&data).0, &letters(20)));
+            assert_eq!(streamed(&data, &[7, 30, 1]), redact(&data));
+        }
+    }
     for unit in
         [[0, 1, 2, 3], [3, 2, 1, 0], [0, 0, 4, 16], [16, 4, 0, 0], [0, 0, 1, 0], [0x41, 1, 0, 0], [0, 1, 0xF6, 0]]
     {
